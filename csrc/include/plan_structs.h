@@ -1,0 +1,212 @@
+/* The plan file, byte for byte (docs/plan.md). Plain structs, enums and integer constants only: the C code includes this
+ * through plan.h, and Python reads it with cffi, so it is the one description of the format.
+ *
+ * A plan is little-endian, 64-byte aligned in memory, and executed where it lies. All offsets are from the start of the
+ * section that is named, unless said otherwise. */
+
+#define PE_PLAN_MAGIC 0x47444550 /* "PEDG" */
+#define PE_PLAN_MAJOR 1
+#define PE_PLAN_MINOR 0
+#define PE_MAX_RANK 6
+#define PE_MAX_OP_TENSORS 16      /* inputs + outputs of one op */
+#define PE_MAX_EXTENT 1073741824  /* 2^30: bytes of one tensor, of the arena, of the file */
+#define PE_PLAN_ALIGN 64          /* the file itself and its constants */
+#define PE_ARENA_ALIGN 16         /* each tensor and scratch area in the arena; each constant tensor */
+#define PE_NONE 0xFFFFFFFF        /* an absent optional input; no name */
+
+enum pe_dtype {
+    PE_F32 = 1, /* IEEE binary32 */
+    PE_S8 = 2,
+    PE_S32 = 3,
+    PE_BOOL = 4 /* one byte, 0 or 1; any other non-zero byte reads as true */
+};
+
+enum pe_tensor_kind {
+    PE_TENSOR_ARENA = 1, /* offset into the arena */
+    PE_TENSOR_CONST = 2  /* offset into the constants section; read-only */
+};
+
+enum pe_layout {
+    PE_LAYOUT_CANONICAL = 0 /* conv [C_out][kh][kw][C_in/groups], depthwise [kh][kw][C_out], linear [C_out][C_in] */
+};
+
+/* How an int32 sum becomes an int8 (docs/arithmetic.md, "requantize"). */
+enum pe_rounding {
+    PE_ROUND_TFLITE = 0,    /* twice: saturating doubling high multiply, then a rounding shift, half away from zero */
+    PE_ROUND_LITERT_REF = 1 /* linear only: double product, half away from zero */
+};
+
+enum pe_op_kind {
+    PE_OP_BRANCH = 1,             /* [predicate]                       -> */
+    PE_OP_COPY = 2,               /* x                                 -> y, same bytes; reshape, identity */
+    PE_OP_CONV2D_S8 = 3,          /* x[N,H,W,C] w[Co,kh,kw,C/g] q[Co,3] -> y[N,Ho,Wo,Co] */
+    PE_OP_CONV2D_F32 = 4,         /* x w [bias[Co]]                    -> y */
+    PE_OP_DEPTHWISE_S8 = 5,       /* x[N,H,W,C] w[kh,kw,Co] q[Co,3]    -> y[N,Ho,Wo,Co], Co = C * multiplier */
+    PE_OP_DEPTHWISE_F32 = 6,      /* x w [bias[Co]]                    -> y */
+    PE_OP_LINEAR_S8 = 7,          /* x[M,K] w[N,K] q[N,3]              -> y[M,N] */
+    PE_OP_LINEAR_F32 = 8,         /* x w [bias[N]]                     -> y */
+    PE_OP_ADD_S8 = 9,             /* a b, NumPy broadcasting           -> y */
+    PE_OP_ADD_F32 = 10,
+    PE_OP_AVG_POOL2D_S8 = 11,     /* x[N,H,W,C]                        -> y[N,Ho,Wo,C], padding not counted */
+    PE_OP_AVG_POOL2D_F32 = 12,
+    PE_OP_MAX_POOL2D_S8 = 13,
+    PE_OP_MAX_POOL2D_F32 = 14,
+    PE_OP_MEAN_S8 = 15,           /* x, any rank                       -> y, the reduced axes are 1 in y's padded shape */
+    PE_OP_MEAN_F32 = 16,
+    PE_OP_SOFTMAX_S8 = 17,        /* x[..., C]                         -> y, over the last axis */
+    PE_OP_SOFTMAX_F32 = 18,
+    PE_OP_QUANTIZE_F32_S8 = 19,   /* x f32                             -> y int8 */
+    PE_OP_DEQUANTIZE_S8_F32 = 20, /* x int8                            -> y f32 */
+    PE_OP_REQUANTIZE_S8 = 21,     /* x int8                            -> y int8 of another scale and zero point */
+    PE_OP_CLIP_S8 = 22,           /* x                                 -> y, same scale */
+    PE_OP_CLIP_F32 = 23,
+    PE_OP_ANY_GE_S8 = 24,         /* x                                 -> bool[1]: some x >= threshold */
+    PE_OP_ANY_GE_F32 = 25
+};
+
+typedef struct pe_section {
+    uint32_t offset; /* from the start of the file; multiple of 4 */
+    uint32_t bytes;
+} pe_section;
+
+typedef struct pe_plan_header {
+    uint32_t magic;
+    uint16_t major; /* a reader refuses another major, and reads any older minor */
+    uint16_t minor;
+    uint32_t file_bytes;
+    uint32_t crc32;         /* IEEE, of bytes 16 .. file_bytes */
+    uint32_t layout;        /* pe_layout of the constants */
+    uint32_t arena_bytes;   /* all that the caller provides: activations and scratch */
+    uint32_t scratch_bytes; /* largest scratch of one op, contained in arena_bytes */
+    uint32_t reserved;      /* 0 */
+    pe_section tensors;     /* pe_tensor[] */
+    pe_section ops;         /* pe_op[] */
+    pe_section entries;     /* pe_entry[] */
+    pe_section index;       /* uint32_t[]: tensor numbers, shared by ops and entries */
+    pe_section params;      /* pe_*_params of the ops */
+    pe_section strings;     /* NUL-terminated UTF-8; the last byte is NUL */
+    pe_section meta;        /* UTF-8 JSON: producer, source, licence; not read by the executor */
+    pe_section signature;   /* optional, 0 bytes when absent */
+    pe_section consts;      /* offset is a multiple of 64 */
+} pe_plan_header;
+
+typedef struct pe_tensor {
+    uint32_t name;   /* in strings */
+    uint8_t dtype;   /* pe_dtype */
+    uint8_t kind;    /* pe_tensor_kind */
+    uint8_t rank;    /* 0 .. PE_MAX_RANK */
+    uint8_t reserved;
+    int32_t dims[6]; /* >= 1; unused ones are 1 */
+    uint32_t offset; /* multiple of 16, into the arena or the constants */
+    uint32_t bytes;  /* product of dims times the size of dtype */
+    float scale;     /* of an int8 tensor, for whoever feeds and reads it; kernels use params. 0: none */
+    int32_t zero_point;
+} pe_tensor;
+
+typedef struct pe_op {
+    uint16_t kind; /* pe_op_kind */
+    uint8_t inputs;
+    uint8_t outputs;
+    uint32_t tensors;        /* first of inputs + outputs elements of index; PE_NONE marks an absent input */
+    uint32_t params;         /* in params; multiple of 4 */
+    uint32_t params_bytes;   /* size of the kind's params struct */
+    uint32_t scratch_offset; /* in the arena; multiple of 16 */
+    uint32_t scratch_bytes;
+    uint32_t name;      /* in strings: the op's name in the model */
+    uint32_t kind_name; /* in strings, so that a reader can refuse an unknown kind by name */
+} pe_op;
+
+typedef struct pe_entry {
+    uint32_t name; /* in strings */
+    uint32_t first_op;
+    uint32_t op_count;
+    uint32_t inputs; /* first element of index */
+    uint32_t input_count;
+    uint32_t outputs;
+    uint32_t output_count;
+} pe_entry;
+
+/* One output channel of a quantized conv, depthwise or linear op: a row of the int32 constant q[C_out][3].
+ * bias has -zero_point(x) * sum(w) folded in (padding is zero_point(x), so the fold is exact modulo 2^32).
+ * ROUND_TFLITE: a = multiplier, Q31 as int32 in [2^30, 2^31); b = shift, > 0 right, < 0 left; taken & 31 after the sign test.
+ * ROUND_LITERT_REF: a, b = low and high word of the double scale. */
+typedef struct pe_channel {
+    int32_t bias;
+    int32_t a;
+    int32_t b;
+} pe_channel;
+
+/* Jump to op `target` of the plan if the predicate's first byte, read as bool, equals `when`; without input always.
+ * target is after this op and at most the end of the entry, so every entry ends. */
+typedef struct pe_branch_params {
+    uint32_t target;
+    uint32_t when;
+} pe_branch_params;
+
+/* conv2d, depthwise (groups = 0), both types. The shape of y gives the number of windows; padding at the bottom and right
+ * is what the windows need. For int8 x's padding value is its zero point. */
+typedef struct pe_conv2d_params {
+    int32_t stride_h, stride_w;     /* 1 .. 32767, as are the next two */
+    int32_t dilation_h, dilation_w;
+    int32_t pad_top, pad_left;      /* 0 .. 32767 */
+    int32_t groups;
+    int32_t rounding;               /* pe_rounding; int8 only */
+    int32_t x_zero_point, y_zero_point;
+    int32_t y_min, y_max;           /* int8 clamp, after the zero point */
+    float f_min, f_max;             /* float clamp; -inf, +inf for none */
+} pe_conv2d_params;
+
+typedef struct pe_linear_params {
+    int32_t rounding;
+    int32_t y_zero_point;
+    int32_t y_min, y_max;
+    float f_min, f_max;
+} pe_linear_params;
+
+/* y = clamp(zy + requant(requant((a - za) << left_shift, ma, sa) + requant((b - zb) << left_shift, mb, sb), my, sy)) */
+typedef struct pe_add_params {
+    int32_t a_zero_point, b_zero_point, y_zero_point;
+    int32_t left_shift;
+    int32_t a_multiplier, a_shift; /* shift: > 0 right, < 0 left */
+    int32_t b_multiplier, b_shift;
+    int32_t y_multiplier, y_shift;
+    int32_t y_min, y_max;
+    float f_min, f_max;
+} pe_add_params;
+
+typedef struct pe_pool2d_params {
+    int32_t kernel_h, kernel_w;
+    int32_t stride_h, stride_w;
+    int32_t pad_top, pad_left;
+    int32_t y_min, y_max;
+    float f_min, f_max;
+} pe_pool2d_params;
+
+typedef struct pe_mean_params {
+    uint32_t axes;                /* bit i: axis i of x is reduced */
+    int32_t x_zero_point, y_zero_point;
+    int32_t multiplier, shift;    /* of s_x / s_y; the division by the count: docs/arithmetic.md */
+} pe_mean_params;
+
+typedef struct pe_softmax_params {
+    int32_t multiplier, shift;    /* int8: of beta * s_x * 2^26, as in TFLM's PreprocessSoftmaxScaling */
+    int32_t diff_min;
+    float beta;                   /* float */
+} pe_softmax_params;
+
+typedef struct pe_quantize_params { /* quantize, dequantize: scale, y_zero_point; requantize: the rest */
+    float scale;
+    int32_t x_zero_point, y_zero_point;
+    int32_t multiplier, shift;
+    int32_t y_min, y_max;
+} pe_quantize_params;
+
+typedef struct pe_clip_params {
+    int32_t y_min, y_max;
+    float f_min, f_max;
+} pe_clip_params;
+
+typedef struct pe_any_ge_params {
+    int32_t threshold; /* int8: in steps of x */
+    float f_threshold;
+} pe_any_ge_params;

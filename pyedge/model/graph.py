@@ -1,0 +1,123 @@
+"""The graph: typed tensors and ops with the field's standard meaning. The one form between model files and plans.
+
+A graph is plain data. Ops are listed in an order in which they can run. Kinds, their attributes and shape rules: ops.py.
+Layouts: activations NHWC, conv weights [C_out, kh, kw, C_in / groups], depthwise weights [kh, kw, C_out],
+linear weights [C_out, C_in].
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..errors import ModelError, ShapeError
+
+DTYPES = ("float32", "int8", "int32", "bool")
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """real = scale * (code - zero_point), per tensor (one element) or per slice along axis."""
+
+    scale: np.ndarray  # float32 [1] or [C]
+    zero_point: np.ndarray  # int32, same length
+    axis: int = 0
+
+
+@dataclass
+class Tensor:
+    """A named value of a graph.
+
+    shape: one int per axis; None for an axis that is fixed at compile time. data: a constant's value, else None.
+    index: its number in the model file, if it came from one.
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+    data: np.ndarray | None = None
+    quant: Quantization | None = None
+    index: int | None = None
+
+    @property
+    def scale(self) -> float | None:
+        """Scale of a per-tensor quantized tensor, else None."""
+        return float(self.quant.scale[0]) if self.quant is not None and self.quant.scale.size == 1 else None
+
+    @property
+    def zero_point(self) -> int | None:
+        """Zero point of a per-tensor quantized tensor, else None."""
+        return int(self.quant.zero_point[0]) if self.quant is not None and self.quant.scale.size == 1 else None
+
+    def quantize(self, x: np.ndarray) -> np.ndarray:
+        """Real values, any shape, to this tensor's int8 codes: x / scale in float32, half to even, saturated."""
+        if self.scale is None or self.zero_point is None:
+            raise ShapeError(f"tensor {self.name!r} is {self.dtype} and has no per-tensor scale; feed it as it is")
+        q = np.rint(np.asarray(x, np.float32) / np.float32(self.scale)) + np.float32(self.zero_point)
+        if np.isnan(q).any():
+            raise ShapeError(f"tensor {self.name!r}: cannot quantize NaN")
+        return np.clip(q, -128, 127).astype(np.int8)
+
+    def dequantize(self, q: np.ndarray) -> np.ndarray:
+        """Codes of this tensor, any shape, to float32 values: scale * (q - zero_point)."""
+        if self.scale is None or self.zero_point is None:
+            raise ShapeError(f"tensor {self.name!r} is {self.dtype} and has no per-tensor scale; it is already real")
+        return (np.asarray(q, np.int32) - self.zero_point).astype(np.float32) * np.float32(self.scale)
+
+
+@dataclass
+class Op:
+    """One operation. inputs may hold None for an absent optional operand."""
+
+    kind: str
+    name: str
+    inputs: list[str | None]
+    outputs: list[str]
+    attrs: dict[str, Any] = field(default_factory=dict)
+
+
+class Graph:
+    """Tensors by name, ops in execution order, and the names of inputs and outputs.
+
+    `graph.inputs[i]` and `graph.outputs[i]` are Tensors; the name lists are input_names and output_names.
+    meta: free text facts that go into the plan: "source", "sha256", "license", "producer".
+    """
+
+    def __init__(self, name: str = "graph") -> None:
+        self.name = name
+        self.tensors: dict[str, Tensor] = {}
+        self.ops: list[Op] = []
+        self.input_names: list[str] = []
+        self.output_names: list[str] = []
+        self.meta: dict[str, str] = {}
+
+    @property
+    def inputs(self) -> list[Tensor]:
+        return [self.tensors[n] for n in self.input_names]
+
+    @property
+    def outputs(self) -> list[Tensor]:
+        return [self.tensors[n] for n in self.output_names]
+
+    def add_tensor(self, tensor: Tensor) -> Tensor:
+        """Adds a tensor under its name; a second one of that name is an error."""
+        if tensor.name in self.tensors:
+            raise ModelError(f"graph {self.name!r}: two tensors are named {tensor.name!r}")
+        self.tensors[tensor.name] = tensor
+        return tensor
+
+    def copy(self) -> Graph:
+        """A copy whose tensors and ops can be changed; constant arrays are shared, never written in place."""
+        g = Graph(self.name)
+        g.tensors = {n: copy.copy(t) for n, t in self.tensors.items()}
+        g.ops = [Op(o.kind, o.name, list(o.inputs), list(o.outputs), dict(o.attrs)) for o in self.ops]
+        g.input_names, g.output_names, g.meta = list(self.input_names), list(self.output_names), dict(self.meta)
+        return g
+
+    def __repr__(self) -> str:
+        io = ", ".join(f"{t.name}{list(t.shape)}:{t.dtype}" for t in self.inputs)
+        oo = ", ".join(f"{t.name}{list(t.shape)}:{t.dtype}" for t in self.outputs)
+        return f"Graph({self.name!r}, {len(self.ops)} ops, {io} -> {oo})"
