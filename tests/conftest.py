@@ -1,0 +1,17 @@
+"""Fixtures for all rooms."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+DATA = Path(os.environ.get("PYEDGE_TEST_DATA") or ROOT.parent / "shared" / "data")
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real models, inputs and expected outputs; tests that need it are skipped where it is absent."""
+    if not (DATA / "models").is_dir():
+        pytest.skip(f"no test data in {DATA}: set PYEDGE_TEST_DATA to the folder that holds models/, inputs/, expected/")
+    return DATA
