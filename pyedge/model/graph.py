@@ -1,6 +1,6 @@
 """The graph: typed tensors and ops with the field's standard meaning. The one form between model files and plans.
 
-A graph is plain data. Ops are listed in an order in which they can run. Kinds, their attributes and shape rules: ops.py.
+A graph is plain data. Ops are listed in an order in which they can run. Kinds, attributes and shape rules: ops.py.
 Layouts: activations NHWC, conv weights [C_out, kh, kw, C_in / groups], depthwise weights [kh, kw, C_out],
 linear weights [C_out, C_in].
 """

@@ -111,7 +111,7 @@ def activation_range(activation: str | None, scale: float, zero_point: int) -> t
 
 
 class AddParams(NamedTuple):
-    """y = zy + scale((a - za) << left_shift by a) + ... by b, the sum scaled by y; each factor is below 1 for a and b."""
+    """y = zy + Y(A((a - za) << left_shift) + B((b - zb) << left_shift)): three factors, those of the inputs below 1."""
 
     left_shift: int
     a: Multiplier
@@ -143,7 +143,7 @@ def mean_multiplier(x_scale: float, y_scale: float, count: int) -> Multiplier:
 
 
 class SoftmaxParams(NamedTuple):
-    """input difference d = x - max(x): those below diff_min count as zero; d is scaled by multiplier * 2^-31 * 2^-shift."""
+    """Of d = x - max(x): below diff_min it counts as exp 0; multiplier and shift bring it to Q5.26."""
 
     multiplier: int
     shift: int

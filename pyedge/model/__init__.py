@@ -1,0 +1,1 @@
+"""The graph, its importers and builder, and a NumPy reference of every op."""

@@ -1,0 +1,469 @@
+"""The kinds of ops: operands, attributes, the rule for shape and dtype of the result, multiply-accumulates.
+
+| kind | inputs -> output | attributes |
+|---|---|---|
+| conv2d | x[N,H,W,C] w[Co,kh,kw,C/g] b[Co] or None | stride, dilation, padding, groups, activation |
+| depthwise_conv2d | x w[kh,kw,Co] b or None | stride, dilation, padding, activation |
+| linear | x[...,K] w[N,K] b or None -> [...,N] | activation, keep_dims |
+| add | a b, NumPy broadcasting | activation |
+| avg_pool2d, max_pool2d | x[N,H,W,C] | kernel, stride, padding, activation; padding never enters the window's value |
+| mean | x | axes (not negative, ascending), keepdims |
+| softmax | x | axis (the last one), beta |
+| reshape | x | shape, one -1 allowed |
+| quantize | float32 -> int8, int8 -> int8 of another scale | |
+| dequantize | int8 -> float32 | |
+| relu, relu6, clip | x | clip: min, max (real values, infinities for no bound) |
+| any_ge | x -> bool[1]: some element >= threshold | threshold (real value) |
+| if | predicate bool[1] | then, else: Graphs without inputs of their own that read outer tensors by name |
+
+depthwise_conv2d: output channel c * m + i reads input channel c, m = Co / C. linear without keep_dims sees x as [-1,K]
+and gives [rows,N], as TFLite does. Pairs are (height, width).
+padding: "same" (as TFLite), "valid", or ((top, bottom), (left, right)).
+activation: None, "relu", "relu6", "relu_n1_to_1". int8 ops take scales and zero points from their tensors' quant.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import ModelError, ShapeError
+from .graph import Graph, Op, Tensor
+from .quantmath import ACTIVATION_RANGES
+
+Shape = tuple[int | None, ...]
+Pair = tuple[int, int]
+Padding = str | tuple[Pair, Pair]
+
+MAX_EXTENT = 2**30  # bytes or elements of one tensor
+_MAX_STEP = 32767  # strides, dilations, kernel sides of pools, paddings
+
+
+def _text(shape: Shape) -> str:
+    return "[" + ", ".join("?" if d is None else str(d) for d in shape) + "]"
+
+
+def _misfit(op: Op, tensor: Tensor, expected: str) -> ShapeError:
+    return ShapeError(
+        f"{op.kind} {op.name!r}: tensor {tensor.name!r} is {tensor.dtype}{_text(tensor.shape)}, expected {expected}"
+    )
+
+
+def _equal(a: int | None, b: int | None) -> bool:
+    return a is None or b is None or a == b
+
+
+# --- windows --------------------------------------------------------------------------------------------------------
+
+
+def _axis_padding(padding: Padding, axis: int, n: int, k: int, s: int, d: int) -> Pair:
+    if padding == "valid":
+        return 0, 0
+    if padding == "same":
+        total = max((-(-n // s) - 1) * s + (k - 1) * d + 1 - n, 0)
+        return total // 2, total - total // 2
+    assert not isinstance(padding, str)  # _check_attrs
+    return padding[axis]
+
+
+def resolve_padding(
+    padding: Padding, size: Pair, kernel: Pair, stride: Pair, dilation: Pair = (1, 1)
+) -> tuple[Pair, Pair]:
+    """Padding in pixels, ((top, bottom), (left, right)), of windows over an image of size (height, width).
+
+    "same" gives ceil(size / stride) windows and puts the odd pixel at the bottom and right, as TFLite does.
+    """
+    h, w = (_axis_padding(padding, i, size[i], kernel[i], stride[i], dilation[i]) for i in (0, 1))
+    return h, w
+
+
+def _windows(op: Op, x: Tensor, kernel: Pair, dilation: Pair) -> tuple[int | None, int | None]:
+    """Output height and width; None where the input's side is not known yet."""
+    out: list[int | None] = []
+    for axis in (0, 1):
+        n, k, s, d = x.shape[1 + axis], kernel[axis], op.attrs["stride"][axis], dilation[axis]
+        if n is None:
+            out.append(None)
+            continue
+        before, after = _axis_padding(op.attrs["padding"], axis, n, k, s, d)
+        reach = (k - 1) * d + 1
+        if n + before + after < reach:
+            raise ShapeError(
+                f"{op.kind} {op.name!r}: tensor {x.name!r} {_text(x.shape)} with padding {before} and {after} is "
+                f"smaller than the window of {reach} (kernel {kernel}, dilation {dilation})"
+            )
+        out.append((n + before + after - reach) // s + 1)
+    return out[0], out[1]
+
+
+# --- attributes -----------------------------------------------------------------------------------------------------
+
+
+def _is_int(v: Any, low: int, high: int = _MAX_STEP) -> bool:
+    return isinstance(v, int) and not isinstance(v, bool) and low <= v <= high
+
+
+def _is_pair(v: Any, low: int) -> bool:
+    return isinstance(v, tuple) and len(v) == 2 and all(_is_int(e, low) for e in v)
+
+
+def _is_real(v: Any) -> bool:
+    return isinstance(v, int | float) and not isinstance(v, bool) and not math.isnan(v)
+
+
+_ATTRS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "stride": (lambda v: _is_pair(v, 1), "two integers >= 1"),
+    "dilation": (lambda v: _is_pair(v, 1), "two integers >= 1"),
+    "kernel": (lambda v: _is_pair(v, 1), "two integers >= 1"),
+    "padding": (
+        lambda v: v in ("same", "valid") or (isinstance(v, tuple) and len(v) == 2 and all(_is_pair(p, 0) for p in v)),
+        '"same", "valid" or ((top, bottom), (left, right))',
+    ),
+    "groups": (lambda v: _is_int(v, 1, MAX_EXTENT), "an integer >= 1"),
+    "activation": (
+        lambda v: v is None or (isinstance(v, str) and v in ACTIVATION_RANGES),
+        'None, "relu", "relu6" or "relu_n1_to_1"',
+    ),
+    "keep_dims": (lambda v: isinstance(v, bool), "a bool"),
+    "keepdims": (lambda v: isinstance(v, bool), "a bool"),
+    "axes": (
+        lambda v: isinstance(v, tuple) and all(_is_int(a, 0) for a in v) and list(v) == sorted(set(v)),
+        "ascending axis numbers",
+    ),
+    "axis": (lambda v: _is_int(v, -1), "an axis number"),
+    "beta": (lambda v: _is_real(v) and 0 < v < math.inf, "a number > 0"),
+    "shape": (
+        lambda v: isinstance(v, tuple) and all(_is_int(d, -1, MAX_EXTENT) and d != 0 for d in v) and v.count(-1) <= 1,
+        "sizes >= 1 with at most one -1",
+    ),
+    "min": (_is_real, "a number"),
+    "max": (_is_real, "a number"),
+    "threshold": (_is_real, "a number"),
+    "then": (lambda v: isinstance(v, Graph) and not v.input_names, "a graph without inputs"),
+    "else": (lambda v: isinstance(v, Graph) and not v.input_names, "a graph without inputs"),
+}
+
+
+# --- shape rules: operands to (shape, dtype) of the result ----------------------------------------------------------
+
+Operands = Sequence[Tensor | None]
+Result = tuple[Shape, str]
+
+
+def _need(op: Op, operands: Operands, i: int) -> Tensor:
+    t = operands[i]
+    if t is None:
+        raise ShapeError(f"{op.kind} {op.name!r}: operand {i} is missing")
+    return t
+
+
+def _image(op: Op, operands: Operands) -> Tensor:
+    x = _need(op, operands, 0)
+    if len(x.shape) != 4 or x.dtype not in ("float32", "int8"):
+        raise _misfit(op, x, "float32 or int8 [N, H, W, C]")
+    return x
+
+
+def _weight(op: Op, operands: Operands, rank: int, outputs_axis: int) -> tuple[Tensor, tuple[int, ...]]:
+    """The weight operand and its shape, checked together with the bias against the dtype of x."""
+    x, w = _need(op, operands, 0), _need(op, operands, 1)
+    if len(w.shape) != rank or w.dtype != x.dtype or None in w.shape:
+        raise _misfit(op, w, f"{x.dtype} of rank {rank}")
+    shape = tuple(d for d in w.shape if d is not None)
+    bias = operands[2] if len(operands) > 2 else None
+    if bias is not None:
+        dtype = "int32" if x.dtype == "int8" else "float32"
+        if bias.shape != (shape[outputs_axis],) or bias.dtype != dtype:
+            raise _misfit(op, bias, f"{dtype}[{shape[outputs_axis]}] for weight {w.name!r} {_text(w.shape)}")
+    return w, shape
+
+
+def _conv2d(op: Op, operands: Operands) -> Result:
+    x = _image(op, operands)
+    w, (co, kh, kw, depth) = _weight(op, operands, 4, 0)
+    groups, c = op.attrs["groups"], x.shape[3]
+    if c is None or c != depth * groups or co % groups:
+        raise ShapeError(
+            f"conv2d {op.name!r}: tensor {x.name!r} {_text(x.shape)} and weight {w.name!r} {_text(w.shape)} "
+            f"don't fit with {groups} groups"
+        )
+    return (x.shape[0], *_windows(op, x, (kh, kw), op.attrs["dilation"]), co), x.dtype
+
+
+def _depthwise_conv2d(op: Op, operands: Operands) -> Result:
+    x = _image(op, operands)
+    w, (kh, kw, co) = _weight(op, operands, 3, 2)
+    if x.shape[3] is None or co % x.shape[3]:
+        raise ShapeError(
+            f"depthwise_conv2d {op.name!r}: weight {w.name!r} {_text(w.shape)} is no multiple of the channels of "
+            f"tensor {x.name!r} {_text(x.shape)}"
+        )
+    return (x.shape[0], *_windows(op, x, (kh, kw), op.attrs["dilation"]), co), x.dtype
+
+
+def _linear(op: Op, operands: Operands) -> Result:
+    x = _need(op, operands, 0)
+    if x.dtype not in ("float32", "int8") or not x.shape:
+        raise _misfit(op, x, "float32 or int8 of rank 1 or more")
+    w, (n, k) = _weight(op, operands, 2, 0)
+    misfit = ShapeError(
+        f"linear {op.name!r}: tensor {x.name!r} {_text(x.shape)} does not fit weight {w.name!r} {_text(w.shape)}"
+    )
+    if op.attrs["keep_dims"]:
+        if x.shape[-1] != k:
+            raise misfit
+        return (*x.shape[:-1], n), x.dtype
+    if None in x.shape:
+        known = math.prod(d for d in x.shape if d is not None)
+        if known % k and k % known:
+            raise misfit
+        return (None, n), x.dtype
+    size = math.prod(d for d in x.shape if d is not None)
+    if size % k:
+        raise misfit
+    return (size // k, n), x.dtype
+
+
+def _add(op: Op, operands: Operands) -> Result:
+    a, b = _need(op, operands, 0), _need(op, operands, 1)
+    if a.dtype != b.dtype or a.dtype not in ("float32", "int8"):
+        raise _misfit(op, b, f"{a.dtype} as tensor {a.name!r}, float32 or int8")
+    rank = max(len(a.shape), len(b.shape))
+    shape: list[int | None] = []
+    for p, q in zip((1,) * (rank - len(a.shape)) + a.shape, (1,) * (rank - len(b.shape)) + b.shape, strict=True):
+        if not (_equal(p, q) or p == 1 or q == 1):
+            raise ShapeError(
+                f"add {op.name!r}: tensors {a.name!r} {_text(a.shape)} and {b.name!r} {_text(b.shape)} don't broadcast"
+            )
+        shape.append(q if p == 1 or (p is None and q != 1) else p)
+    return tuple(shape), a.dtype
+
+
+def _pool2d(op: Op, operands: Operands) -> Result:
+    x = _image(op, operands)
+    kernel, padding = op.attrs["kernel"], op.attrs["padding"]
+    if not isinstance(padding, str) and any(max(p) >= k for p, k in zip(padding, kernel, strict=True)):
+        raise ShapeError(f"{op.kind} {op.name!r}: padding {padding} leaves windows of kernel {kernel} empty")
+    return (x.shape[0], *_windows(op, x, kernel, (1, 1)), x.shape[3]), x.dtype
+
+
+def _mean(op: Op, operands: Operands) -> Result:
+    x = _need(op, operands, 0)
+    axes = op.attrs["axes"]
+    if x.dtype not in ("float32", "int8") or any(a >= len(x.shape) for a in axes):
+        raise _misfit(op, x, f"float32 or int8 with axes {list(axes)}")
+    if op.attrs["keepdims"]:
+        return tuple(1 if i in axes else d for i, d in enumerate(x.shape)), x.dtype
+    return tuple(d for i, d in enumerate(x.shape) if i not in axes), x.dtype
+
+
+def _softmax(op: Op, operands: Operands) -> Result:
+    x = _need(op, operands, 0)
+    if x.dtype not in ("float32", "int8") or not x.shape or op.attrs["axis"] not in (-1, len(x.shape) - 1):
+        raise _misfit(op, x, f"float32 or int8 whose last axis is {op.attrs['axis']}")
+    return x.shape, x.dtype
+
+
+def _reshape(op: Op, operands: Operands) -> Result:
+    x = _need(op, operands, 0)
+    target: Shape = op.attrs["shape"]
+    if None in x.shape:
+        return tuple(None if d == -1 else d for d in target), x.dtype
+    size = math.prod(d for d in x.shape if d is not None)
+    rest = math.prod(d for d in target if d is not None and d != -1)
+    if size % rest or (-1 not in target and size != rest):
+        raise ShapeError(f"reshape {op.name!r}: tensor {x.name!r} {_text(x.shape)} does not fit {list(target)}")
+    return tuple(size // rest if d == -1 else d for d in target), x.dtype
+
+
+def _elementwise(dtypes: tuple[str, ...], result: str | None = None) -> Callable[[Op, Operands], Result]:
+    def rule(op: Op, operands: Operands) -> Result:
+        x = _need(op, operands, 0)
+        if x.dtype not in dtypes:
+            raise _misfit(op, x, " or ".join(dtypes))
+        return x.shape, result or x.dtype
+
+    return rule
+
+
+def _any_ge(op: Op, operands: Operands) -> Result:
+    x = _need(op, operands, 0)
+    if x.dtype not in ("float32", "int8"):
+        raise _misfit(op, x, "float32 or int8")
+    return (1,), "bool"
+
+
+# --- multiply-accumulates: operands and the result's shape to a count --------------------------------------------
+
+
+def _size(shape: Shape) -> int:
+    if None in shape:
+        raise ShapeError(f"shape {_text(shape)} has open sizes; fix them first (compile(batch=...) or infer_shapes)")
+    return math.prod(d for d in shape if d is not None)
+
+
+def _conv2d_macs(operands: Operands, y: Shape) -> int:
+    return _size(y) * _size(operands[1].shape[1:]) if operands[1] is not None else 0
+
+
+def _depthwise_macs(operands: Operands, y: Shape) -> int:
+    return _size(y) * _size(operands[1].shape[:2]) if operands[1] is not None else 0
+
+
+def _no_macs(operands: Operands, y: Shape) -> int:
+    return 0
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What is true of every op of a kind. optional: numbers of the operands that may be None or left out."""
+
+    operands: int
+    attrs: tuple[str, ...]
+    infer: Callable[[Op, Operands], Result] | None  # None: "if", whose results come from its graphs
+    optional: tuple[int, ...] = ()
+    macs: Callable[[Operands, Shape], int] = _no_macs
+
+
+_FLOAT_OR_INT8 = ("float32", "int8")
+_CONV = ("stride", "dilation", "padding")
+
+KINDS: dict[str, Kind] = {
+    "conv2d": Kind(3, (*_CONV, "groups", "activation"), _conv2d, (2,), _conv2d_macs),
+    "depthwise_conv2d": Kind(3, (*_CONV, "activation"), _depthwise_conv2d, (2,), _depthwise_macs),
+    "linear": Kind(3, ("activation", "keep_dims"), _linear, (2,), _conv2d_macs),
+    "add": Kind(2, ("activation",), _add),
+    "avg_pool2d": Kind(1, ("kernel", "stride", "padding", "activation"), _pool2d),
+    "max_pool2d": Kind(1, ("kernel", "stride", "padding", "activation"), _pool2d),
+    "mean": Kind(1, ("axes", "keepdims"), _mean),
+    "softmax": Kind(1, ("axis", "beta"), _softmax),
+    "reshape": Kind(1, ("shape",), _reshape),
+    "quantize": Kind(1, (), _elementwise(_FLOAT_OR_INT8, "int8")),
+    "dequantize": Kind(1, (), _elementwise(("int8",), "float32")),
+    "relu": Kind(1, (), _elementwise(_FLOAT_OR_INT8)),
+    "relu6": Kind(1, (), _elementwise(_FLOAT_OR_INT8)),
+    "clip": Kind(1, ("min", "max"), _elementwise(_FLOAT_OR_INT8)),
+    "any_ge": Kind(1, ("threshold",), _any_ge),
+    "if": Kind(1, ("then", "else"), None),
+}
+
+
+def _kind(op: Op) -> Kind:
+    kind = KINDS.get(op.kind)
+    if kind is None:
+        raise ModelError(f"op {op.name!r}: unknown kind {op.kind!r}; known: {', '.join(KINDS)}")
+    return kind
+
+
+def _check_attrs(op: Op, kind: Kind) -> None:
+    if set(op.attrs) != set(kind.attrs):
+        raise ModelError(f"{op.kind} {op.name!r}: attributes {sorted(op.attrs)}, expected {sorted(kind.attrs)}")
+    for name in kind.attrs:
+        valid, expected = _ATTRS[name]
+        if not valid(op.attrs[name]):
+            raise ModelError(f"{op.kind} {op.name!r}: {name} is {op.attrs[name]!r}, expected {expected}")
+
+
+def infer_op(op: Op, operands: Operands) -> Result:
+    """Shape and dtype of the result of any op but "if"; operands in the op's order, None where absent.
+
+    Raises:
+        ShapeError: Operands that don't fit; names the op, the tensors and their shapes.
+        ModelError: An unknown kind, wrong number of operands or a bad attribute.
+    """
+    kind = _kind(op)
+    _check_attrs(op, kind)
+    required = kind.operands - len(kind.optional)
+    if not required <= len(operands) <= kind.operands or len(op.outputs) != 1 or kind.infer is None:
+        raise ModelError(
+            f"{op.kind} {op.name!r}: {len(operands)} operands and {len(op.outputs)} results, expected "
+            f"{required}{'' if required == kind.operands else f' to {kind.operands}'} and 1"
+        )
+    shape, dtype = kind.infer(op, operands)
+    if math.prod(d or 1 for d in shape) > MAX_EXTENT:
+        raise ShapeError(f"{op.kind} {op.name!r}: the result {_text(shape)} has more than 2^30 elements")
+    return shape, dtype
+
+
+def op_macs(op: Op, tensors: Mapping[str, Tensor]) -> int:
+    """Multiply-accumulates of one op: convolutions and linear; of an "if" the dearer branch. Shapes must be fixed."""
+    if op.kind == "if":
+        return max(graph_macs(op.attrs[branch], tensors) for branch in ("then", "else"))
+    operands = [None if n is None else tensors[n] for n in op.inputs]
+    return _kind(op).macs(operands, tensors[op.outputs[0]].shape)
+
+
+def graph_macs(graph: Graph, outer: Mapping[str, Tensor] | None = None) -> int:
+    """Multiply-accumulates of one run of a graph whose shapes are fixed."""
+    tensors = {**(outer or {}), **graph.tensors}
+    return sum(op_macs(op, tensors) for op in graph.ops)
+
+
+def infer_shapes(graph: Graph, input_shapes: Mapping[str, Sequence[int | None]] | None = None) -> Graph:
+    """A copy of graph with the shape and dtype of every op's result worked out from the inputs.
+
+    Args:
+        input_shapes: Shapes for some inputs, by name; they may fill in the open sizes (None), not change fixed ones.
+
+    Raises:
+        ShapeError: A shape that contradicts the graph's, or operands that don't fit; names tensor, op and both shapes.
+        ModelError: An op that reads a tensor that no earlier op, input or constant gives; unknown kinds or attributes.
+    """
+    graph = graph.copy()
+    for name, shape in (input_shapes or {}).items():
+        if name not in graph.input_names:
+            raise ShapeError(f"graph {graph.name!r} has no input {name!r}; its inputs: {', '.join(graph.input_names)}")
+        given, tensor = tuple(shape), graph.tensors[name]
+        if len(given) != len(tensor.shape) or not all(
+            _equal(g, d) and (g is None or _is_int(g, 1, MAX_EXTENT)) for g, d in zip(given, tensor.shape, strict=True)
+        ):
+            raise ShapeError(f"tensor {name!r}: shape {_text(given)} given, the model has {_text(tensor.shape)}")
+        tensor.shape = tuple(d if g is None else g for g, d in zip(given, tensor.shape, strict=True))
+    _infer(graph, {})
+    return graph
+
+
+def _infer(graph: Graph, outer: Mapping[str, Tensor]) -> None:
+    """Works out results in place, in the order of the ops; outer: tensors that an inner graph may read."""
+    ready: dict[str, Tensor] = dict(outer)
+    ready.update((n, graph.tensors[n]) for n in graph.input_names)
+    ready.update((n, t) for n, t in graph.tensors.items() if t.data is not None)
+    for op in graph.ops:
+        missing = [n for n in op.inputs if n is not None and n not in ready]
+        if missing:
+            raise ModelError(f"{op.kind} {op.name!r} reads tensor {missing[0]!r}, which nothing before it gives")
+        if op.kind == "if":
+            results = _infer_if(op, ready)
+        else:
+            results = [infer_op(op, [None if n is None else ready[n] for n in op.inputs])]
+        for name, (shape, dtype) in zip(op.outputs, results, strict=True):
+            if name in ready or name not in graph.tensors:
+                problem = "is given twice" if name in ready else "is not among the graph's tensors"
+                raise ModelError(f"{op.kind} {op.name!r}: its result {name!r} {problem}")
+            tensor = graph.tensors[name]
+            if tensor.dtype != dtype:
+                raise ShapeError(f"{op.kind} {op.name!r}: tensor {name!r} is {tensor.dtype}, the op gives {dtype}")
+            tensor.shape = shape
+            ready[name] = tensor
+    for name in graph.output_names:
+        if name not in ready:
+            raise ModelError(f"graph {graph.name!r}: output {name!r} is given by no op")
+
+
+def _infer_if(op: Op, ready: Mapping[str, Tensor]) -> list[Result]:
+    _check_attrs(op, _kind(op))
+    predicate = ready.get(op.inputs[0] or "") if len(op.inputs) == 1 else None
+    if predicate is None or predicate.dtype != "bool" or predicate.shape != (1,):
+        raise ShapeError(f"if {op.name!r}: needs one predicate, bool[1]")
+    branches: list[list[Result]] = []
+    for branch in ("then", "else"):
+        inner = op.attrs[branch] = op.attrs[branch].copy()
+        _infer(inner, ready)
+        visible = {**ready, **inner.tensors}
+        branches.append([(visible[n].shape, visible[n].dtype) for n in inner.output_names])
+    if branches[0] != branches[1] or len(branches[0]) != len(op.outputs):
+        text = [", ".join(f"{dtype}{_text(shape)}" for shape, dtype in b) for b in branches]
+        raise ShapeError(f"if {op.name!r}: its branches give ({text[0]}) and ({text[1]}) for {len(op.outputs)} results")
+    return branches[0]
