@@ -1,0 +1,5 @@
+"""`python -m pyedge.cli`."""
+
+from ._app import main
+
+main()

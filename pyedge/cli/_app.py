@@ -1,0 +1,119 @@
+"""Finds the verbs, and turns errors into one line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+from ..errors import (
+    BoardNotFoundError,
+    BusyError,
+    LinkError,
+    PermissionDeniedError,
+    PlanError,
+    PyedgeError,
+    ToolError,
+    UnsupportedError,
+)
+
+VERBS = {
+    "demo": "Digits, in Python and on an emulated RISC-V board: the same bytes.",
+    "run": "Run a model or plan, here or on a board.",
+    "compile": "Compile a model file into a plan.",
+    "inspect": "Show what is in a model file or plan.",
+    "evaluate": "Accuracy on labelled data, here or on a board.",
+    "profile": "Measure each op, here or on a board.",
+    "boards": "List the boards that pyedge knows.",
+    "ports": "List the serial ports of this machine.",
+    "doctor": "Check this machine: compilers, emulators, ports, rights.",
+    "flash": "Build a firmware and put it on a board.",
+}
+
+# What to try next, for errors whose text doesn't say it already.
+ADVICE: list[tuple[type[PyedgeError], str]] = [
+    (PermissionDeniedError, "pyedge doctor"),
+    (BusyError, "close the program that uses it, or pick another with --port"),
+    (BoardNotFoundError, "pyedge boards, pyedge ports"),
+    (LinkError, "pyedge ports; pyedge flash --board BOARD"),
+    (ToolError, "pyedge doctor"),
+    (PlanError, "pyedge compile MODEL -o PLAN"),
+    (UnsupportedError, "pyedge boards"),
+]
+
+EXIT_USAGE, EXIT_BUG, EXIT_INTERRUPTED = 2, 10, 130
+
+
+class _Verbs(click.Group):
+    """Imports a verb when it is called, so that `pyedge --help` and `--version` answer at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        command: click.Command = importlib.import_module(f".{cmd_name}", __package__).command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+@click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(package_name="pyedge", message="%(prog)s %(version)s")
+def app() -> None:
+    """Neural networks on microcontrollers and small Linux boards, bit for bit as in Python.
+
+    Start with: pyedge demo
+    """
+
+
+def _advice(error: PyedgeError) -> str:
+    text = str(error)
+    if "try:" in text:
+        return text
+    return next((f"{text}; try: {advice}" for kind, advice in ADVICE if isinstance(error, kind)), text)
+
+
+def _fail(text: str, code: int) -> int:
+    click.echo(f"pyedge: {' '.join(text.split())}", err=True)
+    return code
+
+
+def run(args: list[str] | None = None) -> int:
+    """Runs the command line and returns its exit code; PYEDGE_DEBUG=1 lets errors through with their traceback."""
+    try:
+        app.main(args=args, prog_name="pyedge", standalone_mode=False)
+        return 0
+    except click.exceptions.Exit as exit_:
+        return exit_.exit_code
+    except click.UsageError as error:
+        where = error.ctx.command_path if error.ctx is not None else "pyedge"
+        return _fail(f"{error.format_message()}; try: {where} --help", EXIT_USAGE)
+    except (click.Abort, KeyboardInterrupt):
+        return _fail("interrupted", EXIT_INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output has gone: `pyedge inspect m.tflite | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except PyedgeError as error:
+        if os.environ.get("PYEDGE_DEBUG"):
+            raise
+        return _fail(_advice(error), error.exit_code)
+    except OSError as error:
+        if os.environ.get("PYEDGE_DEBUG"):
+            raise
+        return _fail(f"{error.filename or 'system'}: {error.strerror or error}", EXIT_USAGE)
+    except Exception as error:
+        if os.environ.get("PYEDGE_DEBUG"):
+            raise
+        text = f"{type(error).__name__}: {error}; this is a bug of pyedge; try: PYEDGE_DEBUG=1 for a report with traceback"
+        return _fail(text, EXIT_BUG)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    sys.exit(run())
