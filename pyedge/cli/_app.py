@@ -93,7 +93,7 @@ def run(args: list[str] | None = None) -> int:
         return exit_.exit_code
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx is not None else "pyedge"
-        return _fail(f"{error.format_message()}; try: {where} --help", EXIT_USAGE)
+        return _fail(f"{error.format_message().rstrip('.')}; try: {where} --help", EXIT_USAGE)
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", EXIT_INTERRUPTED)
     except BrokenPipeError:  # the reader of our output has gone: `pyedge inspect m.tflite | head`

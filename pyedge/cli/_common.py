@@ -51,7 +51,7 @@ def _plain(value: Any) -> Any:
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], right: Iterable[int] = ()) -> None:
     """Prints a table; columns whose numbers are in `right` are aligned to the right."""
     right = set(right)
-    grid = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    grid = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for i, name in enumerate(columns):
         grid.add_column(name, justify="right" if i in right else "left", no_wrap=True)
     for row in rows:
