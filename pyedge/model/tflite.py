@@ -1,0 +1,351 @@
+"""TensorFlow Lite models to graphs."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tflite
+
+from ..errors import ModelError, UnsupportedOpError
+from .check import check
+from .graph import Graph, Op, Quantization, Tensor
+from .ops import MAX_EXTENT
+from .tflite_file import FileOperator, FileTensor, ModelFile, damage, read
+
+_log = logging.getLogger("pyedge")
+
+_ACTIVATIONS: dict[int, str | None] = {0: None, 1: "relu", 2: "relu_n1_to_1", 3: "relu6"}
+_PADDINGS = {0: "same", 1: "valid"}
+
+
+def load_tflite(model: str | os.PathLike[str] | bytes | bytearray | memoryview, name: str | None = None) -> Graph:
+    """Reads a .tflite model: its first subgraph as a graph with fixed op order.
+
+    Sizes that the file leaves open (-1 in its shape signature) are None in the graph. float16 weights, and int8 weights
+    of operators on float activations ("dynamic range"), become float32. Every tensor keeps its number as `index`.
+
+    Args:
+        model: A path, or the file's bytes.
+        name: The graph's name and the file's name in messages; without it the path's last part.
+
+    Raises:
+        UnsupportedOpError: Operators or variants that pyedge doesn't have; one error that names them all, with tensors.
+        ModelError: A file that can't be read, is damaged or contradicts itself.
+    """
+    if isinstance(model, bytes | bytearray | memoryview):
+        source, data = name or "model", bytes(model)
+    else:
+        source = name or os.path.basename(os.fspath(model))
+        try:
+            with open(model, "rb") as f:
+                data = f.read(MAX_EXTENT + 1)
+        except OSError as e:
+            raise ModelError(f"{os.fspath(model)}: {e.strerror}") from None
+    if len(data) > MAX_EXTENT:
+        raise ModelError(f"{source}: the file has more than 2^30 bytes")
+    with damage(source):
+        return _Importer(read(data), source).run()
+
+
+class _Unsupported(Exception):
+    """A variant of an operator that pyedge doesn't have; the text says which."""
+
+
+class _Importer:
+    def __init__(self, file: ModelFile, source: str) -> None:
+        self.file = file
+        self.graph = Graph(source.removesuffix(".tflite"))
+        self.graph.meta = {"source": source, "sha256": file.sha256}
+        if file.description:
+            self.graph.meta["description"] = file.description
+        self.values = {t.index: t.data for t in file.tensors if t.data is not None}
+        self.expanded: list[str] = []  # int8 weights that became float32
+
+    def run(self) -> Graph:
+        file, graph = self.file, self.graph
+        unsupported: list[str] = []
+        for index in file.inputs:
+            tensor = file.tensors[index]
+            try:
+                graph.input_names.append(self.add(tensor))
+            except _Unsupported as e:
+                unsupported.append(f"input {tensor.name!r} ({e})")
+        for op in file.operators:
+            try:
+                convert = _CONVERTERS.get(op.name)
+                if convert is None:
+                    raise _Unsupported
+                convert(self, op)
+            except _Unsupported as e:
+                tensor = file.tensors[(op.outputs or op.inputs or [0])[0]]
+                reason = f": {e}" if str(e) else ""
+                unsupported.append(f"{op.name} (operator {op.number}, tensor {tensor.name!r}{reason})")
+        if unsupported:
+            raise UnsupportedOpError(f"not supported: {'; '.join(unsupported)}. Supported: {', '.join(_CONVERTERS)}")
+        graph.output_names = [self.add(file.tensors[i]) for i in file.outputs]
+        if self.expanded:
+            _log.warning(
+                "%s: %d int8 weights of float operators are expanded to float32", graph.name, len(self.expanded)
+            )
+        inferred = check(graph)
+        self.compare_shapes(inferred)
+        return inferred
+
+    def compare_shapes(self, inferred: Graph) -> None:
+        """The file states each result's shape as well; TFLM trusts it, LiteRT works it out. They must agree."""
+        for op in inferred.ops:
+            ours = inferred.tensors[op.outputs[0]]
+            theirs = self.graph.tensors[op.outputs[0]]
+            known = None not in ours.shape and None not in theirs.shape
+            if known and math.prod(ours.shape) != math.prod(theirs.shape):  # type: ignore[arg-type]
+                raise ModelError(
+                    f"{op.kind} {op.name!r}: the file says that {ours.name!r} has shape {list(theirs.shape)}, "
+                    f"its operands give {list(ours.shape)}"
+                )
+
+    # --- operands ---
+
+    def tensor(self, op: FileOperator, i: int) -> FileTensor:
+        if i >= len(op.inputs) or op.inputs[i] < 0:
+            raise ModelError(f"operator {op.number} {op.name}: input {i} is missing")
+        return self.file.tensors[op.inputs[i]]
+
+    def add(self, t: FileTensor) -> str:
+        """The name of a tensor in the graph, added when first met."""
+        if t.flaw is not None:
+            raise _Unsupported(f"{t.name!r} {t.flaw}")
+        if t.name not in self.graph.tensors:
+            if t.dtype not in ("float32", "int8"):
+                raise _Unsupported(f"{t.name!r} is {t.dtype}")
+            value = self.values.get(t.index)
+            shape = t.shape if value is None else value.shape
+            self.graph.add_tensor(Tensor(t.name, shape, t.dtype, value, t.quant, t.index))
+        return t.name
+
+    def constant(self, t: FileTensor) -> np.ndarray:
+        if t.flaw is not None:
+            raise _Unsupported(f"{t.name!r} {t.flaw}")
+        if t.index not in self.values:
+            raise _Unsupported(f"{t.name!r} is not a constant")
+        return self.values[t.index]
+
+    def integers(self, t: FileTensor) -> list[int]:
+        """The elements of a constant shape or list of axes."""
+        value = self.constant(t)
+        if value.dtype not in (np.int32, np.int64) or value.size > 8:
+            raise ModelError(f"tensor {t.name!r} is {value.dtype}{list(value.shape)}, expected a few int32")
+        return [int(v) for v in value.reshape(-1)]
+
+    def weights(self, op: FileOperator, drop_leading_axis: bool = False) -> list[str | None]:
+        """Names of x, weight and bias; weight and bias are added in the graph's layout."""
+        x, w = self.tensor(op, 0), self.tensor(op, 1)
+        names: list[str | None] = [self.add(x)]
+        value, quant = self.constant(w), w.quant
+        if value.dtype not in (np.int8, np.float32):
+            raise _Unsupported(f"weight {w.name!r} is {w.dtype}")
+        if x.dtype == "float32" and value.dtype == np.int8:
+            value, quant = _dequantized(w, value), None
+            self.expanded.append(w.name)
+        elif x.dtype == "int8" and quant is not None and (quant.scale.size == 1 or drop_leading_axis):
+            axis = 0 if quant.scale.size == 1 else quant.axis - 1
+            quant = Quantization(quant.scale, quant.zero_point, axis)
+        if drop_leading_axis:
+            if value.ndim != 4 or value.shape[0] != 1:
+                raise ModelError(
+                    f"operator {op.number} {op.name}: weight {w.name!r} {list(value.shape)} is not [1, h, w, c]"
+                )
+            value = value[0]
+        if quant is not None and quant.zero_point.any():
+            raise _Unsupported(f"weight {w.name!r} has a zero point")
+        names.append(self._add_constant(w, value, quant))
+        if len(op.inputs) > 2 and op.inputs[2] >= 0:
+            b = self.tensor(op, 2)
+            bias = self.constant(b)
+            if bias.dtype not in (np.int32, np.float32):
+                raise _Unsupported(f"bias {b.name!r} is {b.dtype}")
+            names.append(self._add_constant(b, bias, b.quant if bias.dtype == np.int32 else None))
+        else:
+            names.append(None)
+        return names
+
+    def _add_constant(self, t: FileTensor, value: np.ndarray, quant: Quantization | None) -> str:
+        """Adds a constant; one that is used in two layouts or types gets a second name."""
+        name = t.name
+        while (known := self.graph.tensors.get(name)) is not None:
+            if known.data is not None and known.shape == value.shape and known.data.dtype == value.dtype:
+                return name
+            name += ":"
+        self.graph.add_tensor(Tensor(name, value.shape, str(value.dtype), value, quant, t.index))
+        return name
+
+    # --- results ---
+
+    def emit(self, op: FileOperator, kind: str, inputs: list[str | None], **attrs: Any) -> None:
+        if len(op.outputs) != 1:
+            raise ModelError(f"operator {op.number} {op.name}: {len(op.outputs)} outputs, expected 1")
+        output = self.file.tensors[op.outputs[0]]
+        if output.index in self.values:
+            raise ModelError(f"operator {op.number} {op.name}: its output {output.name!r} is a constant")
+        self.graph.ops.append(Op(kind, f"{kind}_{op.number}", inputs, [self.add(output)], attrs))
+
+
+def _dequantized(t: FileTensor, value: np.ndarray) -> np.ndarray:
+    """float32 values of a constant of codes, per tensor or per channel."""
+    q = t.quant
+    if q is None:
+        raise ModelError(f"tensor {t.name!r} is {t.dtype} and has no scale")
+    scale, zero = q.scale, q.zero_point
+    if scale.size > 1:
+        if not 0 <= q.axis < value.ndim or value.shape[q.axis] != scale.size:
+            raise ModelError(f"tensor {t.name!r} {list(value.shape)}: {scale.size} scales along axis {q.axis}")
+        along = [1] * value.ndim
+        along[q.axis] = scale.size
+        scale, zero = scale.reshape(along), zero.reshape(along)
+    return (value.astype(np.int32) - zero).astype(np.float32) * scale
+
+
+def _activation(op: FileOperator, number: int) -> str | None:
+    if number not in _ACTIVATIONS:
+        raise _Unsupported(f"fused activation {number}")
+    return _ACTIVATIONS[number]
+
+
+def _padding(op: FileOperator, number: int) -> str:
+    if number not in _PADDINGS:
+        raise ModelError(f"operator {op.number} {op.name}: padding {number} is unknown")
+    return _PADDINGS[number]
+
+
+# --- operators --------------------------------------------------------------------------------------------------------
+
+
+def _conv_2d(m: _Importer, op: FileOperator) -> None:
+    o = op.options(tflite.Conv2DOptions)
+    inputs = m.weights(op)
+    x, w = m.tensor(op, 0), m.values[m.tensor(op, 1).index]
+    channels = x.shape[-1] if x.shape else None
+    if channels is None or w.ndim != 4 or w.shape[3] == 0 or channels % w.shape[3]:
+        raise ModelError(f"operator {op.number} CONV_2D: input {list(x.shape)} does not fit weight {list(w.shape)}")
+    m.emit(
+        op,
+        "conv2d",
+        inputs,
+        stride=(o.StrideH(), o.StrideW()),
+        dilation=(o.DilationHFactor(), o.DilationWFactor()),
+        padding=_padding(op, o.Padding()),
+        groups=channels // w.shape[3],
+        activation=_activation(op, o.FusedActivationFunction()),
+    )
+
+
+def _depthwise_conv_2d(m: _Importer, op: FileOperator) -> None:
+    o = op.options(tflite.DepthwiseConv2DOptions)  # its depth multiplier follows from the shapes
+    m.emit(
+        op,
+        "depthwise_conv2d",
+        m.weights(op, drop_leading_axis=True),
+        stride=(o.StrideH(), o.StrideW()),
+        dilation=(o.DilationHFactor(), o.DilationWFactor()),
+        padding=_padding(op, o.Padding()),
+        activation=_activation(op, o.FusedActivationFunction()),
+    )
+
+
+def _fully_connected(m: _Importer, op: FileOperator) -> None:
+    o = op.options(tflite.FullyConnectedOptions)
+    if o.WeightsFormat() != 0:
+        raise _Unsupported("shuffled weights")
+    activation = _activation(op, o.FusedActivationFunction())
+    m.emit(op, "linear", m.weights(op), activation=activation, keep_dims=bool(o.KeepNumDims()))
+
+
+def _add(m: _Importer, op: FileOperator) -> None:
+    activation = _activation(op, op.options(tflite.AddOptions).FusedActivationFunction())
+    m.emit(op, "add", [m.add(m.tensor(op, 0)), m.add(m.tensor(op, 1))], activation=activation)
+
+
+def _pool_2d(kind: str) -> Callable[[_Importer, FileOperator], None]:
+    def convert(m: _Importer, op: FileOperator) -> None:
+        o = op.options(tflite.Pool2DOptions)
+        x = m.tensor(op, 0)
+        m.emit(
+            op,
+            kind,
+            [m.add(x)],
+            kernel=(o.FilterHeight(), o.FilterWidth()),
+            stride=(o.StrideH(), o.StrideW()),
+            padding=_padding(op, o.Padding()),
+            activation=_activation(op, o.FusedActivationFunction()),
+        )
+
+    return convert
+
+
+def _mean(m: _Importer, op: FileOperator) -> None:
+    keepdims = bool(op.options(tflite.ReducerOptions).KeepDims())
+    x = m.tensor(op, 0)
+    rank = len(x.shape)
+    axes = m.integers(m.tensor(op, 1))
+    if any(not -rank <= a < rank for a in axes):
+        raise ModelError(f"operator {op.number} MEAN: axes {axes} of tensor {x.name!r} {list(x.shape)}")
+    m.emit(op, "mean", [m.add(x)], axes=tuple(sorted({a % rank for a in axes})), keepdims=keepdims)
+
+
+def _reshape(m: _Importer, op: FileOperator) -> None:
+    """The new shape is a constant input, or in old files an option."""
+    if len(op.inputs) > 1:
+        shape = m.integers(m.tensor(op, 1))
+    else:
+        o = op.options(tflite.ReshapeOptions)
+        shape = [int(o.NewShape(i)) for i in range(min(o.NewShapeLength(), 9))]
+    m.emit(op, "reshape", [m.add(m.tensor(op, 0))], shape=tuple(shape))
+
+
+def _softmax(m: _Importer, op: FileOperator) -> None:
+    beta = float(op.options(tflite.SoftmaxOptions).Beta())
+    m.emit(op, "softmax", [m.add(m.tensor(op, 0))], axis=-1, beta=beta)
+
+
+def _dequantize(m: _Importer, op: FileOperator) -> None:
+    """Of a constant (float16 or int8 storage of a float model): folded."""
+    x = m.tensor(op, 0)
+    value = m.values.get(x.index)
+    if value is None:
+        m.emit(op, "dequantize", [m.add(x)])
+        return
+    if value.dtype not in (np.float16, np.int8) or len(op.outputs) != 1:
+        raise _Unsupported(f"constant {x.name!r} is {x.dtype}")
+    output = m.file.tensors[op.outputs[0]]
+    if output.index in m.values or output.name in m.graph.tensors:
+        raise ModelError(f"operator {op.number} DEQUANTIZE: its output {output.name!r} is given twice")
+    m.values[output.index] = value.astype(np.float32) if value.dtype == np.float16 else _dequantized(x, value)
+
+
+def _elementwise(kind: str, **attrs: Any) -> Callable[[_Importer, FileOperator], None]:
+    def convert(m: _Importer, op: FileOperator) -> None:
+        m.emit(op, kind, [m.add(m.tensor(op, 0))], **attrs)
+
+    return convert
+
+
+_CONVERTERS: dict[str, Callable[[_Importer, FileOperator], None]] = {
+    "ADD": _add,
+    "AVERAGE_POOL_2D": _pool_2d("avg_pool2d"),
+    "CONV_2D": _conv_2d,
+    "DEPTHWISE_CONV_2D": _depthwise_conv_2d,
+    "DEQUANTIZE": _dequantize,
+    "FULLY_CONNECTED": _fully_connected,
+    "MAX_POOL_2D": _pool_2d("max_pool2d"),
+    "MEAN": _mean,
+    "QUANTIZE": _elementwise("quantize"),
+    "RELU": _elementwise("relu"),
+    "RELU6": _elementwise("relu6"),
+    "RELU_N1_TO_1": _elementwise("clip", min=-1.0, max=1.0),
+    "RESHAPE": _reshape,
+    "SOFTMAX": _softmax,
+}
