@@ -162,3 +162,10 @@ def softmax_params(beta: float, x_scale: float) -> SoftmaxParams:
     multiplier, shift = quantize_multiplier(factor)
     radius = ((1 << integer_bits) - 1) * 2.0 ** (31 - integer_bits) / 2.0**-shift
     return SoftmaxParams(multiplier, shift, -math.floor(radius))
+
+
+def threshold_code(threshold: float, scale: float, zero_point: int) -> int:
+    """The smallest code whose real value is at least threshold; 128, above all codes, if there is none."""
+    values = np.float64(np.float32(scale)) * (np.arange(INT8_MIN, INT8_MAX + 1) - zero_point)
+    reached = np.flatnonzero(values >= threshold)
+    return int(reached[0]) + INT8_MIN if reached.size else INT8_MAX + 1
