@@ -9,6 +9,7 @@
 #define PE_PLAN_MINOR 0
 #define PE_MAX_RANK 6
 #define PE_MAX_OP_TENSORS 16      /* inputs + outputs of one op */
+#define PE_MAX_ENTRIES 64         /* few, so that a branch is checked against each */
 #define PE_MAX_EXTENT 1073741824  /* 2^30: bytes of one tensor, of the arena, of the file */
 #define PE_PLAN_ALIGN 64          /* the file itself and its constants */
 #define PE_ARENA_ALIGN 16         /* each tensor and scratch area in the arena; each constant tensor */
@@ -71,14 +72,14 @@ typedef struct pe_section {
 
 typedef struct pe_plan_header {
     uint32_t magic;
-    uint16_t major; /* a reader refuses another major, and reads any older minor */
-    uint16_t minor;
+    uint16_t major; /* a reader refuses another major */
+    uint16_t minor; /* goes up with additions (op kinds, layouts); a reader refuses, by name, one it does not know */
     uint32_t file_bytes;
     uint32_t crc32;         /* IEEE, of bytes 16 .. file_bytes */
     uint32_t layout;        /* pe_layout of the constants */
     uint32_t arena_bytes;   /* all that the caller provides: activations and scratch */
     uint32_t scratch_bytes; /* largest scratch of one op, contained in arena_bytes */
-    uint32_t reserved;      /* 0 */
+    uint32_t reserved;      /* 0; anything else is an addition */
     pe_section tensors;     /* pe_tensor[] */
     pe_section ops;         /* pe_op[] */
     pe_section entries;     /* pe_entry[] */
@@ -185,19 +186,20 @@ typedef struct pe_pool2d_params {
 typedef struct pe_mean_params {
     uint32_t axes;                /* bit i: axis i of x is reduced */
     int32_t x_zero_point, y_zero_point;
-    int32_t multiplier, shift;    /* of s_x / s_y; the division by the count: docs/arithmetic.md */
+    int32_t multiplier, shift;    /* of s_x / s_y, > 0 right, < 0 left; the division by the count: docs/arithmetic.md */
 } pe_mean_params;
 
 typedef struct pe_softmax_params {
-    int32_t multiplier, shift;    /* int8: of beta * s_x * 2^26, as in TFLM's PreprocessSoftmaxScaling */
-    int32_t diff_min;
+    int32_t multiplier, shift;    /* int8: of min(beta * s_x * 2^26, 2^31 - 1); shift <= 0, left, as everywhere */
+    int32_t diff_min;             /* int8: differences to the row's maximum below it give 0; <= 0 */
     float beta;                   /* float */
 } pe_softmax_params;
 
-typedef struct pe_quantize_params { /* quantize, dequantize: scale, y_zero_point; requantize: the rest */
-    float scale;
+/* quantize: scale, y_zero_point, y_min, y_max. dequantize: scale, x_zero_point. requantize: all but scale. */
+typedef struct pe_quantize_params {
+    float scale;                  /* > 0, finite */
     int32_t x_zero_point, y_zero_point;
-    int32_t multiplier, shift;
+    int32_t multiplier, shift;    /* of s_x / s_y, > 0 right, < 0 left */
     int32_t y_min, y_max;
 } pe_quantize_params;
 

@@ -2,6 +2,8 @@
  * that they fit together, says how much scratch it needs, and runs. */
 #ifndef PE_OPS_H
 #define PE_OPS_H
+#include <stdbool.h>
+
 #include "pyedge.h"
 
 typedef struct pe_call {
@@ -25,8 +27,22 @@ typedef struct pe_op_def {
     void (*run)(const pe_call *c);
 } pe_op_def;
 
-/* The ops of this build, in the order of pe_op_kind; csrc/ops/table.c makes it from ops_list.h. */
+/* The ops of this build: row kind - 1, NULL if trimmed away; csrc/ops/table.c makes it from ops_list.h. */
 extern const pe_op_def *const pe_op_table[];
 extern const uint32_t pe_op_table_size;
 const pe_op_def *pe_op_find(uint16_t kind); /* NULL: not in this build */
+
+/* What every op must obey, then its family's check. c holds params, inputs, outputs and tensor records; params_bytes is
+ * what the plan gives. For the verifier and the bindings. */
+pe_status pe_op_check(const pe_op_def *def, const pe_call *c, uint32_t params_bytes, uint32_t *scratch_bytes,
+                      const char **text);
+
+/* A tensor record by itself: dtype, rank, dims and bytes agree. NULL, or what is wrong. */
+const char *pe_tensor_fault(const pe_tensor *t);
+
+/* The number of elements of a checked tensor record. */
+static inline uint32_t pe_tensor_elements(const pe_tensor *t)
+{
+    return t->dtype == PE_S8 || t->dtype == PE_BOOL ? t->bytes : t->bytes / 4;
+}
 #endif

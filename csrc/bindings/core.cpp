@@ -1,0 +1,398 @@
+// pyedge._core: buffers in, buffers out, refusals as exceptions. What the names mean: pyedge/_core.pyi.
+
+#include <pybind11/numpy.h>
+#include <pybind11/pybind11.h>
+#include <pybind11/stl.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernels/kernels.h"
+#include "ops/ops.h"
+#include "pyedge.h"
+
+#if defined(__x86_64__) || defined(__SSE2__)
+#include <xmmintrin.h>
+#endif
+
+namespace py = pybind11;
+
+namespace {
+
+PyObject *plan_refused; // PlanRefused, owned by the module
+
+[[noreturn]] void refuse(pe_status status, std::optional<uint32_t> op, std::optional<uint32_t> tensor, const char *text)
+{
+    // The text may come from a damaged plan: any bytes.
+    py::object message = py::reinterpret_steal<py::object>(PyUnicode_DecodeUTF8(text, std::strlen(text), "replace"));
+    py::tuple args = py::make_tuple(static_cast<int>(status), pe_status_text(status), op, tensor, message);
+    PyErr_SetObject(plan_refused, args.ptr());
+    throw py::error_already_set();
+}
+
+// The kernels' bits hold for round to nearest even with subnormals; whatever the process has set returns afterwards.
+class FloatControl {
+public:
+#if defined(__x86_64__) || defined(__SSE2__)
+    FloatControl() : saved_(_mm_getcsr()) { _mm_setcsr(0x1F80); } // all exceptions masked, no FTZ, no DAZ
+    ~FloatControl() { _mm_setcsr(saved_); }
+
+private:
+    unsigned saved_;
+#elif defined(__aarch64__)
+    FloatControl()
+    {
+        __asm__ volatile("mrs %0, fpcr" : "=r"(saved_));
+        __asm__ volatile("msr fpcr, xzr" ::: "memory");
+    }
+    ~FloatControl() { __asm__ volatile("msr fpcr, %0" ::"r"(saved_) : "memory"); }
+
+private:
+    uint64_t saved_;
+#elif defined(__arm__) && defined(__ARM_FP)
+    FloatControl()
+    {
+        __asm__ volatile("vmrs %0, fpscr" : "=r"(saved_));
+        __asm__ volatile("vmsr fpscr, %0" ::"r"(0) : "memory");
+    }
+    ~FloatControl() { __asm__ volatile("vmsr fpscr, %0" ::"r"(saved_) : "memory"); }
+
+private:
+    uint32_t saved_;
+#elif defined(__riscv_flen)
+    FloatControl() { __asm__ volatile("fsrm %0, zero" : "=r"(saved_)::"memory"); }
+    ~FloatControl() { __asm__ volatile("fsrm %0" ::"r"(saved_) : "memory"); }
+
+private:
+    unsigned long saved_;
+#endif
+public:
+    FloatControl(const FloatControl &) = delete;
+    FloatControl &operator=(const FloatControl &) = delete;
+};
+
+// Zeroed memory on a cache line. Pages are not touched before they are used.
+class Memory {
+public:
+    explicit Memory(size_t bytes) : block_(std::calloc(bytes + PE_PLAN_ALIGN, 1), std::free)
+    {
+        if (!block_)
+            throw std::bad_alloc();
+    }
+    uint8_t *data() const
+    {
+        uintptr_t p = reinterpret_cast<uintptr_t>(block_.get());
+        return reinterpret_cast<uint8_t *>((p + PE_PLAN_ALIGN - 1) / PE_PLAN_ALIGN * PE_PLAN_ALIGN);
+    }
+
+private:
+    std::unique_ptr<void, void (*)(void *)> block_;
+};
+
+template <class T> bool is_aligned(const void *p, T alignment)
+{
+    return reinterpret_cast<uintptr_t>(p) % alignment == 0;
+}
+
+class Plan {
+public:
+    Plan(const py::buffer &data, bool skip_crc)
+    {
+        py::buffer_info info = data.request();
+        if (!PyBuffer_IsContiguous(info.view(), 'C'))
+            throw py::type_error("a plan's bytes must be contiguous");
+        bytes_ = static_cast<size_t>(info.size) * static_cast<size_t>(info.itemsize);
+        base_ = static_cast<const uint8_t *>(info.ptr);
+        // A buffer that its owner can write to could change after it was verified.
+        if (!info.readonly || !is_aligned(base_, PE_PLAN_ALIGN)) {
+            copy_ = std::make_unique<Memory>(bytes_);
+            if (bytes_ != 0)
+                std::memcpy(copy_->data(), base_, bytes_);
+            base_ = copy_->data();
+        } else {
+            borrowed_ = std::move(info);
+        }
+        pe_error err;
+        {
+            py::gil_scoped_release release;
+            pe_plan_verify(base_, bytes_, skip_crc ? PE_VERIFY_SKIP_CRC : 0, &err);
+        }
+        auto number = [](uint32_t n) { return n == PE_NONE ? std::nullopt : std::optional<uint32_t>(n); };
+        if (err.status != PE_OK)
+            refuse(err.status, number(err.op), number(err.tensor), err.text);
+    }
+    const uint8_t *base() const { return base_; }
+    size_t bytes() const { return bytes_; }
+    const pe_plan_header *header() const { return reinterpret_cast<const pe_plan_header *>(base_); }
+
+private:
+    const uint8_t *base_;
+    size_t bytes_;
+    std::unique_ptr<Memory> copy_;
+    py::buffer_info borrowed_;
+};
+
+uint64_t nanoseconds(void *)
+{
+    auto now = std::chrono::steady_clock::now().time_since_epoch();
+    return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
+}
+
+class Session {
+public:
+    explicit Session(std::shared_ptr<Plan> plan) : plan_(std::move(plan)), arena_(plan_->header()->arena_bytes)
+    {
+        pe_status status = pe_session_init(&session_, plan_->base(), arena_.data(), plan_->header()->arena_bytes);
+        if (status != PE_OK)
+            refuse(status, std::nullopt, std::nullopt, "arena");
+    }
+
+    static py::array tensor(const py::object &self, uint32_t number)
+    {
+        const pe_session &s = self.cast<Session &>().session_;
+        const pe_tensor *t = pe_tensor_at(&s, number);
+        if (!t)
+            throw py::index_error("no tensor " + std::to_string(number));
+        py::array_t<uint8_t> view(t->bytes, static_cast<const uint8_t *>(pe_tensor_data(&s, number)), self);
+        if (t->kind == PE_TENSOR_CONST)
+            view.attr("setflags")(py::arg("write") = false);
+        return view;
+    }
+
+    bool run(uint32_t entry, std::optional<py::array> counts)
+    {
+        const pe_profile profile = {nanoseconds, nullptr, counts ? writable_counts(*counts) : nullptr};
+        pe_status status;
+        {
+            py::gil_scoped_release release;
+            if (busy_.test_and_set(std::memory_order_acquire))
+                return false;
+            FloatControl control;
+            status = pe_run(&session_, entry, counts ? &profile : nullptr);
+            busy_.clear(std::memory_order_release);
+        }
+        if (status != PE_OK)
+            refuse(status, entry, std::nullopt, "no entry of that number");
+        return true;
+    }
+
+private:
+    uint64_t *writable_counts(py::array &counts) const
+    {
+        if (!py::isinstance<py::array_t<uint64_t>>(counts) || counts.ndim() != 1 || !counts.writeable() ||
+            !(counts.flags() & py::array::c_style) || !is_aligned(counts.data(), alignof(uint64_t)))
+            throw py::type_error("counts must be a writable one-dimensional array of uint64");
+        if (static_cast<size_t>(counts.size()) != plan_->header()->ops.bytes / sizeof(pe_op))
+            throw py::value_error("counts must have one element per op of the plan");
+        return static_cast<uint64_t *>(counts.mutable_data());
+    }
+
+    std::shared_ptr<Plan> plan_;
+    Memory arena_;
+    pe_session session_;
+    std::atomic_flag busy_ = ATOMIC_FLAG_INIT;
+};
+
+// One op outside any plan: the record of each tensor, and a pe_call over them.
+struct SingleOp {
+    const pe_op_def *def;
+    std::vector<uint32_t> params; // 4-byte aligned copy
+    std::vector<pe_tensor> tensors;
+    pe_call call = {};
+
+    SingleOp(uint32_t kind, const std::string &bytes, size_t inputs, size_t outputs)
+        : params((bytes.size() + 3) / 4), tensors(inputs + outputs)
+    {
+        def = kind <= UINT16_MAX ? pe_op_find(static_cast<uint16_t>(kind)) : nullptr;
+        if (!def)
+            refuse(PE_ERR_UNKNOWN_OP, std::nullopt, std::nullopt, ("op kind " + std::to_string(kind)).c_str());
+        if (inputs + outputs > PE_MAX_OP_TENSORS)
+            refuse(PE_ERR_OP, std::nullopt, std::nullopt, "more tensors than an op can have");
+        std::memcpy(params.data(), bytes.data(), bytes.size());
+        call.kernels = pe_kernels_best();
+        call.params = params.data();
+        call.inputs = static_cast<uint8_t>(inputs);
+        call.outputs = static_cast<uint8_t>(outputs);
+    }
+
+    void set(size_t i, int dtype, const std::vector<py::ssize_t> &dims)
+    {
+        pe_tensor &t = tensors[i];
+        uint32_t number = static_cast<uint32_t>(i);
+        t.dtype = static_cast<uint8_t>(dtype >= 0 && dtype <= UINT8_MAX ? dtype : 0);
+        t.kind = PE_TENSOR_ARENA;
+        if (dims.size() > PE_MAX_RANK)
+            refuse(PE_ERR_TENSOR, std::nullopt, number, "rank");
+        t.rank = static_cast<uint8_t>(dims.size());
+        uint64_t bytes = dtype == PE_F32 || dtype == PE_S32 ? 4 : 1;
+        for (size_t k = 0; k < PE_MAX_RANK; k++) {
+            py::ssize_t n = k < dims.size() ? dims[k] : 1;
+            if (n < 1 || n > PE_MAX_EXTENT || bytes * static_cast<uint64_t>(n) > PE_MAX_EXTENT)
+                refuse(PE_ERR_TENSOR, std::nullopt, number, "dims");
+            t.dims[k] = static_cast<int32_t>(n);
+            bytes *= static_cast<uint64_t>(n);
+        }
+        t.bytes = static_cast<uint32_t>(bytes);
+        if (const char *fault = pe_tensor_fault(&t))
+            refuse(PE_ERR_TENSOR, std::nullopt, number, fault);
+        call.tensor[i] = &t;
+    }
+
+    uint32_t check(size_t params_bytes)
+    {
+        const char *text;
+        uint32_t scratch;
+        pe_status status = pe_op_check(def, &call, static_cast<uint32_t>(params_bytes), &scratch, &text);
+        if (status != PE_OK)
+            refuse(status, std::nullopt, std::nullopt, text);
+        return scratch;
+    }
+};
+
+uint32_t op_check(uint32_t kind, const py::bytes &params,
+                  const std::vector<std::optional<std::pair<int, std::vector<py::ssize_t>>>> &tensors, size_t inputs)
+{
+    if (inputs > tensors.size())
+        throw py::value_error("more inputs than tensors");
+    std::string bytes = params;
+    SingleOp op(kind, bytes, inputs, tensors.size() - inputs);
+    for (size_t i = 0; i < tensors.size(); i++) {
+        if (tensors[i])
+            op.set(i, tensors[i]->first, tensors[i]->second);
+    }
+    return op.check(bytes.size());
+}
+
+int dtype_of(const py::array &a)
+{
+    if (py::isinstance<py::array_t<float>>(a))
+        return PE_F32;
+    if (py::isinstance<py::array_t<int8_t>>(a))
+        return PE_S8;
+    if (py::isinstance<py::array_t<int32_t>>(a))
+        return PE_S32;
+    if (py::isinstance<py::array_t<bool>>(a))
+        return PE_BOOL;
+    throw py::type_error("arrays must be float32, int8, int32 or bool, not " + py::str(a.dtype()).cast<std::string>());
+}
+
+// The kernels want tensors on PE_ARENA_ALIGN. NumPy's own arrays are; a view that is not goes through a copy.
+struct Operand {
+    uint8_t *array;
+    size_t bytes;
+    std::unique_ptr<Memory> copy;
+
+    explicit Operand(const py::array &a) : array(static_cast<uint8_t *>(const_cast<void *>(a.data())))
+    {
+        bytes = static_cast<size_t>(a.nbytes());
+        if (!is_aligned(array, PE_ARENA_ALIGN)) {
+            copy = std::make_unique<Memory>(bytes);
+            std::memcpy(copy->data(), array, bytes);
+        }
+    }
+    uint8_t *data() const { return copy ? copy->data() : array; }
+    bool overlaps(const Operand &o) const { return array < o.array + o.bytes && o.array < array + bytes; }
+};
+
+void op_run(uint32_t kind, const py::bytes &params, const std::vector<std::optional<py::array>> &inputs,
+            const std::vector<py::array> &outputs)
+{
+    std::string bytes = params;
+    SingleOp op(kind, bytes, inputs.size(), outputs.size());
+    std::vector<Operand> operands;
+    std::vector<size_t> number; // of each operand
+    for (size_t i = 0; i < inputs.size() + outputs.size(); i++) {
+        bool is_input = i < inputs.size();
+        if (is_input && !inputs[i])
+            continue;
+        const py::array &a = is_input ? *inputs[i] : outputs[i - inputs.size()];
+        if (!(a.flags() & py::array::c_style))
+            throw py::type_error("arrays must be C-contiguous");
+        if (!is_input && !a.writeable())
+            throw py::type_error("an output array is read-only");
+        op.set(i, dtype_of(a), std::vector<py::ssize_t>(a.shape(), a.shape() + a.ndim()));
+        Operand operand(a);
+        for (size_t k = 0; k < operands.size(); k++) {
+            if (!is_input && operand.overlaps(operands[k]))
+                throw py::value_error("an output array overlaps another array");
+        }
+        op.call.data[i] = operand.data();
+        operands.push_back(std::move(operand));
+        number.push_back(i);
+    }
+    uint32_t scratch_bytes = op.check(bytes.size());
+    Memory scratch(scratch_bytes);
+    op.call.scratch = scratch.data();
+    op.call.scratch_bytes = scratch_bytes;
+    {
+        py::gil_scoped_release release;
+        FloatControl control;
+        op.def->run(&op.call);
+    }
+    for (size_t k = 0; k < operands.size(); k++) {
+        if (number[k] >= inputs.size() && operands[k].copy)
+            std::memcpy(operands[k].array, operands[k].data(), operands[k].bytes);
+    }
+}
+
+std::vector<std::string> kernels(const std::string &op)
+{
+    std::vector<std::string> names;
+    for (const char *const *name = pe_kernel_names; *name; name++) {
+        if (std::strncmp(*name, op.c_str(), op.size()) == 0)
+            names.emplace_back(*name);
+    }
+    return names;
+}
+
+py::dict op_kinds()
+{
+    py::dict kinds;
+    for (uint32_t i = 0; i < pe_op_table_size; i++) {
+        if (pe_op_table[i])
+            kinds[pe_op_table[i]->name] = pe_op_table[i]->kind;
+    }
+    return kinds;
+}
+
+uint32_t crc32(const py::buffer &data)
+{
+    py::buffer_info info = data.request();
+    if (!PyBuffer_IsContiguous(info.view(), 'C'))
+        throw py::type_error("data must be contiguous");
+    return pe_crc32(0, info.ptr, static_cast<size_t>(info.size) * static_cast<size_t>(info.itemsize));
+}
+
+} // namespace
+
+PYBIND11_MODULE(_core, m)
+{
+    plan_refused = PyErr_NewException("pyedge._core.PlanRefused", nullptr, nullptr);
+    m.attr("PlanRefused") = py::reinterpret_borrow<py::object>(plan_refused);
+    m.def("abi_version", pe_abi_version);
+    m.def("crc32", crc32, py::arg("data"));
+    m.def("op_kinds", op_kinds);
+    m.def("kernels", kernels, py::arg("op") = "");
+    m.def("op_check", op_check, py::arg("kind"), py::arg("params"), py::arg("tensors"), py::arg("inputs"));
+    m.def("op_run", op_run, py::arg("kind"), py::arg("params"), py::arg("inputs"), py::arg("outputs"));
+
+    py::class_<Plan, std::shared_ptr<Plan>>(m, "Plan", py::buffer_protocol())
+        .def(py::init<const py::buffer &, bool>(), py::arg("data"), py::arg("skip_crc") = false)
+        .def_property_readonly("arena_bytes", [](const Plan &p) { return p.header()->arena_bytes; })
+        .def_property_readonly("data", [](const py::object &self) { return py::memoryview(self); })
+        .def_buffer([](Plan &p) {
+            return py::buffer_info(const_cast<uint8_t *>(p.base()), 1, py::format_descriptor<uint8_t>::format(), 1,
+                                   {p.bytes()}, {1}, true);
+        });
+
+    py::class_<Session>(m, "Session")
+        .def(py::init<std::shared_ptr<Plan>>(), py::arg("plan"))
+        .def("tensor", &Session::tensor, py::arg("number"))
+        .def("run", &Session::run, py::arg("entry"), py::arg("counts") = py::none());
+}

@@ -1,0 +1,182 @@
+#include "kernels/fma.h"
+#include "kernels/kernels.h"
+#include "ops/ops.h"
+
+/* The executor. The plan was verified, so its numbers are used as they are; only what a caller passes in is checked. */
+
+static const pe_plan_header *header(const uint8_t *plan)
+{
+    return (const pe_plan_header *)plan;
+}
+
+static const uint32_t *index_of(const pe_session *s, uint32_t first)
+{
+    return (const uint32_t *)(s->plan + header(s->plan)->index.offset) + first;
+}
+
+uint32_t pe_abi_version(void)
+{
+    return PE_ABI_VERSION;
+}
+
+const char *pe_status_text(pe_status status)
+{
+    switch (status) {
+    case PE_OK: return "ok";
+    case PE_ERR_ALIGN: return "misaligned address";
+    case PE_ERR_TRUNCATED: return "truncated";
+    case PE_ERR_MAGIC: return "not a plan";
+    case PE_ERR_VERSION: return "unknown version";
+    case PE_ERR_CRC: return "wrong CRC";
+    case PE_ERR_SECTION: return "bad section";
+    case PE_ERR_STRING: return "bad string";
+    case PE_ERR_TENSOR: return "bad tensor";
+    case PE_ERR_OP: return "bad op";
+    case PE_ERR_UNKNOWN_OP: return "unknown op";
+    case PE_ERR_SHAPE: return "shapes that do not fit";
+    case PE_ERR_SCRATCH: return "bad scratch";
+    case PE_ERR_ENTRY: return "bad entry";
+    case PE_ERR_BRANCH: return "bad branch";
+    case PE_ERR_ARENA: return "arena too small";
+    case PE_ERR_LAYOUT: return "unknown layout";
+    }
+    return "unknown status";
+}
+
+uint32_t pe_plan_arena_bytes(const void *plan)
+{
+    return header(plan)->arena_bytes;
+}
+
+pe_status pe_session_init(pe_session *s, const void *plan, void *arena, size_t arena_bytes)
+{
+    if ((uintptr_t)arena % PE_ARENA_ALIGN != 0)
+        return PE_ERR_ALIGN;
+    if (arena_bytes < pe_plan_arena_bytes(plan))
+        return PE_ERR_ARENA;
+    *s = (pe_session){.plan = plan, .arena = arena, .kernels = pe_kernels_best()};
+    return PE_OK;
+}
+
+uint32_t pe_entry_count(const pe_session *s)
+{
+    return header(s->plan)->entries.bytes / sizeof(pe_entry);
+}
+
+const char *pe_plan_string(const pe_session *s, uint32_t offset)
+{
+    const pe_plan_header *h = header(s->plan);
+    return offset < h->strings.bytes ? (const char *)s->plan + h->strings.offset + offset : "";
+}
+
+static bool same_string(const char *a, const char *b)
+{
+    while (*a && *a == *b)
+        a++, b++;
+    return *a == *b;
+}
+
+int32_t pe_entry_find(const pe_session *s, const char *name)
+{
+    for (uint32_t i = 0; i < pe_entry_count(s); i++) {
+        if (same_string(pe_plan_string(s, pe_entry_at(s, i)->name), name))
+            return (int32_t)i;
+    }
+    return PE_ERR_ENTRY;
+}
+
+const pe_entry *pe_entry_at(const pe_session *s, uint32_t entry)
+{
+    const pe_plan_header *h = header(s->plan);
+    return entry < pe_entry_count(s) ? (const pe_entry *)(s->plan + h->entries.offset) + entry : NULL;
+}
+
+const pe_tensor *pe_tensor_at(const pe_session *s, uint32_t tensor)
+{
+    const pe_plan_header *h = header(s->plan);
+    return tensor < h->tensors.bytes / sizeof(pe_tensor) ? (const pe_tensor *)(s->plan + h->tensors.offset) + tensor
+                                                         : NULL;
+}
+
+uint32_t pe_entry_input_tensor(const pe_session *s, uint32_t entry, uint32_t i)
+{
+    const pe_entry *e = pe_entry_at(s, entry);
+    return e && i < e->input_count ? *index_of(s, e->inputs + i) : PE_NONE;
+}
+
+uint32_t pe_entry_output_tensor(const pe_session *s, uint32_t entry, uint32_t i)
+{
+    const pe_entry *e = pe_entry_at(s, entry);
+    return e && i < e->output_count ? *index_of(s, e->outputs + i) : PE_NONE;
+}
+
+void *pe_tensor_data(const pe_session *s, uint32_t tensor)
+{
+    const pe_tensor *t = pe_tensor_at(s, tensor);
+    if (!t)
+        return NULL;
+    if (t->kind == PE_TENSOR_ARENA)
+        return s->arena + t->offset;
+    return (uint8_t *)(uintptr_t)(s->plan + header(s->plan)->consts.offset + t->offset);
+}
+
+static void resolve(const pe_session *s, const pe_op *op, pe_call *c)
+{
+    const uint32_t *tensors = index_of(s, op->tensors);
+    c->kernels = s->kernels;
+    c->params = s->plan + header(s->plan)->params.offset + op->params;
+    c->inputs = op->inputs;
+    c->outputs = op->outputs;
+    for (uint32_t i = 0; i < (uint32_t)op->inputs + op->outputs; i++) {
+        c->tensor[i] = pe_tensor_at(s, tensors[i]); /* NULL for PE_NONE */
+        c->data[i] = pe_tensor_data(s, tensors[i]);
+    }
+    c->scratch = s->arena + op->scratch_offset;
+    c->scratch_bytes = op->scratch_bytes;
+}
+
+/* A NaN's payload depends on the CPU; what leaves is the same everywhere. */
+static void canonicalize_nans(const pe_session *s, const pe_entry *e)
+{
+    for (uint32_t i = 0; i < e->output_count; i++) {
+        uint32_t number = *index_of(s, e->outputs + i);
+        const pe_tensor *t = pe_tensor_at(s, number);
+        if (t->dtype != PE_F32 || t->kind != PE_TENSOR_ARENA)
+            continue;
+        float *y = pe_tensor_data(s, number);
+        for (uint32_t k = 0; k < t->bytes / sizeof *y; k++) {
+            if (pe_is_nan(y[k]))
+                y[k] = pe_float_from_bits(PE_NAN_BITS);
+        }
+    }
+}
+
+pe_status pe_run(pe_session *s, uint32_t entry, const pe_profile *profile)
+{
+    const pe_entry *e = pe_entry_at(s, entry);
+    if (!e)
+        return PE_ERR_ENTRY;
+    const pe_op *ops = (const pe_op *)(s->plan + header(s->plan)->ops.offset);
+    uint32_t end = e->first_op + e->op_count;
+    uint64_t last = profile ? profile->now(profile->ctx) : 0;
+    /* Targets of branches are greater than the op's own number, so this ends. */
+    for (uint32_t i = e->first_op, next; i < end; i = next) {
+        pe_call c;
+        resolve(s, &ops[i], &c);
+        next = i + 1;
+        if (ops[i].kind == PE_OP_BRANCH) {
+            const pe_branch_params *p = c.params;
+            if (c.inputs == 0 || (*(const uint8_t *)c.data[0] != 0) == (p->when != 0))
+                next = p->target;
+        } else {
+            pe_op_find(ops[i].kind)->run(&c);
+        }
+        if (profile) {
+            uint64_t now = profile->now(profile->ctx);
+            profile->counts[i] += now - last;
+            last = now;
+        }
+    }
+    canonicalize_nans(s, e);
+    return PE_OK;
+}
