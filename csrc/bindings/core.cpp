@@ -13,9 +13,10 @@
 #include <string>
 #include <vector>
 
+extern "C" {
 #include "kernels/kernels.h"
 #include "ops/ops.h"
-#include "pyedge.h"
+}
 
 #if defined(__x86_64__) || defined(__SSE2__)
 #include <xmmintrin.h>

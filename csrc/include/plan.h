@@ -6,9 +6,16 @@
 
 #include "plan_structs.h"
 
-_Static_assert(sizeof(pe_plan_header) == 104, "pe_plan_header has no padding");
-_Static_assert(sizeof(pe_tensor) == 48, "pe_tensor has no padding");
-_Static_assert(sizeof(pe_op) == 32, "pe_op has no padding");
-_Static_assert(sizeof(pe_entry) == 28, "pe_entry has no padding");
-_Static_assert(sizeof(pe_conv2d_params) == 56, "pe_conv2d_params has no padding");
+#ifdef __cplusplus
+#define PE_STATIC_ASSERT static_assert
+#else
+#define PE_STATIC_ASSERT _Static_assert
+#endif
+
+PE_STATIC_ASSERT(sizeof(pe_plan_header) == 104, "pe_plan_header has no padding");
+PE_STATIC_ASSERT(sizeof(pe_tensor) == 48, "pe_tensor has no padding");
+PE_STATIC_ASSERT(sizeof(pe_op) == 32, "pe_op has no padding");
+PE_STATIC_ASSERT(sizeof(pe_entry) == 28, "pe_entry has no padding");
+PE_STATIC_ASSERT(sizeof(pe_conv2d_params) == 56, "pe_conv2d_params has no padding");
+#undef PE_STATIC_ASSERT
 #endif
