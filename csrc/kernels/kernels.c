@@ -1,0 +1,18 @@
+#include "kernels/kernels.h"
+
+#include "ops/trim.h"
+
+#define PE_KERNEL_NAME(op, arch, mr, nr, kr, layout, isa) #op "__" #arch "_" #mr "x" #nr,
+const char *const pe_kernel_names[] = {PE_KERNELS(PE_KERNEL_NAME) NULL};
+
+static const pe_kernels portable = {
+    .gemm_s8 = PE_IF_KEPT(conv2d_s8, 1, 0) || PE_IF_KEPT(linear_s8, 1, 0) ? pe_gemm_s8__portable_2x4 : NULL,
+    .gemm_f32 = PE_IF_KEPT(conv2d_f32, 1, 0) || PE_IF_KEPT(linear_f32, 1, 0) ? pe_gemm_f32__portable_2x4 : NULL,
+    .dwconv_s8 = PE_IF_KEPT(depthwise_s8, pe_dwconv_s8__portable_1x1, NULL),
+    .dwconv_f32 = PE_IF_KEPT(depthwise_f32, pe_dwconv_f32__portable_1x1, NULL),
+};
+
+const pe_kernels *pe_kernels_best(void)
+{
+    return &portable;
+}

@@ -1,0 +1,68 @@
+/* The micro-kernels: inner loops, reached through call->kernels. ops/ has checked everything; a kernel has no errors.
+ */
+#ifndef PE_KERNELS_H
+#define PE_KERNELS_H
+#include "kernels/kernels_list.h"
+#include "ops/requantize.h"
+#include "plan.h"
+
+/* c[m, n] = requantize(bias[n] + sum over k of a[m, k] * b[n, k])
+ *
+ * a     int8        [m][k]  row stride a_stride, elements
+ * b     int8        [n][k]  contiguous
+ * q     pe_channel  [n]     bias with the zero point of a folded in, multiplier, shift; PE_ROUND_TFLITE
+ * c     int8        [m][n]  row stride c_stride, elements; must not overlap a or b
+ * m, n, k >= 1. Reads nothing past a[m-1][k-1] and b[n-1][k-1]. Scratch: none. Sums wrap modulo 2^32. */
+typedef void pe_gemm_s8_fn(size_t m, size_t n, size_t k, const int8_t *a, size_t a_stride, const int8_t *b,
+                           const pe_channel *q, const pe_output_s8 *out, int8_t *c, size_t c_stride);
+
+/* c[m, n] = clip(sum), where sum starts as bias[n], or +0 without bias, and takes fma(a[m, k], b[n, k], sum) in
+ * ascending k
+ *
+ * a     float  [m][k]  row stride a_stride, elements
+ * b     float  [n][k]  contiguous
+ * bias  float  [n]     or NULL
+ * c     float  [m][n]  row stride c_stride, elements; must not overlap a or b
+ * m, n, k >= 1. Reads nothing past a[m-1][k-1] and b[n-1][k-1]. Scratch: none. clip: pe_clip_f32. */
+typedef void pe_gemm_f32_fn(size_t m, size_t n, size_t k, const float *a, size_t a_stride, const float *b,
+                            const float *bias, float min, float max, float *c, size_t c_stride);
+
+/* Where the taps and windows of one channel lie. Strides and steps are in elements. */
+typedef struct pe_dwconv_geometry {
+    size_t rows, cols;         /* of y; >= 1 */
+    size_t kh, kw;             /* taps; >= 1 */
+    size_t tap_row, tap_col;   /* in x, from tap to tap */
+    size_t step_row, step_col; /* in x, from window to window */
+    size_t w_stride;           /* in w, from tap to tap */
+    size_t y_row, y_col;       /* in y */
+} pe_dwconv_geometry;
+
+/* y[r, c] = requantize(bias + sum over i, j of x[r * step_row + c * step_col + i * tap_row + j * tap_col] * w[i * kw +
+ * j])
+ *
+ * One channel. x holds its padding. y must not overlap x or w. Sums wrap modulo 2^32; PE_ROUND_TFLITE. */
+typedef void pe_dwconv_s8_fn(const pe_dwconv_geometry *g, const int8_t *x, const int8_t *w, const pe_channel *q,
+                             const pe_output_s8 *out, int8_t *y);
+
+/* The same in floats: the sum starts as bias, takes fma(x, w, sum) tap after tap, row by row, and is clipped. */
+typedef void pe_dwconv_f32_fn(const pe_dwconv_geometry *g, const float *x, const float *w, float bias, float min,
+                              float max, float *y);
+
+#define PE_KERNEL_PROTOTYPE(op, arch, mr, nr, kr, layout, isa) pe_##op##_fn pe_##op##__##arch##_##mr##x##nr;
+PE_KERNELS(PE_KERNEL_PROTOTYPE)
+#undef PE_KERNEL_PROTOTYPE
+
+/* One kernel a role. A role that no kept op needs is 0 (ops/trim.h). */
+typedef struct pe_kernels {
+    pe_gemm_s8_fn *gemm_s8;
+    pe_gemm_f32_fn *gemm_f32;
+    pe_dwconv_s8_fn *dwconv_s8;
+    pe_dwconv_f32_fn *dwconv_f32;
+} pe_kernels;
+
+/* The fastest set for this CPU; the same bits as every other. */
+const pe_kernels *pe_kernels_best(void);
+
+/* The names of all kernels of this build, "gemm_s8__portable_2x4"; the last element is NULL. */
+extern const char *const pe_kernel_names[];
+#endif

@@ -1,0 +1,224 @@
+#include "kernels/kernels.h"
+#include "ops/check.h"
+#include "ops/window.h"
+
+/* conv2d: y[n, oy, ox, co] = sum over i, j, c of x[n, oy * stride - pad + i * dilation, ..., c] * w[co, i, j, c].
+ *
+ * A GEMM of windows by output channels. Windows that lie in x as one run of bytes are used where they are; others are
+ * copied to scratch, two at a time, with padding as values: x's zero point, or +0. Works on bytes, for int8 and float.
+ */
+
+#define PE_CONV_ROWS 2 /* windows in scratch: the tile height of the portable kernel */
+
+typedef struct conv {
+    pe_axis h, w;
+    uint32_t groups;
+    uint32_t tap_bytes;    /* C / groups elements: what one tap reads of one pixel */
+    uint32_t pixel_bytes;  /* C elements */
+    uint32_t window_bytes; /* kh * kw taps */
+    uint32_t k;            /* elements of a window */
+    uint32_t rows;         /* windows in scratch; 0: x is read where it lies */
+} conv;
+
+static conv resolve(const pe_call *c, uint32_t element)
+{
+    const pe_conv2d_params *p = c->params;
+    const pe_tensor *x = c->tensor[0], *w = c->tensor[1], *y = c->tensor[c->inputs];
+    conv g = {
+        .h = pe_axis_h(p, x, y, w->dims[1]),
+        .w = pe_axis_w(p, x, y, w->dims[2]),
+        .groups = (uint32_t)p->groups,
+        .tap_bytes = (uint32_t)w->dims[3] * element,
+        .pixel_bytes = (uint32_t)x->dims[3] * element,
+        .k = w->bytes / element / (uint32_t)w->dims[0],
+    };
+    g.window_bytes = g.k * element;
+    bool one_run = g.h.taps == 1 && (g.w.taps == 1 || (g.groups == 1 && g.w.dilation == 1));
+    if (!one_run || !pe_axis_inside(&g.h) || !pe_axis_inside(&g.w)) {
+        /* Two windows while they fit into 2 KiB or into the rows of x that a window covers. */
+        uint64_t row_bytes = (uint64_t)g.h.taps * (uint64_t)g.w.in * g.pixel_bytes, two = 2 * (uint64_t)g.window_bytes;
+        g.rows = two <= PE_SCRATCH_BYTES || two <= row_bytes ? PE_CONV_ROWS : 1;
+    }
+    return g;
+}
+
+/* Copies the window of output pixel (oy, ox) to `to`. image: x at one n and the first channel of the group. */
+static void gather(const conv *g, const uint8_t *image, int32_t oy, int32_t ox, uint8_t fill, uint8_t *to)
+{
+    const uint32_t row_bytes = (uint32_t)g->w.taps * g->tap_bytes;
+    const int32_t x0 = ox * g->w.stride - g->w.pad;
+    int32_t iy = oy * g->h.stride - g->h.pad;
+    for (int32_t i = 0; i < g->h.taps; i++, iy += g->h.dilation, to += row_bytes) {
+        if (iy < 0 || iy >= g->h.in) {
+            pe_fill_bytes(to, fill, row_bytes);
+            continue;
+        }
+        const uint8_t *row = image + (size_t)iy * (size_t)g->w.in * g->pixel_bytes;
+        if (g->groups == 1 && g->w.dilation == 1) { /* the taps inside x are one run */
+            int32_t first = x0 < 0 ? -x0 : 0, end = g->w.in - x0;
+            first = first < g->w.taps ? first : g->w.taps;
+            end = end < 0 ? 0 : end < g->w.taps ? end : g->w.taps;
+            size_t before = (size_t)first * g->tap_bytes, inside = (size_t)(end - first) * g->tap_bytes;
+            pe_fill_bytes(to, fill, before);
+            if (inside)
+                pe_copy_bytes(to + before, row + (size_t)(x0 + first) * g->pixel_bytes, inside);
+            pe_fill_bytes(to + before + inside, fill, row_bytes - before - inside);
+            continue;
+        }
+        uint8_t *tap = to;
+        int32_t ix = x0;
+        for (int32_t j = 0; j < g->w.taps; j++, ix += g->w.dilation, tap += g->tap_bytes)
+            if (ix < 0 || ix >= g->w.in)
+                pe_fill_bytes(tap, fill, g->tap_bytes);
+            else
+                pe_copy_bytes(tap, row + (size_t)ix * g->pixel_bytes, g->tap_bytes);
+    }
+}
+
+/* m windows, window_stride elements apart, by the output channels of one group; pixel: that of the first window. */
+typedef void gemm_fn(const pe_call *c, const conv *g, uint32_t group, size_t m, const uint8_t *windows,
+                     size_t window_stride, size_t pixel);
+
+static void run(const pe_call *c, const conv *g, uint8_t fill, uint32_t element, gemm_fn *gemm)
+{
+    const size_t images = (size_t)c->tensor[0]->dims[0], pixels = (size_t)g->h.out * (size_t)g->w.out;
+    const size_t image_bytes = (size_t)g->h.in * (size_t)g->w.in * g->pixel_bytes;
+    for (size_t n = 0; n < images; n++)
+        for (uint32_t group = 0; group < g->groups; group++) {
+            const uint8_t *image = (const uint8_t *)c->data[0] + n * image_bytes + group * g->tap_bytes;
+            if (g->rows == 0) {
+                /* As many windows at once as lie equally far apart: a row of y, or all of it. */
+                const size_t step = (size_t)g->w.stride, row_step = (size_t)g->h.stride * (size_t)g->w.in;
+                const bool even = (size_t)g->w.out * step == row_step;
+                const size_t run_length = even ? pixels : (size_t)g->w.out;
+                for (size_t i = 0; i < pixels; i += run_length, image += row_step * g->pixel_bytes)
+                    gemm(c, g, group, run_length, image, step * (g->pixel_bytes / element), n * pixels + i);
+                continue;
+            }
+            int32_t oy = 0, ox = 0;
+            for (size_t i = 0; i < pixels;) {
+                uint8_t *to = c->scratch;
+                size_t m = 0;
+                for (; m < g->rows && i + m < pixels; m++, to += g->window_bytes) {
+                    gather(g, image, oy, ox, fill, to);
+                    if (++ox == g->w.out) {
+                        ox = 0;
+                        oy++;
+                    }
+                }
+                gemm(c, g, group, m, c->scratch, g->k, n * pixels + i);
+                i += m;
+            }
+        }
+}
+
+static void gemm_s8(const pe_call *c, const conv *g, uint32_t group, size_t m, const uint8_t *windows,
+                    size_t window_stride, size_t pixel)
+{
+    const pe_conv2d_params *p = c->params;
+    const size_t channels = (size_t)c->tensor[1]->dims[0], n = channels / g->groups, first = group * n;
+    const pe_output_s8 out = {p->y_zero_point, p->y_min, p->y_max};
+    c->kernels->gemm_s8(m, n, g->k, (const int8_t *)windows, window_stride, (const int8_t *)c->data[1] + first * g->k,
+                        (const pe_channel *)c->data[2] + first, &out, (int8_t *)c->data[3] + pixel * channels + first,
+                        channels);
+}
+
+static void gemm_f32(const pe_call *c, const conv *g, uint32_t group, size_t m, const uint8_t *windows,
+                     size_t window_stride, size_t pixel)
+{
+    const pe_conv2d_params *p = c->params;
+    const size_t channels = (size_t)c->tensor[1]->dims[0], n = channels / g->groups, first = group * n;
+    const float *bias = c->inputs > 2 && c->tensor[2] ? (const float *)c->data[2] + first : NULL;
+    c->kernels->gemm_f32(m, n, g->k, (const float *)(const void *)windows, window_stride,
+                         (const float *)c->data[1] + first * g->k, bias, p->f_min, p->f_max,
+                         (float *)c->data[c->inputs] + pixel * channels + first, channels);
+}
+
+static void run_s8(const pe_call *c)
+{
+    const pe_conv2d_params *p = c->params;
+    conv g = resolve(c, 1);
+    run(c, &g, (uint8_t)p->x_zero_point, 1, gemm_s8);
+}
+
+static void run_f32(const pe_call *c)
+{
+    conv g = resolve(c, 4);
+    run(c, &g, 0, 4, gemm_f32);
+}
+
+/* What both types ask for. */
+static const char *fault(const pe_call *c, uint8_t dtype)
+{
+    const pe_conv2d_params *p = c->params;
+    const pe_tensor *x = c->tensor[0], *w = c->tensor[1], *y = c->tensor[c->inputs];
+    if (x->dtype != dtype || w->dtype != dtype || y->dtype != dtype)
+        return "conv2d: x, w and y are not of the kind's type";
+    if (x->rank != 4 || w->rank != 4 || y->rank != 4)
+        return "conv2d: x, w and y need four axes";
+    if (y->dims[0] != x->dims[0] || y->dims[3] != w->dims[0])
+        return "conv2d: y is not [N of x, Ho, Wo, C_out of w]";
+    if (p->groups < 1 || x->dims[3] % p->groups || w->dims[0] % p->groups || w->dims[3] != x->dims[3] / p->groups)
+        return "conv2d: the channels of x and w and the groups do not fit together";
+    pe_axis h = pe_axis_h(p, x, y, w->dims[1]), v = pe_axis_w(p, x, y, w->dims[2]);
+    if (!pe_axis_ok(&h) || !pe_axis_ok(&v))
+        return "conv2d: stride, dilation or padding is out of range, or y is larger than they allow";
+    return NULL;
+}
+
+static pe_status check_s8(const pe_call *c, uint32_t *scratch_bytes, const char **text)
+{
+    const pe_conv2d_params *p = c->params;
+    const pe_tensor *q = c->tensor[2];
+    *text = fault(c, PE_S8);
+    if (!*text && (q->dtype != PE_S32 || q->rank != 2 || q->dims[0] != c->tensor[1]->dims[0] || q->dims[1] != 3))
+        *text = "conv2d_s8: q is not int32 [C_out, 3]";
+    if (!*text && p->rounding != PE_ROUND_TFLITE)
+        *text = "conv2d_s8: unknown rounding";
+    if (!*text && (!pe_is_s8(p->x_zero_point) || !pe_is_s8(p->y_zero_point) || !pe_is_range_s8(p->y_min, p->y_max)))
+        *text = "conv2d_s8: a zero point or the clamp is not int8";
+    if (*text)
+        return PE_ERR_SHAPE;
+    conv g = resolve(c, 1);
+    *scratch_bytes = g.rows * g.window_bytes;
+    return PE_OK;
+}
+
+static pe_status check_f32(const pe_call *c, uint32_t *scratch_bytes, const char **text)
+{
+    const pe_conv2d_params *p = c->params;
+    const pe_tensor *bias = c->inputs > 2 ? c->tensor[2] : NULL;
+    *text = fault(c, PE_F32);
+    if (!*text && bias && (bias->dtype != PE_F32 || bias->rank != 1 || bias->dims[0] != c->tensor[1]->dims[0]))
+        *text = "conv2d_f32: bias is not float32 [C_out]";
+    if (!*text && !pe_is_range_f32(p->f_min, p->f_max))
+        *text = "conv2d_f32: f_min and f_max are no range";
+    if (*text)
+        return PE_ERR_SHAPE;
+    conv g = resolve(c, 4);
+    *scratch_bytes = g.rows * g.window_bytes;
+    return PE_OK;
+}
+
+const pe_op_def pe_op_def_conv2d_s8 = {
+    .kind = PE_OP_CONV2D_S8,
+    .params_bytes = sizeof(pe_conv2d_params),
+    .min_inputs = 3,
+    .max_inputs = 3,
+    .outputs = 1,
+    .name = "conv2d_s8",
+    .check = check_s8,
+    .run = run_s8,
+};
+
+const pe_op_def pe_op_def_conv2d_f32 = {
+    .kind = PE_OP_CONV2D_F32,
+    .params_bytes = sizeof(pe_conv2d_params),
+    .min_inputs = 2,
+    .max_inputs = 3,
+    .outputs = 1,
+    .optional = 1 << 2,
+    .name = "conv2d_f32",
+    .check = check_f32,
+    .run = run_f32,
+};

@@ -1,0 +1,109 @@
+#include "kernels/kernels.h"
+#include "ops/check.h"
+#include "ops/ops.h"
+
+/* linear: y[m, n] = sum over k of x[m, k] * w[n, k]. */
+
+static pe_output_s8 output_s8(const pe_linear_params *p)
+{
+    return (pe_output_s8){p->y_zero_point, p->y_min, p->y_max};
+}
+
+/* PE_ROUND_LITERT_REF, for comparing intermediates: no kernel, because speed doesn't matter. */
+static void run_litert_ref(size_t m, size_t n, size_t k, const int8_t *x, const int8_t *w, const pe_channel *q,
+                           const pe_output_s8 *out, int8_t *y)
+{
+    for (; m; m--, x += k)
+        for (size_t j = 0; j < n; j++) {
+            uint32_t sum = (uint32_t)q[j].bias;
+            for (size_t i = 0; i < k; i++)
+                sum += (uint32_t)(x[i] * w[j * k + i]);
+            int32_t value = pe_requantize_litert_ref((int32_t)sum, q[j].a, q[j].b);
+            *y++ = pe_output_to_s8(value, out);
+        }
+}
+
+static void run_s8(const pe_call *c)
+{
+    const pe_linear_params *p = c->params;
+    const size_t m = (size_t)c->tensor[0]->dims[0], n = (size_t)c->tensor[1]->dims[0],
+                 k = (size_t)c->tensor[1]->dims[1];
+    const pe_output_s8 out = output_s8(p);
+    if (p->rounding == PE_ROUND_LITERT_REF)
+        run_litert_ref(m, n, k, c->data[0], c->data[1], c->data[2], &out, c->data[3]);
+    else
+        c->kernels->gemm_s8(m, n, k, c->data[0], k, c->data[1], c->data[2], &out, c->data[3], n);
+}
+
+static void run_f32(const pe_call *c)
+{
+    const pe_linear_params *p = c->params;
+    const size_t m = (size_t)c->tensor[0]->dims[0], n = (size_t)c->tensor[1]->dims[0],
+                 k = (size_t)c->tensor[1]->dims[1];
+    const float *bias = c->inputs > 2 && c->tensor[2] ? c->data[2] : NULL;
+    c->kernels->gemm_f32(m, n, k, c->data[0], k, c->data[1], bias, p->f_min, p->f_max, c->data[c->inputs], n);
+}
+
+/* What both types ask for. */
+static const char *fault(const pe_call *c, uint8_t dtype)
+{
+    const pe_tensor *x = c->tensor[0], *w = c->tensor[1], *y = c->tensor[c->inputs];
+    if (x->dtype != dtype || w->dtype != dtype || y->dtype != dtype)
+        return "linear: x, w and y are not of the kind's type";
+    if (x->rank != 2 || w->rank != 2 || y->rank != 2)
+        return "linear: x, w and y need two axes";
+    if (x->dims[1] != w->dims[1] || y->dims[0] != x->dims[0] || y->dims[1] != w->dims[0])
+        return "linear: x [M, K], w [N, K] and y [M, N] do not fit together";
+    return NULL;
+}
+
+static pe_status check_s8(const pe_call *c, uint32_t *scratch_bytes, const char **text)
+{
+    const pe_linear_params *p = c->params;
+    const pe_tensor *q = c->tensor[2];
+    *scratch_bytes = 0;
+    *text = fault(c, PE_S8);
+    if (!*text && (q->dtype != PE_S32 || q->rank != 2 || q->dims[0] != c->tensor[1]->dims[0] || q->dims[1] != 3))
+        *text = "linear_s8: q is not int32 [N, 3]";
+    if (!*text && p->rounding != PE_ROUND_TFLITE && p->rounding != PE_ROUND_LITERT_REF)
+        *text = "linear_s8: unknown rounding";
+    if (!*text && (!pe_is_s8(p->y_zero_point) || !pe_is_range_s8(p->y_min, p->y_max)))
+        *text = "linear_s8: the zero point or the clamp is not int8";
+    return *text ? PE_ERR_SHAPE : PE_OK;
+}
+
+static pe_status check_f32(const pe_call *c, uint32_t *scratch_bytes, const char **text)
+{
+    const pe_linear_params *p = c->params;
+    const pe_tensor *bias = c->inputs > 2 ? c->tensor[2] : NULL;
+    *scratch_bytes = 0;
+    *text = fault(c, PE_F32);
+    if (!*text && bias && (bias->dtype != PE_F32 || bias->rank != 1 || bias->dims[0] != c->tensor[1]->dims[0]))
+        *text = "linear_f32: bias is not float32 [N]";
+    if (!*text && !pe_is_range_f32(p->f_min, p->f_max))
+        *text = "linear_f32: f_min and f_max are no range";
+    return *text ? PE_ERR_SHAPE : PE_OK;
+}
+
+const pe_op_def pe_op_def_linear_s8 = {
+    .kind = PE_OP_LINEAR_S8,
+    .params_bytes = sizeof(pe_linear_params),
+    .min_inputs = 3,
+    .max_inputs = 3,
+    .outputs = 1,
+    .name = "linear_s8",
+    .check = check_s8,
+    .run = run_s8,
+};
+
+const pe_op_def pe_op_def_linear_f32 = {
+    .kind = PE_OP_LINEAR_F32,
+    .params_bytes = sizeof(pe_linear_params),
+    .min_inputs = 2,
+    .max_inputs = 3,
+    .outputs = 1,
+    .optional = 1 << 2,
+    .name = "linear_f32",
+    .check = check_f32,
+    .run = run_f32,
+};

@@ -1,0 +1,62 @@
+/* Windows of convolution and depthwise along one axis: window o, tap i reads position o * stride - pad + i * dilation.
+ */
+#ifndef PE_WINDOW_H
+#define PE_WINDOW_H
+#include <stdbool.h>
+
+#include "ops.h"
+
+#define PE_WINDOW_LIMIT 32767 /* of stride, dilation and padding on each side: plan_structs.h */
+#define PE_SCRATCH_BYTES 2048 /* what an op may ask for in any case */
+
+typedef struct pe_axis {
+    int32_t in, out, taps, stride, dilation, pad;
+} pe_axis;
+
+/* Strides, dilation and padding are within their limits, on the far side too. Then positions fit into int32. */
+static inline bool pe_axis_ok(const pe_axis *a)
+{
+    if (a->stride < 1 || a->stride > PE_WINDOW_LIMIT || a->dilation < 1 || a->dilation > PE_WINDOW_LIMIT ||
+        a->pad < 0 || a->pad > PE_WINDOW_LIMIT)
+        return false;
+    int64_t end = (int64_t)(a->out - 1) * a->stride + (int64_t)(a->taps - 1) * a->dilation + 1 - a->pad;
+    return end <= (int64_t)a->in + PE_WINDOW_LIMIT;
+}
+
+/* No window reaches into the padding. */
+static inline bool pe_axis_inside(const pe_axis *a)
+{
+    return a->pad == 0 && (a->out - 1) * a->stride + (a->taps - 1) * a->dilation < a->in;
+}
+
+static inline pe_axis pe_axis_h(const pe_conv2d_params *p, const pe_tensor *x, const pe_tensor *y, int32_t taps)
+{
+    return (pe_axis){x->dims[1], y->dims[1], taps, p->stride_h, p->dilation_h, p->pad_top};
+}
+
+static inline pe_axis pe_axis_w(const pe_conv2d_params *p, const pe_tensor *x, const pe_tensor *y, int32_t taps)
+{
+    return (pe_axis){x->dims[2], y->dims[2], taps, p->stride_w, p->dilation_w, p->pad_left};
+}
+
+/* Copies n bytes, by words where both ends and n allow it. The places do not overlap. */
+static inline void pe_copy_bytes(void *to, const void *from, size_t n)
+{
+    uint8_t *d = to;
+    const uint8_t *s = from;
+    if (((uintptr_t)d | (uintptr_t)s | n) % 4 == 0) {
+        for (; n >= 16; n -= 16, d += 16, s += 16)
+            __builtin_memcpy(__builtin_assume_aligned(d, 4), __builtin_assume_aligned(s, 4), 16);
+        for (; n; n -= 4, d += 4, s += 4)
+            __builtin_memcpy(__builtin_assume_aligned(d, 4), __builtin_assume_aligned(s, 4), 4);
+    } else
+        for (; n; n--)
+            *d++ = *s++;
+}
+
+static inline void pe_fill_bytes(void *to, uint8_t value, size_t n)
+{
+    for (uint8_t *d = to; n; n--)
+        *d++ = value;
+}
+#endif
