@@ -34,14 +34,14 @@ def high_multiply(a: Ints, b: Ints | int) -> Ints:
 def round_shift(x: Ints, n: int | Ints) -> Ints:
     """x / 2^n to the nearest integer, halves away from zero (RoundingDivideByPOT)."""
     mask = (np.int64(1) << n) - 1
-    return (x >> n) + ((x & mask) > (mask >> 1) + (x < 0))
+    return np.asarray((x >> n) + ((x & mask) > (mask >> 1) + (x < 0)))
 
 
-def scale_twice_rounded(x: Ints, multiplier: Ints | int, shift: Ints | int) -> Ints:
+def scale_twice_rounded(x: Ints, multiplier: Ints | int, shift: npt.ArrayLike) -> Ints:
     """x * multiplier * 2^-31 * 2^-shift, rounded twice (MultiplyByQuantizedMultiplier); shift < 0 shifts left first."""
-    shift = np.asarray(shift, np.int64)
-    shifted = wrap32(x << np.maximum(-shift, 0))
-    return round_shift(high_multiply(shifted, multiplier), np.maximum(shift, 0))
+    right = np.asarray(shift, np.int64)
+    shifted = wrap32(x << np.maximum(-right, 0))
+    return round_shift(high_multiply(shifted, multiplier), np.maximum(right, 0))
 
 
 def _shift_left_saturated(x: Ints, n: int) -> Ints:

@@ -59,13 +59,13 @@ class Tensor:
         q = np.rint(np.asarray(x, np.float32) / np.float32(self.scale)) + np.float32(self.zero_point)
         if np.isnan(q).any():
             raise ShapeError(f"tensor {self.name!r}: cannot quantize NaN")
-        return np.clip(q, -128, 127).astype(np.int8)
+        return np.asarray(np.clip(q, -128, 127), np.int8)
 
     def dequantize(self, q: np.ndarray) -> np.ndarray:
         """Codes of this tensor, any shape, to float32 values: scale * (q - zero_point)."""
         if self.scale is None or self.zero_point is None:
             raise ShapeError(f"tensor {self.name!r} is {self.dtype} and has no per-tensor scale; it is already real")
-        return (np.asarray(q, np.int32) - self.zero_point).astype(np.float32) * np.float32(self.scale)
+        return np.asarray((np.asarray(q, np.int32) - self.zero_point).astype(np.float32) * np.float32(self.scale))
 
 
 @dataclass
@@ -118,6 +118,9 @@ class Graph:
         return g
 
     def __repr__(self) -> str:
-        io = ", ".join(f"{t.name}{list(t.shape)}:{t.dtype}" for t in self.inputs)
-        oo = ", ".join(f"{t.name}{list(t.shape)}:{t.dtype}" for t in self.outputs)
-        return f"Graph({self.name!r}, {len(self.ops)} ops, {io} -> {oo})"
+        def text(name: str) -> str:  # the graphs of an "if" may give tensors from outside
+            t = self.tensors.get(name)
+            return name if t is None else f"{name}{list(t.shape)}:{t.dtype}"
+
+        inputs, outputs = (", ".join(map(text, names)) for names in (self.input_names, self.output_names))
+        return f"Graph({self.name!r}, {len(self.ops)} ops, {inputs} -> {outputs})"

@@ -66,7 +66,7 @@ def quantize_multiplier(real: float) -> Multiplier:
 def channel_scales(x_scale: float, w_scales: npt.ArrayLike, y_scale: float) -> npt.NDArray[np.float64]:
     """(double) x_scale * w_scale[c] / y_scale: the factors of conv2d, depthwise_conv2d and per-channel linear."""
     w = np.asarray(w_scales, np.float32).astype(np.float64)
-    return np.float64(np.float32(x_scale)) * w / np.float64(np.float32(y_scale))
+    return np.asarray(np.float64(np.float32(x_scale)) * w / np.float64(np.float32(y_scale)))
 
 
 def linear_scales(x_scale: float, w_scales: npt.ArrayLike, y_scale: float) -> npt.NDArray[np.float64]:
@@ -76,13 +76,13 @@ def linear_scales(x_scale: float, w_scales: npt.ArrayLike, y_scale: float) -> np
         return channel_scales(x_scale, w, y_scale)
     with np.errstate(over="ignore", under="ignore"):
         product = np.float32(x_scale) * w
-    return product.astype(np.float64) / np.float64(np.float32(y_scale))
+    return np.asarray(product.astype(np.float64) / np.float64(np.float32(y_scale)))
 
 
-def quantize_multipliers(factors: npt.ArrayLike) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
-    """quantize_multiplier for each element; returns multipliers and shifts, int32."""
+def quantize_multipliers(factors: npt.ArrayLike) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """quantize_multiplier for each element; returns multipliers and shifts."""
     pairs = [quantize_multiplier(float(f)) for f in np.asarray(factors, np.float64).reshape(-1)]
-    return np.array([p[0] for p in pairs], np.int32), np.array([p[1] for p in pairs], np.int32)
+    return np.array([p[0] for p in pairs], np.int64), np.array([p[1] for p in pairs], np.int64)
 
 
 def rescale_multiplier(x_scale: float, y_scale: float) -> Multiplier:

@@ -23,7 +23,9 @@ from .ops import Pair, infer_shapes, resolve_padding
 
 ROUNDINGS = ("tflite", "litert-ref")
 
-Values = list["np.ndarray[Any, Any] | None"]
+Arrays = list[Any]  # the values of an op's operands; None where one is absent
+Tensors = list[Any]  # their Tensors, then that of the result
+Rule = Callable[[Op, Arrays, Tensors, str], np.ndarray]
 
 
 def run(
@@ -97,26 +99,26 @@ def _conv2d_sum(op: Op, x: np.ndarray, w: np.ndarray, y: Tensor) -> np.ndarray:
     """Sums of x * w in double: exact for int8, since they stay below 2^53."""
     groups = op.attrs["groups"]
     per_group, depth = w.shape[0] // groups, w.shape[3]
-    total: Any = 0.0
+    total = np.zeros(())
     for (i, j), tap in _taps(op, x.astype(np.float64), (w.shape[1], w.shape[2]), y, 0.0).items():
         parts = [
             tap[..., g * depth : (g + 1) * depth] @ w[g * per_group : (g + 1) * per_group, i, j, :].T.astype(np.float64)
             for g in range(groups)
         ]
         total = total + np.concatenate(parts, axis=-1)
-    return np.asarray(total)
+    return total
 
 
 def _depthwise_sum(op: Op, x: np.ndarray, w: np.ndarray, y: Tensor) -> np.ndarray:
     repeated = np.repeat(x.astype(np.float64), w.shape[2] // x.shape[3], axis=3)
-    total: Any = 0.0
+    total = np.zeros(())
     for (i, j), tap in _taps(op, repeated, (w.shape[0], w.shape[1]), y, 0.0).items():
         total = total + tap * w[i, j].astype(np.float64)
-    return np.asarray(total)
+    return total
 
 
 def _linear_sum(op: Op, x: np.ndarray, w: np.ndarray, y: Tensor) -> np.ndarray:
-    return x.reshape(-1, w.shape[1]).astype(np.float64) @ w.T.astype(np.float64)
+    return np.asarray(x.reshape(-1, w.shape[1]).astype(np.float64) @ w.T.astype(np.float64))
 
 
 _SUMS: dict[str, Callable[[Op, np.ndarray, np.ndarray, Tensor], np.ndarray]] = {
@@ -129,50 +131,50 @@ _SUMS: dict[str, Callable[[Op, np.ndarray, np.ndarray, Tensor], np.ndarray]] = {
 
 
 def _f_activation(op: Op, x: np.ndarray) -> np.ndarray:
-    return np.clip(x, *qm.ACTIVATION_RANGES[op.attrs["activation"]])
+    return np.asarray(np.clip(x, *qm.ACTIVATION_RANGES[op.attrs["activation"]]))
 
 
-def _f_weighted(op: Op, v: Values, t: list[Tensor], rounding: str) -> np.ndarray:
+def _f_weighted(op: Op, v: Arrays, t: Tensors, rounding: str) -> np.ndarray:
     total = _SUMS[op.kind](op, v[0], v[1], t[-1])
     if len(v) > 2 and v[2] is not None:
         total = total + v[2]
     return _f_activation(op, total)
 
 
-def _f_add(op: Op, v: Values, t: list[Tensor], rounding: str) -> np.ndarray:
+def _f_add(op: Op, v: Arrays, t: Tensors, rounding: str) -> np.ndarray:
     return _f_activation(op, v[0] + v[1])
 
 
-def _f_avg_pool2d(op: Op, v: Values, t: list[Tensor], rounding: str) -> np.ndarray:
+def _f_avg_pool2d(op: Op, v: Arrays, t: Tensors, rounding: str) -> np.ndarray:
     taps = _taps(op, v[0].astype(np.float64), op.attrs["kernel"], t[-1], 0.0)
     counts = _taps(op, np.ones_like(v[0], np.float64), op.attrs["kernel"], t[-1], 0.0)
-    return _f_activation(op, sum(taps.values()) / sum(counts.values()))
+    return _f_activation(op, np.asarray(sum(taps.values())) / np.asarray(sum(counts.values())))
 
 
-def _f_max_pool2d(op: Op, v: Values, t: list[Tensor], rounding: str) -> np.ndarray:
+def _f_max_pool2d(op: Op, v: Arrays, t: Tensors, rounding: str) -> np.ndarray:
     taps = _taps(op, v[0], op.attrs["kernel"], t[-1], -math.inf)
     return _f_activation(op, np.maximum.reduce(list(taps.values())))
 
 
-def _f_mean(op: Op, v: Values, t: list[Tensor], rounding: str) -> np.ndarray:
+def _f_mean(op: Op, v: Arrays, t: Tensors, rounding: str) -> np.ndarray:
     return np.asarray(v[0].astype(np.float64).mean(axis=op.attrs["axes"]))
 
 
-def _f_softmax(op: Op, v: Values, t: list[Tensor], rounding: str) -> np.ndarray:
+def _f_softmax(op: Op, v: Arrays, t: Tensors, rounding: str) -> np.ndarray:
     x = v[0].astype(np.float64)
     e = np.exp((x - x.max(axis=-1, keepdims=True)) * np.float64(np.float32(op.attrs["beta"])))
     return np.asarray(e / e.sum(axis=-1, keepdims=True))
 
 
-def _f_clip(low: float, high: float) -> Callable[[Op, Values, list[Tensor], str], np.ndarray]:
+def _f_clip(low: float, high: float) -> Rule:
     return lambda op, v, t, rounding: np.clip(v[0], np.float32(low), np.float32(high))
 
 
-def _same(op: Op, v: Values, t: list[Tensor], rounding: str) -> np.ndarray:
+def _same(op: Op, v: Arrays, t: Tensors, rounding: str) -> np.ndarray:
     return np.asarray(v[0])
 
 
-_FLOAT: dict[str, Callable[[Op, Values, list[Tensor], str], np.ndarray]] = {
+_FLOAT: dict[str, Rule] = {
     "conv2d": _f_weighted,
     "depthwise_conv2d": _f_weighted,
     "linear": _f_weighted,
@@ -198,7 +200,7 @@ def _scale(t: Tensor) -> float:
 
 def _zero(t: Tensor) -> int:
     assert t.zero_point is not None, t.name
-    return t.zero_point
+    return int(t.zero_point)
 
 
 def _ints(v: np.ndarray | None, t: Tensor) -> Ints:
@@ -209,14 +211,14 @@ def _ints(v: np.ndarray | None, t: Tensor) -> Ints:
 
 def _codes(op: Op, x: Ints, y: Tensor) -> np.ndarray:
     """Scaled sums to codes of y: zero point added, fused activation applied."""
-    return np.clip(x + _zero(y), *qm.activation_range(op.attrs.get("activation"), _scale(y), _zero(y)))
+    return np.asarray(np.clip(x + _zero(y), *qm.activation_range(op.attrs.get("activation"), _scale(y), _zero(y))))
 
 
 def _round_half_away(x: np.ndarray) -> np.ndarray:
-    return np.copysign(np.floor(np.abs(x) + 0.5), x)
+    return np.asarray(np.copysign(np.floor(np.abs(x) + 0.5), x))
 
 
-def _q_weighted(op: Op, v: Values, t: list[Tensor], rounding: str) -> np.ndarray:
+def _q_weighted(op: Op, v: Arrays, t: Tensors, rounding: str) -> np.ndarray:
     x, w, y = t[0], t[1], t[-1]
     assert w.quant is not None
     total = _SUMS[op.kind](op, _ints(v[0], x), v[1], y).astype(np.int64)
@@ -225,13 +227,12 @@ def _q_weighted(op: Op, v: Values, t: list[Tensor], rounding: str) -> np.ndarray
     total = wrap32(total)
     factors = (qm.linear_scales if op.kind == "linear" else qm.channel_scales)(_scale(x), w.quant.scale, _scale(y))
     if op.kind == "linear" and rounding == "litert-ref":
-        exact = qm.channel_scales(_scale(x), w.quant.scale, _scale(y))
-        return _codes(op, _round_half_away(total * exact).astype(np.int64), y)
+        return _codes(op, _round_half_away(total * factors).astype(np.int64), y)
     multiplier, shift = qm.quantize_multipliers(factors)
     return _codes(op, scale_twice_rounded(total, multiplier, shift), y)
 
 
-def _q_add(op: Op, v: Values, t: list[Tensor], rounding: str) -> np.ndarray:
+def _q_add(op: Op, v: Arrays, t: Tensors, rounding: str) -> np.ndarray:
     a, b, y = t
     p = qm.add_params(_scale(a), _scale(b), _scale(y))
     total = scale_twice_rounded(_ints(v[0], a) << p.left_shift, *p.a)
@@ -239,27 +240,27 @@ def _q_add(op: Op, v: Values, t: list[Tensor], rounding: str) -> np.ndarray:
     return _codes(op, scale_twice_rounded(total, *p.y), y)
 
 
-def _q_avg_pool2d(op: Op, v: Values, t: list[Tensor], rounding: str) -> np.ndarray:
+def _q_avg_pool2d(op: Op, v: Arrays, t: Tensors, rounding: str) -> np.ndarray:
     """Of the codes themselves, halves away from zero."""
-    total = sum(_taps(op, v[0].astype(np.int64), op.attrs["kernel"], t[-1], 0).values())
-    count = sum(_taps(op, np.ones_like(v[0], np.int64), op.attrs["kernel"], t[-1], 0).values())
+    total = np.asarray(sum(_taps(op, v[0].astype(np.int64), op.attrs["kernel"], t[-1], 0).values()))
+    count = np.asarray(sum(_taps(op, np.ones_like(v[0], np.int64), op.attrs["kernel"], t[-1], 0).values()))
     mean = np.sign(total) * ((np.abs(total) + count // 2) // count)
     return _codes(op, mean - _zero(t[-1]), t[-1])
 
 
-def _q_max_pool2d(op: Op, v: Values, t: list[Tensor], rounding: str) -> np.ndarray:
+def _q_max_pool2d(op: Op, v: Arrays, t: Tensors, rounding: str) -> np.ndarray:
     taps = _taps(op, v[0].astype(np.int64), op.attrs["kernel"], t[-1], -128)
     return _codes(op, np.maximum.reduce(list(taps.values())) - _zero(t[-1]), t[-1])
 
 
-def _q_mean(op: Op, v: Values, t: list[Tensor], rounding: str) -> np.ndarray:
+def _q_mean(op: Op, v: Arrays, t: Tensors, rounding: str) -> np.ndarray:
     axes = op.attrs["axes"]
     count = math.prod(v[0].shape[a] for a in axes)
     total = np.asarray(_ints(v[0], t[0]).sum(axis=axes))
     return _codes(op, scale_twice_rounded(total, *qm.mean_multiplier(_scale(t[0]), _scale(t[-1]), count)), t[-1])
 
 
-def _q_softmax(op: Op, v: Values, t: list[Tensor], rounding: str) -> np.ndarray:
+def _q_softmax(op: Op, v: Arrays, t: Tensors, rounding: str) -> np.ndarray:
     """exp in Q0.31, summed with 12 integer bits, times the reciprocal of the sum (TFLite reference/softmax.h)."""
     p = qm.softmax_params(op.attrs["beta"], _scale(t[0]))
     x = v[0].astype(np.int64)
@@ -269,29 +270,30 @@ def _q_softmax(op: Op, v: Values, t: list[Tensor], rounding: str) -> np.ndarray:
     total = np.where(counted, round_shift(exps, 12), 0).sum(axis=-1, keepdims=True)
     inverse, bits = reciprocal(total, 12)
     result = round_shift(high_multiply(inverse, exps), bits + 31 - 8) - 128
-    return np.where(counted, np.clip(result, -128, 127), -128)
+    return np.asarray(np.where(counted, np.clip(result, -128, 127), -128))
 
 
-def _q_quantize(op: Op, v: Values, t: list[Tensor], rounding: str) -> np.ndarray:
-    """Of floats: x / scale in float32, halves away from zero; of codes: as relu without a bound."""
+def _q_quantize(op: Op, v: Arrays, t: Tensors, rounding: str) -> np.ndarray:
+    """Of floats: x / scale in float32, halves away from zero, NaN as 0; of codes: as relu without a bound."""
     x, y = t
     if x.dtype == "int8":
         return _q_rescale(v, t, -math.inf, math.inf)
-    q = _round_half_away((v[0] / np.float32(_scale(y))).astype(np.float64)) + _zero(y)
-    return np.clip(q, -128, 127)
+    quotient = np.nan_to_num((v[0] / np.float32(_scale(y))).astype(np.float64), nan=0.0)
+    q = _round_half_away(quotient) + _zero(y)
+    return np.asarray(np.clip(q, -128, 127))
 
 
-def _q_rescale(v: Values, t: list[Tensor], low: float, high: float) -> np.ndarray:
+def _q_rescale(v: Arrays, t: Tensors, low: float, high: float) -> np.ndarray:
     x, y = t
     scaled = scale_twice_rounded(_ints(v[0], x), *qm.rescale_multiplier(_scale(x), _scale(y)))
-    return np.clip(scaled + _zero(y), *qm.clip_range(low, high, _scale(y), _zero(y)))
+    return np.asarray(np.clip(scaled + _zero(y), *qm.clip_range(low, high, _scale(y), _zero(y))))
 
 
-def _q_any_ge(op: Op, v: Values, t: list[Tensor], rounding: str) -> np.ndarray:
+def _q_any_ge(op: Op, v: Arrays, t: Tensors, rounding: str) -> np.ndarray:
     return np.array([(v[0] >= qm.threshold_code(op.attrs["threshold"], _scale(t[0]), _zero(t[0]))).any()])
 
 
-_INT8: dict[str, Callable[[Op, Values, list[Tensor], str], np.ndarray]] = {
+_INT8: dict[str, Rule] = {
     "conv2d": _q_weighted,
     "depthwise_conv2d": _q_weighted,
     "linear": _q_weighted,

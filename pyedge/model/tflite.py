@@ -206,7 +206,7 @@ def _dequantized(t: FileTensor, value: np.ndarray) -> np.ndarray:
         along = [1] * value.ndim
         along[q.axis] = scale.size
         scale, zero = scale.reshape(along), zero.reshape(along)
-    return (value.astype(np.int32) - zero).astype(np.float32) * scale
+    return np.asarray((value.astype(np.int32) - zero).astype(np.float32) * scale)
 
 
 def _activation(op: FileOperator, number: int) -> str | None:
