@@ -186,7 +186,7 @@ typedef struct pe_pool2d_params {
 typedef struct pe_mean_params {
     uint32_t axes;                /* bit i: axis i of x is reduced */
     int32_t x_zero_point, y_zero_point;
-    int32_t multiplier, shift;    /* of s_x / s_y, > 0 right, < 0 left; the division by the count: docs/arithmetic.md */
+    int32_t multiplier, shift;    /* of s_x / s_y / count, > 0 right, < 0 left: docs/arithmetic.md, "mean" */
 } pe_mean_params;
 
 typedef struct pe_softmax_params {

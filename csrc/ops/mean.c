@@ -62,19 +62,6 @@ static pe_status check_s8(const pe_call *c, uint32_t *scratch_bytes, const char 
                : PE_ERR_SHAPE;
 }
 
-/* The multiplier and shift of s_x / s_y / count, as TFLM takes count in: the multiplier is shifted left by floor(log2(count))
- * before the division, which truncates, so that it keeps its 31 bits; the shift stays within 31. */
-static void divide_multiplier(int32_t *multiplier, int32_t *shift, uint32_t count)
-{
-    int32_t left = 0;
-    while (count >> left >> 1 != 0)
-        left++;
-    if (left > 31 - *shift)
-        left = 31 - *shift;
-    *multiplier = (int32_t)(((int64_t)*multiplier << left) / count);
-    *shift += left;
-}
-
 static void run_s8(const pe_call *c)
 {
     const pe_mean_params *p = c->params;
@@ -82,10 +69,8 @@ static void run_s8(const pe_call *c)
     int8_t *y = c->data[1];
     pe_loops kept, reduced;
     uint32_t count, at = 0, unused = 0;
-    int32_t multiplier = p->multiplier, shift = p->shift;
     const pe_output_s8 out = {p->y_zero_point, -128, 127};
     loops_of(c, &kept, &reduced, &count);
-    divide_multiplier(&multiplier, &shift, count);
     do {
         for (uint32_t i = 0; i < kept.n[0]; i++) {
             uint32_t sum = 0u - (uint32_t)p->x_zero_point * count, xt = at + i * kept.a[0];
@@ -93,7 +78,7 @@ static void run_s8(const pe_call *c)
                 for (uint32_t k = 0; k < reduced.n[0]; k++)
                     sum += (uint32_t)x[xt + k * reduced.a[0]];
             } while (pe_loops_next(&reduced, &xt, &unused));
-            *y++ = pe_requantize_s8(sum, multiplier, shift, &out);
+            *y++ = pe_requantize_s8(sum, p->multiplier, p->shift, &out);
         }
     } while (pe_loops_next(&kept, &at, &unused));
 }

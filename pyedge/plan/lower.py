@@ -1,0 +1,551 @@
+"""A graph with fixed shapes -> typed op records, and constants in the layout of the kernels.
+
+`lower` gives a Program: values (tensors to be), steps (ops to be), nothing placed yet. What an op of the graph becomes
+is one function below, found by its kind; integer parameters come from model/quantmath.py, and what fits together is
+decided by the C code alone (`_core.op_check`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+
+from .. import _core
+from ..errors import PlanError, PyedgeError
+from ..model import quantmath
+from ..model.graph import Graph, Op, Tensor
+from ..model.ops import resolve_padding
+from . import structs
+
+Keep = Literal["all"] | None
+
+
+@dataclass
+class Value:
+    """A tensor of a program. storage: number of the value whose memory it uses, its own number unless it is a view."""
+
+    name: str
+    dtype: str
+    dims: tuple[int, ...]
+    storage: int
+    data: np.ndarray | None = None
+    scale: float = 0.0
+    zero_point: int = 0
+
+    @property
+    def bytes(self) -> int:
+        return math.prod(self.dims) * np.dtype(self.dtype).itemsize
+
+
+@dataclass
+class Step:
+    """An op of a program. inputs and outputs are numbers of values; target: step to jump to, of a branch."""
+
+    kind: str
+    name: str
+    inputs: list[int | None]
+    outputs: list[int]
+    params: bytes = b""
+    scratch_bytes: int = 0
+    target: int | None = None
+
+
+@dataclass
+class Program:
+    """One lowered entry. Steps run in order; a branch only goes forward."""
+
+    name: str
+    values: list[Value] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    inputs: list[int] = field(default_factory=list)
+    outputs: list[int] = field(default_factory=list)
+
+
+def lower(graph: Graph, entry: str = "main", rounding: str = "tflite", keep: Keep = None) -> Program:
+    """Lowers a graph whose shapes are all known.
+
+    Args:
+        graph: Ops in execution order.
+        entry: Name of the entry that the program becomes.
+        rounding: "tflite", or "litert-ref" for the single rounding of LiteRT's reference fully connected kernel.
+        keep: "all" keeps a reshape as a copy, so that its output has a place of its own; else it is a view.
+
+    Raises:
+        PlanError: an op or tensor that no kernel takes; names it.
+    """
+    if rounding not in structs.ROUNDING:
+        raise PlanError(f"rounding {rounding!r} is not known; one of {', '.join(structs.ROUNDING)}")
+    build = _Builder(graph, entry, structs.ROUNDING[rounding], keep)
+    for tensor in graph.inputs:
+        build.program.inputs.append(build.new(tensor))
+    build.ops(graph)
+    for tensor in graph.outputs:
+        build.program.outputs.append(build.output(tensor.name))
+    return build.program
+
+
+class _Builder:
+    """Collects values and steps. Names are looked up in the innermost graph first (the arms of an `if` nest)."""
+
+    def __init__(self, graph: Graph, entry: str, rounding: int, keep: Keep) -> None:
+        self.program = Program(entry)
+        self.rounding, self.keep = rounding, keep
+        self.graphs = [graph]  # from outermost to innermost
+        self.numbers: list[dict[str, int]] = [{}]  # of the values made so far, a scope each
+
+    # values
+
+    def tensor(self, name: str) -> Tensor:
+        """The graph's tensor of that name, seen from the innermost graph."""
+        for graph in reversed(self.graphs):
+            if name in graph.tensors:
+                return graph.tensors[name]
+        raise PlanError(f"graph {self.graphs[0].name!r}: no tensor {name!r}")
+
+    def new(self, tensor: Tensor) -> int:
+        """A value with memory of its own for a tensor of the innermost graph."""
+        number = self.add(tensor, tensor.name)
+        self.numbers[-1][tensor.name] = number
+        return number
+
+    def add(self, tensor: Tensor, name: str) -> int:
+        """A value like a tensor, bound to no name of the graph."""
+        if any(not isinstance(d, int | np.integer) or d < 1 for d in tensor.shape):
+            raise PlanError(f"tensor {tensor.name!r} has the shape {list(tensor.shape)}; fix it with batch= or shapes=")
+        if len(tensor.shape) > structs.MAX_RANK:
+            raise PlanError(f"tensor {tensor.name!r} has {len(tensor.shape)} axes, at most {structs.MAX_RANK} are possible")
+        dims = tuple(int(d) for d in tensor.shape)
+        if math.prod(dims) * np.dtype(tensor.dtype).itemsize > structs.MAX_EXTENT:
+            raise PlanError(f"tensor {tensor.name!r} {list(dims)} has more than 2^30 bytes")
+        per_tensor = tensor.dtype == "int8" and tensor.scale is not None
+        number = len(self.program.values)
+        self.program.values.append(
+            Value(
+                name,
+                tensor.dtype,
+                dims,
+                number,
+                tensor.data,
+                float(tensor.scale or 0.0) if per_tensor else 0.0,
+                int(tensor.zero_point or 0) if per_tensor else 0,
+            )
+        )
+        return number
+
+    def value(self, name: str) -> int:
+        """The value that holds a tensor: made by an earlier op, an input, or a constant."""
+        for graph, numbers in zip(reversed(self.graphs), reversed(self.numbers), strict=True):
+            if name in numbers:
+                return numbers[name]
+            if name in graph.tensors and graph.tensors[name].data is not None:
+                numbers[name] = self.add(graph.tensors[name], name)
+                return numbers[name]
+        raise PlanError(f"tensor {name!r} is read before anything has written it")
+
+    def output(self, name: str) -> int:
+        """As value; a constant is copied, because outputs lie in the arena."""
+        number = self.value(name)
+        if self.program.values[number].data is None:
+            return number
+        return self.copy(number, name)
+
+    def constant(self, name: str, data: np.ndarray) -> int:
+        """A value for a constant that lowering has made."""
+        return self.add(Tensor(name, data.shape, str(data.dtype), data), name)
+
+    def view(self, number: int, dims: Sequence[int]) -> int:
+        """The same memory with other dims."""
+        old = self.program.values[number]
+        if tuple(dims) == old.dims:
+            return number
+        data = None if old.data is None else old.data.reshape(dims)
+        view = Value(old.name, old.dtype, tuple(dims), old.storage, data, old.scale, old.zero_point)
+        if data is not None:
+            view.storage = len(self.program.values)  # constants are stored by content
+        self.program.values.append(view)
+        return len(self.program.values) - 1
+
+    # steps
+
+    def emit(self, kind: str, name: str, inputs: Sequence[int | None], outputs: Sequence[int], **params: Any) -> None:
+        """Adds a step; the C code says whether it fits together and how much scratch it needs."""
+        if kind not in structs.KINDS:
+            raise PlanError(f"op {name!r}: there is no kernel {kind}")
+        packed = structs.pack_params(kind, **params)
+        values = [None if i is None else self.program.values[i] for i in (*inputs, *outputs)]
+        described = [None if v is None else (structs.DTYPE_CODES[v.dtype], v.dims) for v in values]
+        try:
+            scratch = _core.op_check(structs.KINDS[kind], packed, described, len(inputs))
+        except _core.PlanRefused as error:
+            shapes = ", ".join("none" if v is None else f"{v.dtype}{list(v.dims)}" for v in values)
+            raise PlanError(f"op {name!r} ({kind}, {shapes}): {error.args[4]}") from None
+        self.program.steps.append(Step(kind, name, list(inputs), list(outputs), packed, scratch))
+
+    def copy(self, number: int, name: str, to: int | None = None) -> int:
+        """Copies a value to `to`, or to a new value of that name."""
+        old = self.program.values[number]
+        if to is None:
+            to = len(self.program.values)
+            self.program.values.append(Value(name, old.dtype, old.dims, to, None, old.scale, old.zero_point))
+        self.emit("copy", name, [number], [to])
+        return to
+
+    def branch(self, name: str, predicate: int | None, when: int = 0) -> Step:
+        """Adds a jump whose target is set later; returns the step."""
+        self.program.steps.append(Step("branch", name, [] if predicate is None else [predicate], []))
+        step = self.program.steps[-1]
+        step.params = structs.pack_params("branch", when=when)
+        return step
+
+    def ops(self, graph: Graph) -> None:
+        """Lowers the ops of a graph, in order."""
+        for op in graph.ops:
+            if op.kind not in _LOWERINGS:
+                raise PlanError(f"op {op.name!r}: there is no kernel for {op.kind!r}")
+            try:
+                _LOWERINGS[op.kind](self, op)
+            except PlanError:
+                raise
+            except PyedgeError as error:  # of quantmath: names no op
+                raise PlanError(f"op {op.name!r} ({op.kind}): {error}") from None
+
+    # what lowerings ask about an op
+
+    def input(self, op: Op, i: int) -> int:
+        name = op.inputs[i] if i < len(op.inputs) else None
+        if name is None:
+            raise PlanError(f"op {op.name!r} ({op.kind}) has no input {i}")
+        return self.value(name)
+
+    def optional_input(self, op: Op, i: int) -> int | None:
+        return self.input(op, i) if i < len(op.inputs) and op.inputs[i] is not None else None
+
+    def result(self, op: Op) -> int:
+        """The value that the op writes: bound already if it is the output of an `if`, else a new one."""
+        name = op.outputs[0]
+        return self.numbers[-1][name] if name in self.numbers[-1] else self.new(self.tensor(name))
+
+    def variant(self, family: str, op: Op, number: int) -> str:
+        """The op kind of a family for the dtype of a value, such as "conv2d_s8"."""
+        dtype = self.program.values[number].dtype
+        if dtype not in ("float32", "int8"):
+            raise PlanError(f"op {op.name!r} ({op.kind}): no kernel takes {dtype}")
+        return f"{family}_{'s8' if dtype == 'int8' else 'f32'}"
+
+    def scale(self, op: Op, number: int) -> tuple[float, int]:
+        """Scale and zero point of an int8 value."""
+        v = self.program.values[number]
+        if v.dtype != "int8" or not v.scale > 0:
+            raise PlanError(f"op {op.name!r} ({op.kind}): tensor {v.name!r} has no per-tensor scale")
+        return v.scale, v.zero_point
+
+    def same_scale(self, op: Op, x: int, y: int) -> None:
+        """Refuses an int8 op that cannot rescale between tensors of different scale."""
+        if self.program.values[x].dtype == "int8" and self.scale(op, x) != self.scale(op, y):
+            raise PlanError(f"op {op.name!r} ({op.kind}): input and output have different scales")
+
+
+_LOWERINGS: dict[str, Callable[[_Builder, Op], None]] = {}
+
+
+def _lowers(*kinds: str) -> Callable[[Callable[[_Builder, Op], None]], Callable[[_Builder, Op], None]]:
+    def register(function: Callable[[_Builder, Op], None]) -> Callable[[_Builder, Op], None]:
+        for kind in kinds:
+            _LOWERINGS[kind] = function
+        return function
+
+    return register
+
+
+def _clamps(b: _Builder, op: Op, y: int) -> dict[str, Any]:
+    """y_min .. f_max of a fused activation."""
+    activation = op.attrs.get("activation")
+    if activation not in quantmath.ACTIVATION_RANGES:
+        raise PlanError(f"op {op.name!r} ({op.kind}): no kernel has the activation {activation!r}")
+    return _bounds(b, op, y, *quantmath.ACTIVATION_RANGES[activation])
+
+
+def _bounds(b: _Builder, op: Op, y: int, low: float, high: float) -> dict[str, Any]:
+    if b.program.values[y].dtype == "int8":
+        y_min, y_max = quantmath.clip_range(low, high, *b.scale(op, y))
+        return {"y_min": y_min, "y_max": y_max}
+    return {"f_min": low, "f_max": high}
+
+
+def _channel_table(
+    b: _Builder, op: Op, x: int, w: Tensor, w_sums: np.ndarray, bias: int | None, factors: np.ndarray, rounding: int
+) -> int:
+    """The constant q[C_out][3] (pe_channel): bias with -zero_point(x) * sum(w) folded in, then the factor to y's scale.
+
+    w_sums: int64 [C_out]; factors: float64 [C_out] or [1].
+    """
+    co = w_sums.size
+    start = np.zeros(co, np.int64)
+    if bias is not None:
+        data = b.program.values[bias].data
+        if data is None or data.dtype != np.int32 or data.size != co:
+            raise PlanError(f"op {op.name!r} ({op.kind}): the bias is not a constant of {co} int32")
+        start += data.reshape(-1)
+    if w.quant is not None and np.any(w.quant.zero_point):
+        raise PlanError(f"op {op.name!r} ({op.kind}): int8 weights {w.name!r} have a zero point other than 0")
+    folded = start - b.scale(op, x)[1] * w_sums
+    table = np.zeros((co, 3), np.int32)
+    table[:, 0] = folded.astype(np.uint64).astype(np.uint32).view(np.int32)  # modulo 2^32, as the sums themselves
+    if rounding == structs.ROUNDING["litert-ref"]:
+        doubles = np.ascontiguousarray(np.broadcast_to(factors.astype("<f8"), co))
+        table[:, 1:] = doubles.view("<i4").reshape(co, 2)
+    else:
+        multipliers, shifts = quantmath.quantize_multipliers(factors)
+        table[:, 1], table[:, 2] = multipliers, shifts
+    return b.constant(f"{op.name}:q", table)
+
+
+def _weights(b: _Builder, op: Op) -> tuple[int, Tensor]:
+    """The constant int8 weights of an op: number and tensor."""
+    number = b.input(op, 1)
+    tensor = b.tensor(str(op.inputs[1]))
+    if tensor.data is None or tensor.dtype != "int8" or tensor.quant is None:
+        raise PlanError(f"op {op.name!r} ({op.kind}): an int8 input needs constant int8 weights with scales")
+    return number, tensor
+
+
+def _padding(op: Op, x: Value, kernel: Sequence[int], dilation: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+    """((top, bottom), (left, right)) of the windows of an op over x[N,H,W,C]."""
+    size, window = (x.dims[1], x.dims[2]), (kernel[0], kernel[1])
+    return resolve_padding(op.attrs["padding"], size, window, op.attrs["stride"], dilation)
+
+
+@_lowers("conv2d", "depthwise_conv2d")
+def _conv2d(b: _Builder, op: Op) -> None:
+    depthwise = op.kind == "depthwise_conv2d"
+    x, y = b.input(op, 0), b.result(op)
+    values = b.program.values
+    w_dims = values[b.input(op, 1)].dims
+    if len(w_dims) != (3 if depthwise else 4) or len(values[x].dims) != 4 or len(values[y].dims) != 4:
+        raise PlanError(f"op {op.name!r} ({op.kind}): input {list(values[x].dims)} and weights {list(w_dims)} don't fit")
+    kernel = w_dims[:2] if depthwise else w_dims[1:3]
+    dilation = op.attrs["dilation"]
+    (top, _), (left, _) = _padding(op, values[x], kernel, dilation)
+    params = {
+        "stride_h": op.attrs["stride"][0],
+        "stride_w": op.attrs["stride"][1],
+        "dilation_h": dilation[0],
+        "dilation_w": dilation[1],
+        "pad_top": top,
+        "pad_left": left,
+        "groups": 0 if depthwise else op.attrs["groups"],
+        **_clamps(b, op, y),
+    }
+    bias = b.optional_input(op, 2)
+    kind = b.variant("depthwise" if depthwise else "conv2d", op, x)
+    if kind.endswith("f32"):
+        b.emit(kind, op.name, [x, b.input(op, 1), bias], [y], **params)
+        return
+    w, weights = _weights(b, op)
+    sums = np.sum(weights.data, axis=(0, 1) if depthwise else (1, 2, 3), dtype=np.int64)  # type: ignore[arg-type]
+    assert weights.quant is not None
+    factors = quantmath.channel_scales(b.scale(op, x)[0], weights.quant.scale, b.scale(op, y)[0])
+    q = _channel_table(b, op, x, weights, sums, bias, factors, structs.ROUNDING["tflite"])
+    params |= {"x_zero_point": b.scale(op, x)[1], "y_zero_point": b.scale(op, y)[1]}
+    b.emit(kind, op.name, [x, w, q], [y], **params)
+
+
+@_lowers("linear")
+def _linear(b: _Builder, op: Op) -> None:
+    x, y = b.input(op, 0), b.result(op)
+    values = b.program.values
+    w_dims = values[b.input(op, 1)].dims
+    if len(w_dims) != 2 or math.prod(values[x].dims) % w_dims[1]:
+        raise PlanError(f"op {op.name!r} (linear): input {list(values[x].dims)} and weights {list(w_dims)} don't fit")
+    rows = math.prod(values[x].dims) // w_dims[1]
+    x2, y2 = b.view(x, (rows, w_dims[1])), b.view(y, (rows, w_dims[0]))
+    bias = b.optional_input(op, 2)
+    kind = b.variant("linear", op, x)
+    if kind == "linear_f32":
+        b.emit(kind, op.name, [x2, b.input(op, 1), bias], [y2], **_clamps(b, op, y))
+        return
+    w, weights = _weights(b, op)
+    assert weights.quant is not None and weights.data is not None
+    sums = np.sum(weights.data, axis=1, dtype=np.int64)
+    factors = quantmath.linear_scales(b.scale(op, x)[0], weights.quant.scale, b.scale(op, y)[0])
+    q = _channel_table(b, op, x, weights, sums, bias, factors, b.rounding)
+    params = {"rounding": b.rounding, "y_zero_point": b.scale(op, y)[1], **_clamps(b, op, y)}
+    b.emit(kind, op.name, [x2, w, q], [y2], **params)
+
+
+@_lowers("add")
+def _add(b: _Builder, op: Op) -> None:
+    x0, x1, y = b.input(op, 0), b.input(op, 1), b.result(op)
+    params = _clamps(b, op, y)
+    kind = b.variant("add", op, x0)
+    if kind == "add_s8":
+        (sa, za), (sb, zb), (sy, zy) = b.scale(op, x0), b.scale(op, x1), b.scale(op, y)
+        p = quantmath.add_params(sa, sb, sy)
+        params |= {"a_zero_point": za, "b_zero_point": zb, "y_zero_point": zy, "left_shift": p.left_shift}
+        for letter, factor in (("a", p.a), ("b", p.b), ("y", p.y)):
+            params |= {f"{letter}_multiplier": factor.multiplier, f"{letter}_shift": factor.shift}
+    b.emit(kind, op.name, [x0, x1], [y], **params)
+
+
+@_lowers("avg_pool2d", "max_pool2d")
+def _pool2d(b: _Builder, op: Op) -> None:
+    x, y = b.input(op, 0), b.result(op)
+    b.same_scale(op, x, y)
+    in_dims, out_dims = b.program.values[x].dims, b.program.values[y].dims
+    if len(in_dims) != 4 or len(out_dims) != 4:
+        raise PlanError(f"op {op.name!r} ({op.kind}): input {list(in_dims)} is not NHWC")
+    kernel, stride = op.attrs["kernel"], op.attrs["stride"]
+    (top, _), (left, _) = _padding(op, b.program.values[x], kernel, (1, 1))
+    b.emit(
+        b.variant(op.kind, op, x),
+        op.name,
+        [x],
+        [y],
+        kernel_h=kernel[0],
+        kernel_w=kernel[1],
+        stride_h=stride[0],
+        stride_w=stride[1],
+        pad_top=top,
+        pad_left=left,
+        **_clamps(b, op, y),
+    )
+
+
+@_lowers("mean")
+def _mean(b: _Builder, op: Op) -> None:
+    x, y = b.input(op, 0), b.result(op)
+    params: dict[str, Any] = {"axes": sum(1 << axis for axis in op.attrs["axes"])}
+    kind = b.variant("mean", op, x)
+    if kind == "mean_s8":
+        (sx, zx), (sy, zy) = b.scale(op, x), b.scale(op, y)
+        count = math.prod(b.program.values[x].dims[axis] for axis in op.attrs["axes"])
+        factor = quantmath.mean_multiplier(sx, sy, count)
+        params |= {"x_zero_point": zx, "y_zero_point": zy, "multiplier": factor.multiplier, "shift": factor.shift}
+    b.emit(kind, op.name, [x], [y], **params)
+
+
+@_lowers("softmax")
+def _softmax(b: _Builder, op: Op) -> None:
+    x, y = b.input(op, 0), b.result(op)
+    rank = len(b.program.values[x].dims)
+    if rank == 0 or op.attrs["axis"] % rank != rank - 1:
+        raise PlanError(f"op {op.name!r} (softmax): only the last axis is possible, not {op.attrs['axis']}")
+    kind = b.variant("softmax", op, x)
+    if kind == "softmax_f32":
+        b.emit(kind, op.name, [x], [y], beta=op.attrs["beta"])
+        return
+    if b.scale(op, y) != (1 / 256, -128):
+        raise PlanError(f"op {op.name!r} (softmax): an int8 output has the scale 1/256 and the zero point -128")
+    p = quantmath.softmax_params(op.attrs["beta"], b.scale(op, x)[0])
+    b.emit(kind, op.name, [x], [y], multiplier=p.multiplier, shift=p.shift, diff_min=p.diff_min)
+
+
+@_lowers("reshape")
+def _reshape(b: _Builder, op: Op) -> None:
+    x, name = b.input(op, 0), op.outputs[0]
+    if name in b.numbers[-1] or b.keep == "all":
+        b.copy(x, op.name, b.result(op))
+        return
+    dims = [int(d) for d in b.tensor(name).shape if d is not None]
+    number = b.view(x, dims)
+    if number == x:  # same dims: a second record, for the name
+        v = b.program.values[x]
+        number = len(b.program.values)
+        storage = v.storage if v.data is None else number
+        b.program.values.append(Value(name, v.dtype, v.dims, storage, v.data, v.scale, v.zero_point))
+    b.program.values[number].name = name
+    b.numbers[-1][name] = number
+
+
+@_lowers("quantize")
+def _quantize(b: _Builder, op: Op) -> None:
+    x, y = b.input(op, 0), b.result(op)
+    if b.program.values[x].dtype == "int8":
+        _requantize(b, op, x, y, -math.inf, math.inf)
+        return
+    scale, zero_point = b.scale(op, y)
+    b.emit("quantize_f32_s8", op.name, [x], [y], scale=scale, y_zero_point=zero_point, y_min=-128, y_max=127)
+
+
+def _requantize(b: _Builder, op: Op, x: int, y: int, low: float, high: float) -> None:
+    (sx, zx), (sy, zy) = b.scale(op, x), b.scale(op, y)
+    factor = quantmath.rescale_multiplier(sx, sy)
+    b.emit(
+        "requantize_s8",
+        op.name,
+        [x],
+        [y],
+        x_zero_point=zx,
+        y_zero_point=zy,
+        multiplier=factor.multiplier,
+        shift=factor.shift,
+        **_bounds(b, op, y, low, high),
+    )
+
+
+@_lowers("dequantize")
+def _dequantize(b: _Builder, op: Op) -> None:
+    x, y = b.input(op, 0), b.result(op)
+    scale, zero_point = b.scale(op, x)
+    b.emit("dequantize_s8_f32", op.name, [x], [y], scale=scale, x_zero_point=zero_point)
+
+
+@_lowers("relu", "relu6", "clip")
+def _clip(b: _Builder, op: Op) -> None:
+    low, high = (op.attrs["min"], op.attrs["max"]) if op.kind == "clip" else quantmath.ACTIVATION_RANGES[op.kind]
+    x, y = b.input(op, 0), b.result(op)
+    if b.program.values[x].dtype == "int8" and b.scale(op, x) != b.scale(op, y):
+        _requantize(b, op, x, y, low, high)
+        return
+    b.emit(b.variant("clip", op, x), op.name, [x], [y], **_bounds(b, op, y, low, high))
+
+
+@_lowers("any_ge")
+def _any_ge(b: _Builder, op: Op) -> None:
+    x, threshold = b.input(op, 0), float(op.attrs["threshold"])
+    kind = b.variant("any_ge", op, x)
+    if kind == "any_ge_f32":
+        b.emit(kind, op.name, [x], [b.result(op)], f_threshold=threshold)
+        return
+    scale, zero_point = b.scale(op, x)
+    # The smallest code whose value is at least the threshold; 128 is above all codes, -128 below or at all.
+    code = math.ceil(min(max(threshold / scale, -1e6), 1e6)) + zero_point
+    b.emit(kind, op.name, [x], [b.result(op)], threshold=min(max(code, -128), 128))
+
+
+@_lowers("if")
+def _if(b: _Builder, op: Op) -> None:
+    """branch over the then-arm unless the predicate holds; both arms write the op's outputs."""
+    predicate = b.input(op, 0)
+    outputs = [b.numbers[-1].get(name) for name in op.outputs]
+    numbers = [b.new(b.tensor(n)) if v is None else v for n, v in zip(op.outputs, outputs, strict=True)]
+    to_else = b.branch(op.name, predicate, when=0)
+    _arm(b, op, op.attrs["then"], numbers)
+    to_end = b.branch(op.name, None)
+    to_else.target = len(b.program.steps)
+    _arm(b, op, op.attrs["else"], numbers)
+    to_end.target = len(b.program.steps)
+
+
+def _arm(b: _Builder, op: Op, graph: Graph, outputs: Sequence[int]) -> None:
+    """The ops of one arm; its outputs go to the values `outputs`, by a copy if no op of the arm can write there."""
+    if len(graph.output_names) != len(outputs):
+        raise PlanError(f"op {op.name!r} (if): an arm has {len(graph.output_names)} outputs, the op {len(outputs)}")
+    b.graphs.append(graph)
+    b.numbers.append({})
+    written = {name for inner in graph.ops for name in inner.outputs}
+    bound: set[int] = set()
+    for i, name in enumerate(graph.output_names):
+        if name in written and name not in b.numbers[-1]:
+            b.numbers[-1][name] = outputs[i]
+            bound.add(i)
+    b.ops(graph)
+    for i, name in enumerate(graph.output_names):
+        if i not in bound:
+            b.copy(b.value(name), name, outputs[i])
+    b.graphs.pop()
+    b.numbers.pop()
