@@ -1,0 +1,20 @@
+"""graph -> plan: lower, schedule, place, write; and the plan file read back."""
+
+from .compile import compile
+from .lower import Keep
+from .plan import Lifetime, Plan
+from .profile import OpCount, Profile, median_interval
+from .reader import Entry, PlanOp, PlanTensor
+
+__all__ = [
+    "Entry",
+    "Keep",
+    "Lifetime",
+    "OpCount",
+    "Plan",
+    "PlanOp",
+    "PlanTensor",
+    "Profile",
+    "compile",
+    "median_interval",
+]

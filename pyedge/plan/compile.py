@@ -1,0 +1,117 @@
+"""graph -> plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..boards import Profile, load_profile
+from ..errors import PlanError, ShapeError
+from ..model.graph import Graph
+from ..model.ops import infer_shapes
+from .lifetimes import layout
+from .lower import Keep, lower
+from .plan import Plan
+from .schedule import schedule
+from .writer import write
+
+Shapes = Mapping[str, Sequence[int]]
+
+
+@dataclass(frozen=True)
+class _Source:
+    """What a plan was compiled from, so that it can be compiled again another way."""
+
+    graphs: dict[str, Graph]
+    options: dict[str, Any]
+
+    def recompile(self, keep: Keep) -> Plan:
+        return compile(self.graphs, **{**self.options, "keep": keep})
+
+
+def compile(
+    graph: Graph | Mapping[str, Graph],
+    board: str = "host",
+    batch: int | None = None,
+    shapes: Shapes | None = None,
+    rounding: str = "tflite",
+    keep: Keep = None,
+) -> Plan:
+    """Compile a graph, or several as named entries of one plan, for a board.
+
+    Args:
+        graph: A graph, which becomes the entry "main", or graphs by entry name. Entries share constants and the arena.
+        board: Name of a board profile. A plan that does not fit its memories is an error.
+        batch: Size of the first axis of every input, where the model leaves it open.
+        shapes: Sizes of open axes, by input name.
+        rounding: How int8 sums are rounded: "tflite", or "litert-ref" (docs/arithmetic.md, "requantize").
+        keep: "all" gives each intermediate tensor memory of its own, for `Session.tensors()`.
+
+    Returns:
+        The plan. The same arguments give the same bytes.
+
+    Raises:
+        ShapeError: shapes that don't fit the graph, or an open one; names the tensor.
+        PlanError: an op that no kernel takes, or a plan too large for the board; says by how many bytes.
+    """
+    graphs = {"main": graph} if isinstance(graph, Graph) else dict(graph)
+    if not graphs:
+        raise PlanError("nothing to compile: give at least one graph")
+    if keep not in (None, "all"):
+        raise PlanError(f"keep={keep!r} is not known; None or 'all'")
+    profile = load_profile(board)
+    programs = []
+    for name, g in graphs.items():
+        fixed = infer_shapes(g, _input_shapes(g, batch, shapes, alone=len(graphs) == 1))
+        programs.append(lower(fixed if keep == "all" else schedule(fixed), name, rounding, keep))
+    layouts = [layout(p, keep) for p in programs]
+    meta = {
+        "producer": f"pyedge {_version()}",
+        "board": board,
+        "rounding": rounding,
+        "keep": keep,
+        "graphs": {name: {"name": g.name, **g.meta} for name, g in graphs.items()},
+    }
+    options = {"board": board, "batch": batch, "shapes": shapes, "rounding": rounding, "keep": keep}
+    plan = Plan(write(programs, layouts, meta), source=_Source(graphs, options))
+    _check_fit(plan, profile)
+    return plan
+
+
+def _version() -> str:
+    from importlib.metadata import version
+
+    return version("pyedge")
+
+
+def _input_shapes(graph: Graph, batch: int | None, shapes: Shapes | None, alone: bool) -> dict[str, tuple[int | None, ...]]:
+    """The shapes to infer with. A name in `shapes` that the graph lacks is an error if there is no other graph."""
+    if batch is not None and batch < 1:
+        raise ShapeError(f"batch={batch}: must be 1 or more")
+    fixed: dict[str, tuple[int | None, ...]] = {}
+    for tensor in graph.inputs:
+        shape = tensor.shape
+        if batch is not None and shape:
+            if shape[0] not in (None, batch):
+                raise ShapeError(f"tensor {tensor.name!r}: batch={batch}, but the model fixes its shape at {list(shape)}")
+            shape = (batch, *shape[1:])
+        fixed[tensor.name] = shape
+    for name, given in (shapes or {}).items():
+        if name in fixed or alone:
+            fixed[name] = tuple(given)
+    return fixed
+
+
+def _check_fit(plan: Plan, board: Profile) -> None:
+    """Refuses a plan that the board's memories cannot hold. What "native" means, this computer, has no fixed size."""
+    if board.isa == "native":
+        return
+    ram = sum(m.size_bytes for m in board.memories if m.kind == "ram")
+    over = plan.arena_bytes - ram
+    if over > 0:
+        raise PlanError(f"{board.name}: the arena of {plan.arena_bytes} bytes is {over} bytes larger than the RAM of {ram}")
+    flash = board.store.slot_bytes if board.store else ram - plan.arena_bytes
+    over = plan.flash_bytes - flash
+    if over > 0:
+        raise PlanError(f"{board.name}: the plan of {plan.flash_bytes} bytes is {over} bytes larger than its place of {flash}")

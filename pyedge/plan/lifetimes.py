@@ -1,0 +1,94 @@
+"""From a program to places: which values share memory, how long each lives, where it lies.
+
+Lifetimes are taken in the order of the steps, as if both arms of an `if` ran: every path is a part of that order, so
+they are long enough on each.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .arena import Block, extent, peak, place_with_scratch
+from .lower import Keep, Program
+
+# Kinds whose output may lie on an input of the same size: each output element depends on the same element alone.
+IN_PLACE = frozenset({"add_s8", "add_f32", "clip_s8", "clip_f32", "requantize_s8", "copy"})
+
+
+@dataclass
+class Layout:
+    """Places of one program, in bytes. offsets: by number of value, arena values only; scratch: by step."""
+
+    offsets: dict[int, int]
+    scratch: list[int]
+    arena_bytes: int
+    tensor_bytes: int  # extent of the tensors alone
+    peak_bytes: int  # the largest set of live tensors: no layout of the tensors can be smaller
+
+
+def layout(program: Program, keep: Keep = None) -> Layout:
+    """Places all values of a program. keep="all": each value has memory of its own for the whole run."""
+    first, last, root = _lifetimes(program, keep)
+    roots = sorted(r for r in first if root[r] == r)
+    tensors = [Block(program.values[r].bytes, first[r], last[r]) for r in roots]
+    busy = [i for i, step in enumerate(program.steps) if step.scratch_bytes]
+    scratch = [Block(program.steps[i].scratch_bytes, i, i) for i in busy]
+    offsets, scratch_offsets = place_with_scratch(tensors, scratch)
+    by_root = dict(zip(roots, offsets, strict=True))
+    by_step = dict(zip(busy, scratch_offsets, strict=True))
+    return Layout(
+        {
+            number: by_root[_find(root, value.storage)]
+            for number, value in enumerate(program.values)
+            if value.data is None and value.storage in root
+        },
+        [by_step.get(i, 0) for i in range(len(program.steps))],
+        extent([*tensors, *scratch], [*offsets, *scratch_offsets]),
+        extent(tensors, offsets),
+        peak(tensors),
+    )
+
+
+def _find(root: dict[int, int], storage: int) -> int:
+    while root[storage] != storage:
+        storage = root[storage]
+    return storage
+
+
+def _lifetimes(program: Program, keep: Keep) -> tuple[dict[int, int], dict[int, int], dict[int, int]]:
+    """First and last step of each storage in the arena, and the storage that it was merged into by running in place."""
+    end = len(program.steps)
+    first: dict[int, int] = {}
+    last: dict[int, int] = {}
+
+    def touch(number: int, step: int) -> None:
+        value = program.values[number]
+        if value.data is None:
+            first[value.storage] = min(first.get(value.storage, step), step)
+            last[value.storage] = max(last.get(value.storage, step), step)
+
+    for number in program.inputs:
+        touch(number, -1)
+    for i, step in enumerate(program.steps):
+        for tensor in (*step.inputs, *step.outputs):
+            if tensor is not None:
+                touch(tensor, i)
+    for number in program.outputs:
+        touch(number, end)
+    root = {storage: storage for storage in first}
+    if keep == "all":
+        return dict.fromkeys(first, -1), dict.fromkeys(first, end), root
+    for i, step in enumerate(program.steps):
+        if step.kind not in IN_PLACE:
+            continue
+        y = program.values[step.outputs[0]]
+        for number in step.inputs:
+            x = program.values[number] if number is not None else None
+            if x is None or x.data is not None or x.bytes != y.bytes:
+                continue
+            source = _find(root, x.storage)
+            if last[source] == i and first[y.storage] == i and source != y.storage:
+                root[y.storage] = source
+                last[source] = last[y.storage]
+                break
+    return first, last, root

@@ -1,0 +1,167 @@
+"""A compiled plan: its bytes, verified, and what is in them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any, Protocol
+
+from .. import _core
+from ..errors import PlanError
+from .arena import align
+from .lower import Keep
+from .reader import Entry, PlanTensor, read
+
+
+class Source(Protocol):
+    """What a plan was compiled from."""
+
+    def recompile(self, keep: Keep) -> Plan: ...
+
+
+@dataclass(frozen=True)
+class Lifetime:
+    """A tensor's place in the arena (bytes) and its time: from step `first` to step `last` of the entry's ops, both
+    included. Inputs start at -1, outputs end at the number of ops."""
+
+    tensor: PlanTensor
+    first: int
+    last: int
+
+
+class Plan:
+    """A verified plan. Any number of sessions can share it.
+
+    data: the bytes of the file, read-only. tensors, ops, entries: its tables. meta: facts for people: producer, source,
+    licence. flash_bytes: size of the file; arena_bytes: RAM that a session needs; scratch_bytes: the largest scratch of
+    one op, a part of it; const_bytes: constants.
+    """
+
+    def __init__(self, data: bytes | bytearray | memoryview, source: Source | None = None) -> None:
+        """Verifies the bytes of a plan.
+
+        Raises:
+            PlanError: bytes that are no plan, or a damaged one; says what and where.
+        """
+        self.core = _verified(data)
+        self.data: memoryview = self.core.data
+        self._source = source
+        tables = read(self.data)
+        header = tables.header
+        self.tensors, self.ops, self.meta = tables.tensors, tables.ops, tables.meta
+        self.entries: dict[str, Entry] = {}
+        for entry in tables.entries:
+            self.entries.setdefault(entry.name, entry)
+        self.version = (int(header["major"]), int(header["minor"]))
+        self.crc32 = int(header["crc32"])
+        self.flash_bytes = int(header["file_bytes"])
+        self.arena_bytes = int(header["arena_bytes"])
+        self.scratch_bytes = int(header["scratch_bytes"])
+        self.const_bytes = int(header["consts"][1])
+
+    @classmethod
+    def load(cls, path: str | PathLike[str]) -> Plan:
+        """The plan in a file. Raises PlanError."""
+        try:
+            return cls(Path(path).read_bytes())
+        except OSError as error:
+            raise PlanError(f"{path}: {error.strerror or error}") from None
+        except PlanError as error:
+            raise PlanError(f"{path}: {error}") from None
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Writes the plan to a file."""
+        Path(path).write_bytes(self.data)
+
+    def recompile(self, keep: Keep) -> Plan:
+        """The same graphs compiled with another `keep`. Raises PlanError for a plan from a file: it has no graph."""
+        if self._source is None:
+            raise PlanError("a plan from a file has no graph to compile again; compile it with keep='all' instead")
+        return self._source.recompile(keep)
+
+    def entry(self, name: str = "main") -> Entry:
+        """The entry of that name. Raises PlanError with the names that there are."""
+        if name not in self.entries:
+            raise PlanError(f"the plan has no entry {name!r}; it has {', '.join(map(repr, self.entries))}")
+        return self.entries[name]
+
+    @property
+    def inputs(self) -> tuple[PlanTensor, ...]:
+        """Inputs of the first entry."""
+        return next(iter(self.entries.values())).inputs
+
+    @property
+    def outputs(self) -> tuple[PlanTensor, ...]:
+        """Outputs of the first entry."""
+        return next(iter(self.entries.values())).outputs
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the first entry; both arms of an `if` are counted."""
+        return next(iter(self.entries.values())).macs
+
+    def lifetimes(self, entry: str = "main") -> list[Lifetime]:
+        """Places and times of all tensors in the arena that an entry uses, in the order of the tensor table."""
+        e = self.entry(entry)
+        spans: dict[int, tuple[int, int]] = {}
+
+        def touch(number: int | None, step: int) -> None:
+            if number is not None and not self.tensors[number].constant:
+                first, last = spans.get(number, (step, step))
+                spans[number] = (min(first, step), max(last, step))
+
+        for t in e.inputs:
+            touch(t.number, -1)
+        for step, op in enumerate(e.ops):
+            for number in (*op.inputs, *op.outputs):
+                touch(number, step)
+        for t in e.outputs:
+            touch(t.number, len(e.ops))
+        return [Lifetime(self.tensors[n], *span) for n, span in sorted(spans.items())]
+
+    def tensor_bytes(self, entry: str = "main") -> int:
+        """Extent of the arena that an entry's tensors take, without scratch."""
+        return max((t.tensor.offset + t.tensor.bytes for t in self.lifetimes(entry)), default=0)
+
+    def live_bytes(self, entry: str = "main") -> int:
+        """The largest set of an entry's tensors that live at one step; memory that tensors share is counted once."""
+        lifetimes = self.lifetimes(entry)
+        most = 0
+        for step in range(-1, len(self.entry(entry).ops) + 1):
+            live = {(t.tensor.offset, t.tensor.bytes) for t in lifetimes if t.first <= step <= t.last}
+            most = max(most, sum(align(size) for _, size in live))
+        return most
+
+    def summary(self) -> str:
+        """A table for people: memory, then each op with kernel, output, MACs and scratch."""
+        from .report import summary
+
+        return summary(self)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same facts, and lifetimes, as plain data for JSON."""
+        from .report import to_dict
+
+        return to_dict(self)
+
+    def svg(self, entry: str = "main") -> str:
+        """A drawing of the arena: time to the right, address upwards, a rectangle for each tensor."""
+        from .report import svg
+
+        return svg(self, entry)
+
+    def __repr__(self) -> str:
+        return f"Plan({', '.join(self.entries)}: {len(self.ops)} ops, flash {self.flash_bytes} B, arena {self.arena_bytes} B)"
+
+
+def _verified(data: bytes | bytearray | memoryview) -> _core.Plan:
+    try:
+        return _core.Plan(data)
+    except _core.PlanRefused as error:
+        _, status, op, tensor, text = error.args
+    where = "" if op is None else f", op {op}"
+    where += "" if tensor is None else f", tensor {tensor}"
+    if status == "unknown op":
+        raise PlanError(f"the plan needs an op that this version of pyedge does not have: {text}{where}")
+    raise PlanError(f"not a valid plan: {status}{where}: {text}")

@@ -1,0 +1,137 @@
+"""The bytes of a plan -> its tables, as Python records. The C code has verified the bytes before anything is read here."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..model.graph import Quantization, Tensor
+from . import structs
+
+
+@dataclass
+class PlanTensor(Tensor):
+    """A tensor of a plan. offset: into the arena, or into the constants; number: its place in the tensor table."""
+
+    number: int = 0
+    constant: bool = False
+    offset: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
+class PlanOp:
+    """An op of a plan. inputs and outputs are numbers of tensors, None for an absent input."""
+
+    number: int
+    kind: str
+    name: str
+    inputs: tuple[int | None, ...]
+    outputs: tuple[int, ...]
+    params: dict[str, int | float]
+    scratch_offset: int
+    scratch_bytes: int
+    macs: int
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A named list of ops with its own inputs and outputs; ops are first_op .. first_op + len(ops) of the plan."""
+
+    number: int
+    name: str
+    first_op: int
+    ops: tuple[PlanOp, ...]
+    inputs: tuple[PlanTensor, ...]
+    outputs: tuple[PlanTensor, ...]
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of the ops, both arms of an `if` counted."""
+        return sum(op.macs for op in self.ops)
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Everything in a plan but the constants' bytes."""
+
+    header: dict[str, Any]  # fields of pe_plan_header; sections as (offset, bytes)
+    tensors: tuple[PlanTensor, ...]
+    ops: tuple[PlanOp, ...]
+    entries: tuple[Entry, ...]
+    meta: dict[str, Any]
+
+
+def read(data: memoryview) -> Tables:
+    """The tables of a verified plan. Text that is not UTF-8, or meta that is not a JSON object, is read as far as it goes."""
+    header = np.frombuffer(data, structs.record_dtype("pe_plan_header"), 1)[0]
+
+    def section(name: str) -> memoryview:
+        offset, size = int(header[name]["offset"]), int(header[name]["bytes"])
+        return data[offset : offset + size]
+
+    def table(name: str, struct: str) -> np.ndarray:
+        return np.frombuffer(section(name), structs.record_dtype(struct))
+
+    strings, params = bytes(section("strings")), bytes(section("params"))
+    consts = section("consts")
+    index = np.frombuffer(section("index"), "<u4").tolist()
+
+    def text(offset: int) -> str:
+        return "" if offset == structs.NONE else strings[offset : strings.index(0, offset)].decode("utf-8", "replace")
+
+    def tensor(number: int, r: Any) -> PlanTensor:
+        shape, dtype = tuple(int(d) for d in r["dims"][: r["rank"]]), structs.DTYPES[int(r["dtype"])]
+        constant, offset, size = int(r["kind"]) == structs.TENSOR_CONST, int(r["offset"]), int(r["bytes"])
+        content = np.frombuffer(consts[offset : offset + size], np.dtype(dtype)).reshape(shape) if constant else None
+        scale, zero_point = np.array([r["scale"]], np.float32), np.array([r["zero_point"]], np.int32)
+        quant = Quantization(scale, zero_point) if scale[0] > 0 else None
+        return PlanTensor(text(int(r["name"])), shape, dtype, content, quant, None, number, constant, offset, size)
+
+    tensors = tuple(tensor(i, r) for i, r in enumerate(table("tensors", "pe_tensor")))
+
+    def op(number: int, r: Any) -> PlanOp:
+        first, n = int(r["tensors"]), int(r["inputs"])
+        numbers = index[first : first + n + int(r["outputs"])]
+        kind, inputs = structs.KIND_NAMES[int(r["kind"])], tuple(None if t == structs.NONE else t for t in numbers[:n])
+        values = structs.unpack_params(kind, params[int(r["params"]) : int(r["params"]) + int(r["params_bytes"])])
+        places = int(r["scratch_offset"]), int(r["scratch_bytes"])
+        macs = _macs(kind, [None if t is None else tensors[t] for t in inputs], [tensors[t] for t in numbers[n:]])
+        return PlanOp(number, kind, text(int(r["name"])), inputs, tuple(numbers[n:]), values, *places, macs)
+
+    ops = tuple(op(i, r) for i, r in enumerate(table("ops", "pe_op")))
+
+    def entry(number: int, r: Any) -> Entry:
+        first, count = int(r["first_op"]), int(r["op_count"])
+        lists = [
+            tuple(tensors[t] for t in index[int(r[name]) : int(r[name]) + int(r[size])])
+            for name, size in (("inputs", "input_count"), ("outputs", "output_count"))
+        ]
+        return Entry(number, text(int(r["name"])), first, ops[first : first + count], lists[0], lists[1])
+
+    entries = tuple(entry(i, r) for i, r in enumerate(table("entries", "pe_entry")))
+    names = header.dtype.names or ()
+    fields = {n: (int(header[n][0]), int(header[n][1])) if header.dtype[n].names else int(header[n]) for n in names}
+    return Tables(fields, tensors, ops, entries, _meta(bytes(section("meta"))))
+
+
+def _meta(data: bytes) -> dict[str, Any]:
+    try:
+        meta = json.loads(data.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return {}
+    return meta if isinstance(meta, dict) else {}
+
+
+def _macs(kind: str, inputs: Sequence[PlanTensor | None], outputs: Sequence[PlanTensor]) -> int:
+    """Multiply-accumulates: the output's elements times the weights that each takes."""
+    family = kind.rpartition("_")[0]
+    if family not in ("conv2d", "depthwise", "linear") or inputs[1] is None:
+        return 0
+    taps = inputs[1].shape[:-1] if family == "depthwise" else inputs[1].shape[1:]
+    return math.prod(d or 0 for d in (*outputs[0].shape, *taps))

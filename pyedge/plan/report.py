@@ -1,0 +1,151 @@
+"""A plan for people and scripts: text, plain data, a drawing of the arena."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from .profile import columns
+from .reader import PlanOp, PlanTensor
+
+if TYPE_CHECKING:
+    from .plan import Plan
+
+SCHEMA = 1  # of to_dict()
+
+
+def summary(plan: Plan) -> str:
+    """Memory, entries, then each op with kernel, output, MACs and scratch."""
+    lines = [
+        f"flash    {plan.flash_bytes:>10,} B   {plan.const_bytes:,} B of it constants",
+        f"arena    {plan.arena_bytes:>10,} B   all RAM that a session of this plan needs",
+    ]
+    graphs = plan.meta.get("graphs")
+    for name, entry in plan.entries.items():
+        tensors, live, scratch = plan.tensor_bytes(name), plan.live_bytes(name), max((o.scratch_bytes for o in entry.ops), default=0)
+        lines += [
+            "",
+            f"entry {name}: {', '.join(map(_describe, entry.inputs))} -> {', '.join(map(_describe, entry.outputs))}",
+            f"tensors  {tensors:>10,} B   largest set of live tensors {live:,} B",
+            f"scratch  {scratch:>10,} B   of the op that needs most",
+            f"MACs     {entry.macs:>10,}",
+        ]
+        licence = graphs.get(name, {}).get("license") if isinstance(graphs, dict) and isinstance(graphs.get(name), dict) else None
+        if isinstance(licence, str):
+            lines.append(f"licence  {licence.splitlines()[0] if licence else '-'}")
+        rows = [("op", "kernel", "output", "MACs", "scratch")]
+        for op in entry.ops:
+            output = _describe(plan.tensors[op.outputs[0]]) if op.outputs else f"-> op {op.params.get('target')}"
+            rows.append((op.name, op.kind, output, f"{op.macs:,}" if op.macs else "-", f"{op.scratch_bytes:,}" if op.scratch_bytes else "-"))
+        lines += ["", columns(rows, left=(0, 1, 2))]
+    return "\n".join(lines)
+
+
+def _describe(t: PlanTensor) -> str:
+    return f"{t.name} {t.dtype}[{', '.join(map(str, t.shape))}]"
+
+
+def to_dict(plan: Plan) -> dict[str, Any]:
+    """Everything of a plan but its constants, as plain data; sizes in bytes."""
+    return {
+        "schema": SCHEMA,
+        "version": list(plan.version),
+        "crc32": plan.crc32,
+        "flash_bytes": plan.flash_bytes,
+        "const_bytes": plan.const_bytes,
+        "arena_bytes": plan.arena_bytes,
+        "scratch_bytes": plan.scratch_bytes,
+        "meta": plan.meta,
+        "tensors": [_tensor(t) for t in plan.tensors],
+        "entries": [
+            {
+                "name": name,
+                "inputs": [t.number for t in entry.inputs],
+                "outputs": [t.number for t in entry.outputs],
+                "macs": entry.macs,
+                "tensor_bytes": plan.tensor_bytes(name),
+                "live_bytes": plan.live_bytes(name),
+                "ops": [_op(op) for op in entry.ops],
+                "lifetimes": [{"tensor": t.tensor.number, "first": t.first, "last": t.last} for t in plan.lifetimes(name)],
+            }
+            for name, entry in plan.entries.items()
+        ],
+    }
+
+
+def _tensor(t: PlanTensor) -> dict[str, Any]:
+    return {
+        "number": t.number,
+        "name": t.name,
+        "shape": list(t.shape),
+        "dtype": t.dtype,
+        "constant": t.constant,
+        "offset": t.offset,
+        "bytes": t.bytes,
+        "scale": t.scale,
+        "zero_point": t.zero_point,
+    }
+
+
+def _op(op: PlanOp) -> dict[str, Any]:
+    # JSON has no infinity: a float clamp that is absent is null.
+    params = {k: v if abs(v) != float("inf") and v == v else None for k, v in op.params.items()}
+    return {
+        "number": op.number,
+        "name": op.name,
+        "kind": op.kind,
+        "inputs": list(op.inputs),
+        "outputs": list(op.outputs),
+        "params": params,
+        "scratch_offset": op.scratch_offset,
+        "scratch_bytes": op.scratch_bytes,
+        "macs": op.macs,
+    }
+
+
+_COLORS = ("#8dd3c7", "#ffffb3", "#bebada", "#80b1d3", "#fdb462", "#b3de69", "#fccde5", "#d9d9d9")
+_SCRATCH_COLOR = "#fb8072"
+
+
+def svg(plan: Plan, entry: str = "main") -> str:
+    """The arena over the run of an entry: ops to the right, addresses upwards, a rectangle for each tensor and scratch."""
+    e = plan.entry(entry)
+    steps, left, top, height = len(e.ops) + 2, 70.0, 30.0, 420.0
+    step = max(14.0, min(40.0, 1100.0 / steps))
+    width = left + steps * step + 20
+    extent = max(plan.arena_bytes, 1)
+
+    def rectangle(first: int, last: int, offset: int, size: int, color: str, text: str) -> str:
+        x, w = left + (first + 1) * step, (last - first + 1) * step
+        h = height * size / extent
+        y = top + height - height * offset / extent - h
+        label = ""
+        if h >= 11 and w >= 30:
+            clipped = text.split(":")[0][: int(w / 5.5)]
+            label = f'<text x="{x + 3:.1f}" y="{y + h / 2 + 3:.1f}">{escape(clipped)}</text>'
+        box = f'x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}" fill="{color}"'
+        return f"<g><title>{escape(text)}</title><rect {box}/>{label}</g>"
+
+    parts = []
+    for i, t in enumerate(plan.lifetimes(entry)):
+        text = f"{t.tensor.name}: {t.tensor.dtype}{list(t.tensor.shape)}, {t.tensor.bytes:,} B at {t.tensor.offset:,}"
+        parts.append(rectangle(t.first, t.last, t.tensor.offset, t.tensor.bytes, _COLORS[i % len(_COLORS)], text))
+    for i, op in enumerate(e.ops):
+        if op.scratch_bytes:
+            text = f"scratch: {op.name}, {op.scratch_bytes:,} B at {op.scratch_offset:,}"
+            parts.append(rectangle(i, i, op.scratch_offset, op.scratch_bytes, _SCRATCH_COLOR, text))
+    for quarter in range(5):
+        y = top + height - height * quarter / 4
+        parts.append(f'<text x="{left - 6:.0f}" y="{y + 3:.1f}" text-anchor="end">{extent * quarter // 4:,}</text>')
+        parts.append(f'<line x1="{left:.0f}" y1="{y:.1f}" x2="{width - 20:.1f}" y2="{y:.1f}" stroke="#aaa" stroke-width="0.5"/>')
+    for i, op in enumerate(e.ops):
+        x = left + (i + 1.5) * step + 3
+        text = escape(f"{i} {op.kind}")
+        parts.append(f'<text x="{x:.1f}" y="{top + height + 8:.1f}" transform="rotate(60 {x:.1f} {top + height + 8:.1f})">{text}</text>')
+    title = f"entry {entry}: arena {plan.arena_bytes:,} B, tensors {plan.tensor_bytes(entry):,} B"
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{top + height + 120:.0f}" '
+        f'font-family="sans-serif" font-size="9">'
+        f'<style>rect {{ stroke: #333; stroke-width: 0.5 }}</style>'
+        f'<text x="{left:.0f}" y="18" font-size="12">{escape(title)}</text>' + "".join(parts) + "</svg>\n"
+    )

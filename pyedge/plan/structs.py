@@ -1,0 +1,108 @@
+"""The structs and constants of csrc/include/plan_structs.h, as Python sees them: the header is the schema."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from pyedge._plan_structs import ffi
+
+MAGIC: int = ffi.integer_const("PE_PLAN_MAGIC")
+MAJOR: int = ffi.integer_const("PE_PLAN_MAJOR")
+MINOR: int = ffi.integer_const("PE_PLAN_MINOR")
+MAX_RANK: int = ffi.integer_const("PE_MAX_RANK")
+MAX_EXTENT: int = ffi.integer_const("PE_MAX_EXTENT")
+PLAN_ALIGN: int = ffi.integer_const("PE_PLAN_ALIGN")
+ARENA_ALIGN: int = ffi.integer_const("PE_ARENA_ALIGN")
+NONE: int = ffi.integer_const("PE_NONE")
+TENSOR_ARENA: int = ffi.integer_const("PE_TENSOR_ARENA")
+TENSOR_CONST: int = ffi.integer_const("PE_TENSOR_CONST")
+LAYOUT_CANONICAL: int = ffi.integer_const("PE_LAYOUT_CANONICAL")
+ROUNDING: dict[str, int] = {
+    "tflite": ffi.integer_const("PE_ROUND_TFLITE"),
+    "litert-ref": ffi.integer_const("PE_ROUND_LITERT_REF"),
+}
+
+# Name, as in "conv2d_s8", of each op kind, and the reverse.
+KIND_NAMES: dict[int, str] = {
+    value: name.removeprefix("PE_OP_").lower() for value, name in ffi.typeof("enum pe_op_kind").elements.items()
+}
+KINDS: dict[str, int] = {name: value for value, name in KIND_NAMES.items()}
+
+# dtype code of the file and NumPy's name for it.
+DTYPES: dict[int, str] = {
+    ffi.integer_const("PE_F32"): "float32",
+    ffi.integer_const("PE_S8"): "int8",
+    ffi.integer_const("PE_S32"): "int32",
+    ffi.integer_const("PE_BOOL"): "bool",
+}
+DTYPE_CODES: dict[str, int] = {name: code for code, name in DTYPES.items()}
+
+_FAMILIES = {
+    "branch": "pe_branch_params",
+    "conv2d": "pe_conv2d_params",
+    "depthwise": "pe_conv2d_params",
+    "linear": "pe_linear_params",
+    "add": "pe_add_params",
+    "avg_pool2d": "pe_pool2d_params",
+    "max_pool2d": "pe_pool2d_params",
+    "mean": "pe_mean_params",
+    "softmax": "pe_softmax_params",
+    "quantize": "pe_quantize_params",
+    "dequantize": "pe_quantize_params",
+    "requantize": "pe_quantize_params",
+    "clip": "pe_clip_params",
+    "any_ge": "pe_any_ge_params",
+}
+
+
+def params_struct(kind: str) -> str | None:
+    """Name of the params struct of an op kind such as "conv2d_s8"; None for a kind without one."""
+    family = kind
+    while family not in _FAMILIES and "_" in family:
+        family = family.rpartition("_")[0]
+    return _FAMILIES.get(family)
+
+
+def pack(struct: str, **fields: Any) -> bytes:
+    """Little-endian bytes of one struct of the header; fields not given are 0."""
+    return bytes(ffi.buffer(ffi.new(f"{struct} *", fields)))
+
+
+def pack_params(kind: str, **fields: Any) -> bytes:
+    """Bytes of the params of an op kind; b"" for a kind without params."""
+    struct = params_struct(kind)
+    return pack(struct, **fields) if struct else b""
+
+
+def unpack_params(kind: str, data: bytes) -> dict[str, int | float]:
+    """The fields of an op's params, by name."""
+    struct = params_struct(kind)
+    if struct is None:
+        return {}
+    value = ffi.new(f"{struct} *")
+    ffi.memmove(value, data, ffi.sizeof(struct))
+    return {name: getattr(value, name) for name, _ in ffi.typeof(struct).fields}
+
+
+def record_dtype(struct: str) -> np.dtype[Any]:
+    """A NumPy dtype of one struct, so that a table of the file is read in one step."""
+    return _dtype(ffi.typeof(struct))
+
+
+def _dtype(ctype: Any) -> np.dtype[Any]:
+    if ctype.kind == "struct":
+        fields = [(name, _dtype(field.type), field.offset) for name, field in ctype.fields]
+        return np.dtype(
+            {
+                "names": [f[0] for f in fields],
+                "formats": [f[1] for f in fields],
+                "offsets": [f[2] for f in fields],
+                "itemsize": ffi.sizeof(ctype),
+            }
+        )
+    if ctype.kind == "array":
+        return np.dtype((_dtype(ctype.item), ctype.length))
+    letter = {"float": "f", "double": "f"}.get(ctype.cname, "u" if ctype.cname.startswith("uint") else "i")
+    return np.dtype(f"<{letter}{ffi.sizeof(ctype)}")

@@ -1,0 +1,178 @@
+"""The executor, seen from Python."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any, overload
+
+import numpy as np
+
+from . import _core
+from .errors import BusyError, PlanError, ShapeError
+from .plan import Entry, Keep, OpCount, Plan, PlanTensor, Profile
+
+Array = np.ndarray[Any, Any]
+
+
+class Session:
+    """One arena on a plan. Many sessions share a plan; a session does one thing at a time.
+
+    Args:
+        plan: A Plan, or the bytes of one.
+        threads: Only 1 so far.
+        keep: "all" compiles the plan's graphs again so that `tensors()` gives every intermediate tensor.
+
+    Raises:
+        PlanError: bytes that are no plan; `keep` on a plan from a file, which has no graph.
+    """
+
+    def __init__(self, plan: Plan | bytes | bytearray | memoryview, threads: int = 1, keep: Keep = None) -> None:
+        if threads != 1:
+            raise PlanError(f"threads={threads}: this version runs on one thread, threads=1")
+        if not isinstance(plan, Plan):
+            plan = Plan(plan)
+        self.plan = plan if keep is None else plan.recompile(keep)
+        self._core = _core.Session(self.plan.core)
+        self._lock = threading.Lock()
+
+    @property
+    def inputs(self) -> tuple[PlanTensor, ...]:
+        """Inputs of the first entry."""
+        return self.plan.inputs
+
+    @property
+    def outputs(self) -> tuple[PlanTensor, ...]:
+        """Outputs of the first entry."""
+        return self.plan.outputs
+
+    def __call__(self, *arrays: Array) -> Array | list[Array]:
+        """Runs the first entry on an array for each input; gives one array, or a list if there are several outputs."""
+        outputs = self.run(arrays, next(iter(self.plan.entries)))
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    @overload
+    def run(self, inputs: Mapping[str, Array], entry: str = "main") -> dict[str, Array]: ...
+    @overload
+    def run(self, inputs: Sequence[Array], entry: str = "main") -> list[Array]: ...
+    def run(self, inputs: Mapping[str, Array] | Sequence[Array], entry: str = "main") -> dict[str, Array] | list[Array]:
+        """Runs an entry.
+
+        Args:
+            inputs: Arrays by input name, or in the entry's order, of exactly each tensor's shape and dtype.
+            entry: Name of the entry.
+
+        Returns:
+            New arrays: a dict by output name for a dict, a list in the entry's order for a sequence.
+
+        Raises:
+            ShapeError: An input of another shape or dtype, missing or unknown; names tensor, expected and given.
+            BusyError: Another thread is using this session.
+            PlanError: No entry of that name.
+        """
+        e = self.plan.entry(entry)
+        arrays = match_inputs(e, inputs)
+        with _Claim(self._lock):
+            self._execute(e, arrays, None)
+            outputs = [self._view(t).copy() for t in e.outputs]
+        if isinstance(inputs, Mapping):
+            return {t.name: y for t, y in zip(e.outputs, outputs, strict=True)}
+        return outputs
+
+    def tensors(self, entry: str = "main") -> dict[str, Array]:
+        """Copies of all tensors of an entry after a run, constants too, by name.
+
+        Raises:
+            PlanError: The plan was not compiled with keep="all", so tensors have overwritten each other.
+        """
+        if self.plan.meta.get("keep") != "all":
+            raise PlanError("intermediate tensors are not kept; use Session(plan, keep='all')")
+        e = self.plan.entry(entry)
+        numbers = {n for op in e.ops for n in (*op.inputs, *op.outputs) if n is not None}
+        numbers |= {t.number for t in (*e.inputs, *e.outputs)}
+        numbers |= {t.number for t in self.plan.tensors if any(_same_memory(t, self.plan.tensors[n]) for n in numbers)}
+        found: dict[str, Array] = {}
+        with _Claim(self._lock):
+            for number in sorted(numbers):
+                t = self.plan.tensors[number]
+                found.setdefault(t.name, self._view(t).copy())
+        return found
+
+    def profile(
+        self,
+        inputs: Mapping[str, Array] | Sequence[Array] | None = None,
+        runs: int = 50,
+        warmup: int = 5,
+        entry: str = "main",
+    ) -> Profile:
+        """Times an entry in nanoseconds, op by op.
+
+        Args:
+            inputs: As for `run`; zeros if not given.
+            runs: Timed runs; from 6 on each median has a 95 % interval.
+            warmup: Runs before them that are not counted.
+        """
+        if runs < 1 or warmup < 0:
+            raise ValueError(f"runs={runs}, warmup={warmup}: at least 1 and 0")
+        e = self.plan.entry(entry)
+        arrays = match_inputs(e, [np.zeros(_shape(t), t.dtype) for t in e.inputs] if inputs is None else inputs)
+        counts = np.zeros(len(self.plan.ops), np.uint64)
+        samples = np.zeros((runs, len(e.ops)), np.int64)
+        with _Claim(self._lock):
+            for i in range(-warmup, runs):
+                counts[:] = 0
+                self._execute(e, arrays, counts)
+                if i >= 0:
+                    samples[i] = counts[e.first_op : e.first_op + len(e.ops)]
+        ops = [OpCount(op.name, op.kind, 0, None, op.macs) for op in e.ops]
+        return Profile.from_samples(samples, ops, "ns", "host", entry, {"threads": 1})
+
+    def _execute(self, entry: Entry, arrays: Sequence[Array], counts: Array | None) -> None:
+        for tensor, array in zip(entry.inputs, arrays, strict=True):
+            self._view(tensor)[...] = array
+        if not self._core.run(entry.number, counts):
+            raise BusyError("this session is running in another thread; give each thread a session of its own")
+
+    def _view(self, tensor: PlanTensor) -> Array:
+        return self._core.tensor(tensor.number).view(tensor.dtype).reshape(_shape(tensor))
+
+
+class _Claim:
+    """Holds a session's lock, or raises BusyError at once."""
+
+    def __init__(self, lock: threading.Lock) -> None:
+        self.lock = lock
+
+    def __enter__(self) -> None:
+        if not self.lock.acquire(blocking=False):
+            raise BusyError("this session is in use by another thread; give each thread a session of its own")
+
+    def __exit__(self, *_: object) -> None:
+        self.lock.release()
+
+
+def match_inputs(entry: Entry, inputs: Mapping[str, Array] | Sequence[Array]) -> list[Array]:
+    """The arrays of a dict or sequence in the order of the entry's inputs, checked. Raises ShapeError."""
+    expected = ", ".join(f"{t.name!r} {t.dtype}{list(t.shape)}" for t in entry.inputs)
+    if isinstance(inputs, Mapping):
+        names = {t.name for t in entry.inputs}
+        if unknown := [n for n in inputs if n not in names]:
+            raise ShapeError(f"entry {entry.name!r} has no input {unknown[0]!r}; its inputs: {expected}")
+        if missing := [t.name for t in entry.inputs if t.name not in inputs]:
+            raise ShapeError(f"entry {entry.name!r}: input {missing[0]!r} is missing; its inputs: {expected}")
+        inputs = [inputs[t.name] for t in entry.inputs]
+    if len(inputs) != len(entry.inputs):
+        raise ShapeError(f"entry {entry.name!r}: {len(inputs)} inputs given, it takes {len(entry.inputs)}: {expected}")
+    arrays = [np.asarray(x) for x in inputs]
+    for t, x in zip(entry.inputs, arrays, strict=True):
+        if x.shape != t.shape or x.dtype != np.dtype(t.dtype):
+            raise ShapeError(f"tensor {t.name!r} is {t.dtype}{list(t.shape)}, given was {x.dtype}{list(x.shape)}")
+    return arrays
+
+
+def _shape(tensor: PlanTensor) -> tuple[int, ...]:
+    return tuple(d or 1 for d in tensor.shape)
+
+
+def _same_memory(a: PlanTensor, b: PlanTensor) -> bool:
+    return not a.constant and not b.constant and (a.offset, a.bytes) == (b.offset, b.bytes)
