@@ -1,0 +1,28 @@
+#include "firmware.h"
+
+#include "frame.h"
+#include "port.h"
+#include "server.h"
+
+_Noreturn void firmware_main(void)
+{
+    /* Static, so that the RAM it takes is known when the firmware is linked. */
+    static port_info port;
+    static server smp;
+
+    port_init(&port);
+    server_init(&smp, &port);
+    frame_rx rx = {.buf = port.buf, .capacity = port.buf_bytes + 2};
+    for (;;) {
+        uint8_t bytes[16];
+        uint32_t n = port_rx(bytes, sizeof bytes);
+        for (uint32_t i = 0; i < n; i++) {
+            uint32_t message = frame_put(&rx, bytes[i]);
+            uint32_t answer = message ? server_handle(&smp, message) : 0;
+            if (answer)
+                frame_send(port.buf, answer);
+            if (smp.reset)
+                port_reset();
+        }
+    }
+}

@@ -1,0 +1,226 @@
+/* The whole firmware as a process: the link is a pty or an open file descriptor, the flash a file with the rules of NOR. For
+ * tests, sanitizers, power cuts, and where there is no emulator. docs/link.md, "The host port". */
+#define _GNU_SOURCE
+#include "port.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "firmware.h"
+
+enum { SECTOR = 64 * 1024, SLOT = 4 * 1024 * 1024, UNIT = 8, STORE = 2 * SECTOR + 2 * SLOT, POOL = 16 * 1024 * 1024, CUT_EXIT = 9 };
+
+static struct {
+    char **argv;
+    int fd;
+    bool pty;
+    uint8_t *flash;
+    uint32_t buf_bytes;
+    unsigned long cut_at, operations; /* power is cut at this flash operation, counted from 1; 0: never */
+    char cut_how;                     /* n: before it, p: half done, r: half done and noise in the rest */
+} host = {.fd = -1, .buf_bytes = 4096};
+
+static _Noreturn void die(const char *what)
+{
+    fprintf(stderr, "pyedge host firmware: %s: %s\n", what, strerror(errno));
+    exit(1);
+}
+
+static void open_pty(void)
+{
+    host.fd = posix_openpt(O_RDWR | O_NOCTTY);
+    if (host.fd < 0 || grantpt(host.fd) || unlockpt(host.fd))
+        die("pty");
+    /* Our own end of the other side stays open: a client may come and go without an end of file here. */
+    int other = open(ptsname(host.fd), O_RDWR | O_NOCTTY);
+    struct termios raw;
+    if (other < 0 || tcgetattr(other, &raw))
+        die("pty");
+    cfmakeraw(&raw);
+    tcsetattr(other, TCSANOW, &raw);
+    puts(ptsname(host.fd));
+    fflush(stdout);
+}
+
+static void open_flash(const char *path)
+{
+    int fd = path ? open(path, O_RDWR | O_CREAT, 0666) : -1;
+    struct stat st = {0};
+    if (path && (fd < 0 || fstat(fd, &st) || (st.st_size < STORE && ftruncate(fd, STORE))))
+        die(path);
+    host.flash = mmap(NULL, STORE, PROT_READ | PROT_WRITE, path ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, fd, 0);
+    if (host.flash == MAP_FAILED)
+        die("flash");
+    if (st.st_size < STORE)
+        memset(host.flash + st.st_size, 0xFF, (size_t)(STORE - st.st_size));
+    if (path)
+        close(fd);
+}
+
+void port_init(port_info *info)
+{
+    static port_store store = {.sector_bytes = SECTOR, .slot_bytes = SLOT, .write_bytes = UNIT};
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    store.base = host.flash;
+    *info = (port_info){
+        .board = "host",
+        .unit = "ns",
+        .hz = 1000000000,
+        .boot = (uint32_t)now.tv_sec * 1000003u ^ (uint32_t)now.tv_nsec ^ (uint32_t)getpid(),
+        .buf = malloc(host.buf_bytes + 2),
+        .buf_bytes = host.buf_bytes,
+        .pool = aligned_alloc(64, POOL),
+        .pool_bytes = POOL,
+        .static_bytes = host.buf_bytes + 2,
+        .store = &store,
+    };
+    if (!info->buf || !info->pool)
+        die("memory");
+}
+
+/* Waits for bytes. The process ends with the other side of the link, with standard input, or with its parent. */
+uint32_t port_rx(uint8_t *data, uint32_t n)
+{
+    pid_t parent = getppid();
+    for (;;) {
+        struct pollfd wait[2] = {{.fd = host.fd, .events = POLLIN}, {.fd = host.pty ? STDIN_FILENO : -1, .events = POLLIN}};
+        if (poll(wait, 2, 1000) < 0 && errno != EINTR)
+            die("poll");
+        if (wait[0].revents) {
+            ssize_t got = read(host.fd, data, n);
+            if (got > 0)
+                return (uint32_t)got;
+            if (got == 0 || (errno != EINTR && errno != EAGAIN))
+                exit(0);
+        }
+        char ignored[64];
+        if ((wait[1].revents && read(STDIN_FILENO, ignored, sizeof ignored) <= 0) || getppid() != parent)
+            exit(0);
+    }
+}
+
+void port_tx(const uint8_t *data, uint32_t n)
+{
+    while (n) {
+        ssize_t sent = write(host.fd, data, n);
+        if (sent < 0 && errno != EINTR && errno != EAGAIN)
+            exit(0);
+        if (sent > 0) {
+            data += sent;
+            n -= (uint32_t)sent;
+        }
+    }
+}
+
+uint64_t port_count(void *ctx)
+{
+    struct timespec now;
+    (void)ctx;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+_Noreturn void port_reset(void)
+{
+    char fd[16];
+    snprintf(fd, sizeof fd, "%d", host.fd);
+    if (host.pty)
+        setenv("PYEDGE_HOST_PTY", fd, 1);
+    execv("/proc/self/exe", host.argv);
+    die("reset");
+}
+
+/* Every erase and program passes here. want[n] is what the flash would hold after it. */
+static int operate(uint32_t offset, const uint8_t *want, uint32_t n)
+{
+    if (++host.operations != host.cut_at) {
+        memcpy(host.flash + offset, want, n);
+        return 0;
+    }
+    uint32_t whole = host.cut_how == 'n' ? 0 : n / 2;
+    memcpy(host.flash + offset, want, whole);
+    if (host.cut_how == 'r') {
+        srand((unsigned)host.cut_at);
+        for (uint32_t i = whole; i < n; i++) { /* each bit as it was or as it should be */
+            uint8_t mix = (uint8_t)(rand() >> 7);
+            host.flash[offset + i] = (uint8_t)((host.flash[offset + i] & mix) | (want[i] & ~mix));
+        }
+    }
+    _exit(CUT_EXIT);
+}
+
+int port_erase(uint32_t offset)
+{
+    static uint8_t erased[SECTOR];
+    memset(erased, 0xFF, sizeof erased);
+    return offset % SECTOR || offset >= STORE ? -1 : operate(offset, erased, SECTOR);
+}
+
+int port_program(uint32_t offset, const uint8_t *data, uint32_t n)
+{
+    uint8_t *want = malloc(n);
+    if (!want || (offset | n) % UNIT || offset > STORE || n > STORE - offset)
+        die("bad program operation");
+    for (uint32_t i = 0; i < n; i++)
+        want[i] = data[i] & host.flash[offset + i]; /* programming only clears bits */
+    int bad = operate(offset, want, n);
+    free(want);
+    return bad;
+}
+
+static _Noreturn void usage(void)
+{
+    fputs("usage: host [--flash FILE] [--fd N] [--buf BYTES] [--cut N:none|partial|noisy]\n", stderr);
+    exit(2);
+}
+
+int main(int argc, char **argv)
+{
+    const char *flash = NULL;
+    host.argv = argv;
+    for (int i = 1; i < argc; i += 2) {
+        const char *value = i + 1 < argc ? argv[i + 1] : NULL;
+        char *end = NULL;
+        if (!value)
+            usage();
+        if (!strcmp(argv[i], "--flash")) {
+            flash = value;
+        } else if (!strcmp(argv[i], "--fd")) {
+            host.fd = (int)strtol(value, &end, 10);
+            if (*end || host.fd < 0)
+                usage();
+        } else if (!strcmp(argv[i], "--buf")) {
+            host.buf_bytes = (uint32_t)strtoul(value, &end, 10);
+            if (*end || host.buf_bytes < 256 || host.buf_bytes > 65535)
+                usage();
+        } else if (!strcmp(argv[i], "--cut")) {
+            host.cut_at = strtoul(value, &end, 10);
+            host.cut_how = !strcmp(end, ":none") ? 'n' : !strcmp(end, ":partial") ? 'p' : !strcmp(end, ":noisy") ? 'r' : 0;
+            if (!host.cut_how)
+                usage();
+        } else {
+            usage();
+        }
+    }
+    signal(SIGPIPE, SIG_IGN);
+    const char *kept = getenv("PYEDGE_HOST_PTY"); /* set by a reset, across which the link stays open */
+    host.pty = host.fd < 0;
+    if (host.pty && kept)
+        host.fd = atoi(kept);
+    else if (host.pty)
+        open_pty();
+    open_flash(flash);
+    firmware_main();
+}

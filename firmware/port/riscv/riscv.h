@@ -1,0 +1,21 @@
+/* What the rv32 ports share. */
+#ifndef RISCV_H
+#define RISCV_H
+#include <stdint.h>
+
+#define R8(address) (*(volatile uint8_t *)(uintptr_t)(address))
+#define R32(address) (*(volatile uint32_t *)(uintptr_t)(address))
+
+enum { MIE_MEIE = 1 << 11 };
+
+/* Sleeps until an interrupt that mie names is pending. It is not taken: mstatus.MIE stays 0. */
+static inline void riscv_wait(void)
+{
+    __asm__ volatile("wfi" ::: "memory");
+}
+
+uint64_t riscv_instret(void); /* instructions retired */
+
+/* Where start.S ends on an exception: says so as text on the link, which the host drops as a bad frame, and resets. */
+_Noreturn void riscv_trap(uint32_t cause, uint32_t pc, uint32_t value);
+#endif
