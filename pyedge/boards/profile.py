@@ -1,0 +1,233 @@
+"""Reads and checks board profiles, the files of boards/*.toml.
+
+The dataclasses are the schema: a field without a default is required, a key that is no field is refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import sys
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from .. import _resources
+from ..errors import BoardNotFoundError, PyedgeError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_T = TypeVar("_T")
+
+
+class ProfileError(PyedgeError):
+    """A board profile that breaks the schema; names the file, the key and what is expected there."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """One memory as the CPU sees it."""
+
+    name: str
+    kind: Literal["ram", "flash", "rom"]
+    address: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class Link:
+    """The serial line to the board."""
+
+    baud: int
+    buf_bytes: int  # largest decoded frame that the firmware takes; the board's own word (hello) goes first
+    usb: tuple[str, ...] = ()  # "vid:pid", hexadecimal, of the serial adapters that this board shows
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where plans live in flash: two journal sectors, slot 0, slot 1 (docs/link.md, "Journal and slots")."""
+
+    memory: str
+    address: int
+    sector_bytes: int
+    slot_bytes: int
+    writable: bool  # False: the host puts the plan into the flash image
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes of the whole store."""
+        return 2 * self.sector_bytes + 2 * self.slot_bytes
+
+
+@dataclass(frozen=True)
+class Image:
+    """One build of the firmware."""
+
+    isa: str  # what it is compiled for; "native": for the computer that compiles it
+    file: str  # its name
+    cpu: str = ""  # CPU model that the emulator is given
+
+
+@dataclass(frozen=True)
+class Emulator:
+    """How the board is started as a process.
+
+    In program and args these are replaced: {image}, {cpu}, {flash} (file), {fd} (the link, an open socket).
+    """
+
+    program: str
+    args: tuple[str, ...]
+    flash_bytes: int  # size of the flash file, its start is the start of the store; 0: just the bytes in use
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What is known about a board. Every fact has a line in `sources`."""
+
+    name: str
+    description: str
+    status: Literal["emulated", "tested", "untested"]
+    isa: str
+    cores: int
+    port: str  # folder of firmware/port
+    flasher: Literal["emulator"]
+    link: Link
+    memories: tuple[Memory, ...]
+    images: tuple[Image, ...]  # the first is the default
+    sources: dict[str, str]
+    clock_hz: int | None = None
+    features: tuple[str, ...] = ()
+    store: Store | None = None
+    emulator: Emulator | None = None
+    path: Path = field(default=Path(), metadata={"toml": False})
+
+    def image(self, isa: str | None = None) -> Image:
+        """The firmware build for an ISA, or the default. Raises BoardNotFoundError with the ISAs that there are."""
+        for image in self.images:
+            if isa is None or image.isa == isa:
+                return image
+        raise BoardNotFoundError(f"{self.name}: no firmware for {isa}; there is {', '.join(i.isa for i in self.images)}")
+
+
+def _fields(cls: type) -> dict[str, dataclasses.Field[Any]]:
+    return {f.name: f for f in dataclasses.fields(cls) if f.metadata.get("toml", True)}
+
+
+def _type_name(kind: Any) -> str:
+    if dataclasses.is_dataclass(kind) or typing.get_origin(kind) is dict:
+        return "a table"
+    if typing.get_origin(kind) is tuple:
+        return f"an array, each {_type_name(typing.get_args(kind)[0])}"
+    if typing.get_origin(kind) is Literal:
+        return "one of " + ", ".join(map(repr, typing.get_args(kind)))
+    return {str: "a string", int: "an integer", bool: "true or false"}[kind]
+
+
+def _value(kind: Any, value: Any, where: str) -> Any:
+    """value as the type `kind` of a field; raises ProfileError. `where` is file and key."""
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        return _value(args[0], value, where)
+    if origin is Literal:
+        if value not in args:
+            raise ProfileError(f"{where}: {value!r} is not one of {', '.join(map(repr, args))}")
+        return value
+    if dataclasses.is_dataclass(kind) and isinstance(value, dict):
+        return _read(typing.cast("type[Any]", kind), value, where)
+    if origin is tuple and isinstance(value, list):
+        return tuple(_value(args[0], item, f"{where}[{i}]") for i, item in enumerate(value))
+    if origin is dict and isinstance(value, dict):
+        return {key: _value(args[1], item, f"{where}.{key}") for key, item in value.items()}
+    if type(value) is not kind:  # exactly: a bool is no integer here
+        raise ProfileError(f"{where}: expected {_type_name(kind)}, found {value!r}")
+    if kind is int and value < 0:
+        raise ProfileError(f"{where}: {value} is negative")
+    return value
+
+
+def _read(cls: type[_T], table: dict[str, Any], where: str) -> _T:
+    known, hints = _fields(cls), typing.get_type_hints(cls)
+    for key in table:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1, 0.5)
+            raise ProfileError(f"{where}: unknown key {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
+    for key, f in known.items():
+        if key not in table and f.default is dataclasses.MISSING:
+            raise ProfileError(f"{where}: {key!r} is missing ({_type_name(hints[key])})")
+    return cls(**{key: _value(hints[key], value, f"{where}: {key}") for key, value in table.items()})
+
+
+def _check(p: Profile, where: str) -> None:
+    """What the types alone don't say."""
+    if not p.images:
+        raise ProfileError(f"{where}: images: at least one is needed")
+    memories = {m.name: m for m in p.memories}
+    facts = {"isa", "memories"} | ({"clock_hz"} if p.clock_hz else set())
+    for fact in sorted(facts - p.sources.keys()):
+        raise ProfileError(f"{where}: sources: {fact!r} is missing: every fact says where it is from")
+    fields = _fields(Profile)
+    for key in p.sources.keys() - fields.keys():
+        raise ProfileError(f"{where}: sources: {key!r} is no key of a profile")
+    for usb in p.link.usb:
+        vid, _, pid = usb.partition(":")
+        if not all(len(part) == 4 and set(part) <= set("0123456789abcdef") for part in (vid, pid)):
+            raise ProfileError(f"{where}: link.usb: {usb!r} is not of the form 1a86:7523")
+    if s := p.store:
+        m = memories.get(s.memory)
+        if m is None:
+            raise ProfileError(f"{where}: store.memory: no memory {s.memory!r}")
+        if not (m.address <= s.address and s.address + s.size_bytes <= m.address + m.size_bytes):
+            raise ProfileError(f"{where}: store: {s.size_bytes} bytes at {s.address:#x} lie outside {m.name!r}")
+        if s.sector_bytes == 0 or s.sector_bytes % 64 or s.slot_bytes % s.sector_bytes or s.address % 64:
+            raise ProfileError(f"{where}: store: slots must be whole sectors, and all of it 64-byte aligned")
+    if p.emulator and p.emulator.flash_bytes and not (p.store and p.store.size_bytes <= p.emulator.flash_bytes):
+        raise ProfileError(f"{where}: emulator.flash_bytes: {p.emulator.flash_bytes} is smaller than the store")
+
+
+def read_profile(path: str | Path) -> Profile:
+    """The profile in a TOML file. Raises ProfileError."""
+    path = Path(path)
+    try:
+        table = tomllib.loads(path.read_bytes().decode())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
+        raise ProfileError(f"{path}: {e}") from e
+    profile = dataclasses.replace(_read(Profile, table, str(path)), path=path)
+    _check(profile, str(path))
+    return profile
+
+
+def _folder() -> Path:
+    folder = _resources.find("_boards")
+    if folder is None:
+        raise BoardNotFoundError("this installation of pyedge has no board profiles; try: pip install --force-reinstall pyedge")
+    return folder
+
+
+def list_profiles() -> list[Profile]:
+    """All profiles of the package, by name."""
+    return [read_profile(path) for path in sorted(_folder().glob("*.toml"))]
+
+
+def load_profile(name_or_path: str | Path) -> Profile:
+    """The profile of that name, or in that .toml file.
+
+    Raises:
+        BoardNotFoundError: No such board; names the nearest.
+        ProfileError: The file breaks the schema.
+    """
+    text = str(name_or_path)
+    if text.endswith(".toml"):
+        if not Path(text).is_file():
+            raise BoardNotFoundError(f"{text}: no such file")
+        return read_profile(text)
+    names = sorted(path.stem for path in _folder().glob("*.toml"))
+    if text not in names:
+        near = difflib.get_close_matches(text, names, 1, 0.4)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise BoardNotFoundError(f"no board {text!r}; there is {', '.join(names)}{hint}")
+    return read_profile(_folder() / f"{text}.toml")

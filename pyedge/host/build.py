@@ -1,0 +1,216 @@
+"""Firmware images: the ones that the package brings, or built here from the sources that it brings (CMake)."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import importlib.util
+import os
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import _resources
+from ..boards import Image, Profile
+from ..errors import ToolError
+from . import folders
+
+_SOURCES = ("*.c", "*.h", "*.S", "*.ld", "*.cmake", "CMakeLists.txt")
+_LOG_LINES = 4  # of a failed build, in the error
+
+
+@dataclass(frozen=True)
+class Toolchain:
+    """A way to compile for a bare RISC-V core, or for this computer. file: CMake's toolchain file in firmware/cmake."""
+
+    name: str
+    file: str | None
+    programs: tuple[str, ...]  # full paths; empty if something is missing
+    missing: str  # what to install; empty if it is usable
+
+
+def program(*names: str) -> str | None:
+    """Path of the first of these programs that is in PATH, or beside the Python interpreter (a venv that is not active)."""
+    places = os.environ.get("PATH", os.defpath) + os.pathsep + str(Path(sys.executable).parent)
+    return next((found for name in names if (found := shutil.which(name, path=places))), None)
+
+
+def _zig() -> str | None:
+    spec = importlib.util.find_spec("ziglang")
+    return str(Path(spec.origin).parent / "zig") if spec and spec.origin else None
+
+
+def toolchains(isa: str) -> list[Toolchain]:
+    """All toolchains for an ISA that pyedge knows, the best first, installed or not."""
+
+    def known(name: str, file: str | None, apt: str, *finders: Callable[[], str | None]) -> Toolchain:
+        found = [f() for f in finders]
+        paths = tuple(p for p in found if p)
+        whole = len(paths) == len(found)
+        return Toolchain(name, file, paths if whole else (), "" if whole else apt)
+
+    def find(*names: str) -> Callable[[], str | None]:
+        return lambda: program(*names)
+
+    if isa == "native":
+        return [known("native", None, "sudo apt install gcc", find("cc", "gcc", "clang"))]
+    gcc = find("riscv64-unknown-elf-gcc")
+    return [
+        known(
+            "clang",
+            "clang-rv32.cmake",
+            "sudo apt install clang-19 lld-19 gcc-riscv64-unknown-elf",
+            find("clang-19", "clang"),
+            find("ld.lld-19"),
+            gcc,
+        ),
+        known("gcc", "gcc-rv32.cmake", "sudo apt install gcc-riscv64-unknown-elf", gcc),
+        known("zig", "zig-rv32.cmake", "pip install 'pyedge[firmware]'", _zig),
+    ]
+
+
+def choose_toolchain(isa: str, name: str | None = None) -> Toolchain:
+    """The toolchain of that name, or the best installed one. Raises ToolError with what to install."""
+    known = toolchains(isa)
+    if name is not None:
+        known = [t for t in known if t.name == name]
+        if not known:
+            raise ToolError(f"no toolchain {name!r} for {isa}; there is {', '.join(t.name for t in toolchains(isa))}")
+    for toolchain in known:
+        if not toolchain.missing:
+            return toolchain
+    ways = " or: ".join(t.missing for t in reversed(known))
+    raise ToolError(f"no compiler for {isa} firmware; try: {ways}")
+
+
+def sources() -> Path:
+    """The folder that holds csrc/ and firmware/. Raises ToolError if this installation has none."""
+    folder = _resources.find("_firmware", "src")
+    if folder is None or not (folder / "firmware" / "CMakeLists.txt").is_file():
+        raise ToolError("this installation of pyedge has no firmware sources; try: pip install --force-reinstall pyedge")
+    return folder
+
+
+def _source_hash(folder: Path) -> bytes:
+    digest = hashlib.sha256()
+    files = {p for top in ("csrc", "firmware") for pattern in _SOURCES for p in (folder / top).rglob(pattern)}
+    for path in sorted(files):
+        content = path.read_bytes()
+        digest.update(f"{path.relative_to(folder)} {len(content)}\n".encode() + content)
+    return digest.digest()
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("pyedge")
+    except importlib.metadata.PackageNotFoundError:
+        return "0"
+
+
+def firmware(profile: Profile, image: Image, ops: Iterable[str] | None = None, toolchain: str | None = None) -> Path:
+    """The file of a firmware image.
+
+    What the package brings is taken as it is. In a source tree, with `ops` or with `toolchain` the image is built; the
+    same sources, ops and compiler are built once, and give the same bytes.
+
+    Args:
+        ops: Names of the op kinds that the image is to have, as "conv2d_s8"; all without it.
+        toolchain: "clang", "gcc" or "zig" ("native" for the host port), instead of the best that is installed.
+
+    Raises:
+        ToolError: No compiler or no CMake is installed, or the build failed; says what to do.
+    """
+    prebuilt = _resources.find("_firmware", "prebuilt", image.file)
+    if ops is None and toolchain is None and prebuilt and (not _in_tree() or _newer(prebuilt)):
+        return prebuilt
+    kinds = sorted(set(ops)) if ops is not None else None
+    try:
+        tools = choose_toolchain(image.isa, toolchain)
+    except ToolError:
+        if prebuilt and ops is None and toolchain is None:
+            return prebuilt
+        raise
+    folder = sources()
+    compiler = [f"{p} {os.stat(p).st_size} {os.stat(p).st_mtime_ns}" for p in tools.programs]
+    facts = [_source_hash(folder).hex(), profile.port, image.isa, tools.name, *compiler, _version(), repr(kinds)]
+    key = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:24]
+    place = folders.cache_folder() / "firmware" / key / image.file
+    if not place.is_file():
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=place.parent) as work:
+            built = _cmake(folder / "firmware", Path(work), profile, image, tools, kinds)
+            os.replace(built, place)  # whole or not at all, whoever else is building it
+    return place
+
+
+def _in_tree() -> bool:
+    return _resources.find("_firmware", "src") is not None and sources().name != "src"
+
+
+def _newer(prebuilt: Path) -> bool:
+    """Whether a prebuilt image of an editable install was made from the sources as they are now."""
+    stamp = prebuilt.with_name("sources.sha256")
+    return stamp.is_file() and stamp.read_text().strip() == _source_hash(sources()).hex()
+
+
+def _cmake(source: Path, work: Path, profile: Profile, image: Image, tools: Toolchain, ops: list[str] | None) -> Path:
+    cmake, ninja = program("cmake"), program("ninja")
+    if cmake is None:
+        raise ToolError("cmake is not installed; try: pip install 'pyedge[firmware]' or: sudo apt install cmake make")
+    define = {
+        "PYEDGE_BOARD": profile.port,
+        "PYEDGE_OUTPUT": image.file,
+        "PYEDGE_VERSION": _version(),
+        **({"PYEDGE_TRIM": ";".join(ops)} if ops is not None else {}),
+        **({"CMAKE_TOOLCHAIN_FILE": str(source / "cmake" / tools.file), "PYEDGE_MARCH": image.isa} if tools.file else {}),
+        **({"PYEDGE_ZIG": tools.programs[0]} if tools.name == "zig" else {}),
+        **({"CMAKE_MAKE_PROGRAM": ninja} if ninja else {}),
+    }
+    args = ["-S", str(source), "-B", str(work), *(f"-D{key}={value}" for key, value in define.items())]
+    _run([cmake, *args, *(["-G", "Ninja"] if ninja else [])], work)
+    _run([cmake, "--build", str(work), "--parallel", str(min(4, os.cpu_count() or 1))], work)
+    return work / image.file
+
+
+def _run(command: list[str], work: Path) -> None:
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=work)
+    if result.returncode:
+        lines = result.stdout.decode(errors="replace").strip().splitlines()
+        first = next((i for i, line in enumerate(lines) if "error" in line.lower()), max(0, len(lines) - _LOG_LINES))
+        raise ToolError(f"building the firmware failed: {' | '.join(lines[first : first + _LOG_LINES])}")
+
+
+@dataclass(frozen=True)
+class ImageSize:
+    """Bytes of an ELF image. code: executed; rodata: read-only data; data: initialized RAM; bss: RAM that starts as 0."""
+
+    code: int
+    rodata: int
+    data: int
+    bss: int
+
+
+def image_size(path: Path) -> ImageSize:
+    """Sums the sections that an ELF file (32 or 64 bit, little-endian) loads. Raises ToolError if it is none."""
+    elf = path.read_bytes()
+    try:
+        if elf[:4] != b"\x7fELF" or elf[5] != 1:
+            raise ToolError(f"{path}: not a little-endian ELF file")
+        wide = elf[4] == 2
+        (table,) = struct.unpack_from("<Q" if wide else "<I", elf, 40 if wide else 32)
+        size, count = struct.unpack_from("<HH", elf, 58 if wide else 46)
+        totals = {"code": 0, "rodata": 0, "data": 0, "bss": 0}
+        for i in range(count):
+            head = struct.unpack_from("<IIQQQQ" if wide else "<IIIIII", elf, table + i * size)
+            kind, flags, length = head[1], head[2], head[5]
+            if flags & 2:  # SHF_ALLOC
+                nobits, write, execute = kind == 8, flags & 1, flags & 4
+                totals["bss" if nobits else "code" if execute else "data" if write else "rodata"] += length
+    except (struct.error, IndexError) as e:
+        raise ToolError(f"{path}: a damaged ELF file: {e}") from e
+    return ImageSize(**totals)

@@ -1,0 +1,153 @@
+"""Boards that are processes: QEMU, and the host port of the firmware."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+from ..boards import Image, Profile
+from ..errors import ToolError, UnsupportedError
+from . import folders, store, timing
+from .stream import SocketStream
+
+# Runs "$@" with the link as fd 1, and kills it as soon as standard input ends. That is the end of a pipe whose other end
+# this process holds, so the emulator dies with us however we die. (PR_SET_PDEATHSIG would look at the thread that started
+# it, not at the process.)
+_GUARD = '"$@" </dev/null & exec >/dev/null 2>&1; read -r _; kill -9 $!; wait'
+_LINK_FD = 1
+
+_PACKAGES = {"qemu-system-riscv32": ("qemu-system-misc", "qemu-system-riscv")}  # Debian 12, Debian 13
+
+
+def missing_tool(program: str) -> ToolError:
+    """The error for a program that is not there; names its packages."""
+    if program in _PACKAGES:
+        old, new = _PACKAGES[program]
+        return ToolError(
+            f"{program} is not installed; try: sudo apt install {old} (Debian 12, Raspberry Pi OS bookworm)"
+            f" or: sudo apt install {new} (Debian 13 and later)"
+        )
+    return ToolError(f"{program} is not installed")
+
+
+def write_flash(path: Path, profile: Profile, plan: bytes | None) -> None:
+    """Makes the flash file of an emulated board: a store with one plan in it, or an empty one."""
+    flash_bytes = profile.emulator.flash_bytes if profile.emulator else 0
+    size = profile.store.size_bytes if profile.store else 0
+    with path.open("wb") as file:
+        if profile.store:
+            file.write(store.compose(profile.store, plan))
+        if flash_bytes:
+            file.write(b"\xff" * (size - file.tell()))
+            file.truncate(flash_bytes)  # behind the store nothing is read
+
+
+def kept_flash(profile: Profile) -> Path:
+    """Where the flash of an emulated board is kept between connections. The file is there once something was kept."""
+    return folders.state_folder() / "flash" / f"{profile.name}.bin"
+
+
+def keep_flash(profile: Profile, flash: Path) -> None:
+    """Keeps a copy of a flash file, in one step: the next connection begins with the old one or with this one."""
+    place = kept_flash(profile)
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=place.parent, delete=False) as file:
+        try:
+            with flash.open("rb") as source:
+                shutil.copyfileobj(source, file, 1 << 20)
+            os.replace(file.name, place)
+        except BaseException:
+            os.unlink(file.name)
+            raise
+
+
+class Emulator:
+    """A running board. `stream` is its serial line; it ends when the process ends."""
+
+    stream: SocketStream
+
+    def __init__(self, profile: Profile, image: Image, firmware: Path, flash: Path | None = None) -> None:
+        """Starts the process.
+
+        Args:
+            firmware: The file built for `image`.
+            flash: A flash file that the board uses as it is, made if absent. Without it the board has a copy of what
+                `keep_flash` kept last, or an empty one; so any number can run at a time.
+
+        Raises:
+            ToolError: The emulator is not installed.
+            UnsupportedError: The board is none that can be emulated.
+        """
+        if profile.emulator is None:
+            raise UnsupportedError(f"{profile.name}: not an emulated board; connect it and give its port")
+        self.profile, self.image, self._firmware = profile, image, firmware
+        self._process: subprocess.Popen[bytes] | None = None
+        self._folder = tempfile.TemporaryDirectory(prefix="pyedge-")
+        self.flash = flash or Path(self._folder.name, "flash.bin")
+        try:
+            if flash is None and kept_flash(profile).exists():
+                shutil.copyfile(kept_flash(profile), self.flash)
+            if not self.flash.exists():
+                write_flash(self.flash, profile, None)
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+
+    def start(self) -> None:
+        """Starts the process, after stop_process() anew: a power cycle."""
+        assert self.profile.emulator is not None
+        places = {
+            "image": str(self._firmware),
+            "cpu": self.image.cpu,
+            "flash": str(self.flash),
+            "fd": str(_LINK_FD),
+        }
+        program, *args = (arg.format_map(places) for arg in (self.profile.emulator.program, *self.profile.emulator.args))
+        if shutil.which(program) is None:
+            raise missing_tool(program)
+        ours, theirs = socket.socketpair()
+        with theirs, Path(self._folder.name, "log").open("wb") as log:
+            self._process = subprocess.Popen(
+                ["sh", "-c", _GUARD, "pyedge-emulator", program, *args],
+                stdin=subprocess.PIPE,
+                stdout=theirs,
+                stderr=log,
+                start_new_session=True,  # a Ctrl-C in the terminal is for us, not for the emulator
+            )
+        self.stream = SocketStream(ours, self.profile.name)
+
+    @property
+    def log(self) -> str:
+        """The last lines that the process wrote to standard error."""
+        with contextlib.suppress(OSError):
+            return Path(self._folder.name, "log").read_text(errors="replace")[-400:].strip()
+        return ""
+
+    def stop_process(self) -> None:
+        """Kills the process, as a power cut would; the flash file stays."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        self.stream.close()
+        assert process.stdin is not None
+        process.stdin.close()
+        try:
+            process.wait(timing.STOP_S)
+        except subprocess.TimeoutExpired:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def stop(self) -> None:
+        """Kills the process and removes its files."""
+        self.stop_process()
+        self._folder.cleanup()
+
+

@@ -1,0 +1,245 @@
+"""The SMP client: one request in flight, one overall deadline, repeats with the same sequence number (docs/link.md)."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ..errors import BoardError, LinkError, VerificationError
+from . import cbor, frame, timing
+from .stream import Stream
+
+GROUP_OS, GROUP_IMAGE, GROUP_PYEDGE = 0, 1, 70
+
+_RC = {
+    1: "unknown error",
+    2: "no memory",
+    3: "bad value",
+    5: "not found",
+    6: "bad state",
+    7: "response too long",
+    8: "not supported by this firmware",
+    9: "corrupt",
+    10: "busy",
+    11: "access denied",
+}
+_log = logging.getLogger("pyedge")
+
+Progress = Callable[[int, int], None]  # bytes done, bytes in all
+
+
+class RefusedError(BoardError):
+    """The board answered with an rc other than 0."""
+
+    def __init__(self, text: str, rc: int, answer: dict[str, Any]) -> None:
+        super().__init__(text)
+        self.rc = rc
+        self.answer = answer
+
+
+class Link:
+    """A client on one stream. Not for several threads at once."""
+
+    def __init__(self, stream: Stream, baud: int = 115200) -> None:
+        self.stream = stream
+        self.baud = baud
+        self.buf_bytes = 256  # until the board says more
+        self.retries = 0  # requests sent again, since the beginning
+        self._buffer = bytearray()
+        self._skipping = False  # inside a frame that is too long
+        self._noise = 0  # bytes since the last good frame that belonged to none
+        self._noise_since = 0.0
+        self._seq = os.urandom(1)[0]  # answers to an earlier client may still be on their way
+        self._fresh = True
+
+    def close(self) -> None:
+        """Closes the stream."""
+        self.stream.close()
+
+    # One request.
+
+    def read(self, group: int, id: int, body: dict[str, Any] | None = None, **limits: Any) -> dict[str, Any]:
+        """As request, with SMP's op read."""
+        return self.request(frame.READ, group, id, body or {}, **limits)
+
+    def write(self, group: int, id: int, body: dict[str, Any] | None = None, **limits: Any) -> dict[str, Any]:
+        """As request, with SMP's op write."""
+        return self.request(frame.WRITE, group, id, body or {}, **limits)
+
+    def request(
+        self,
+        op: int,
+        group: int,
+        id: int,
+        body: dict[str, Any],
+        *,
+        work_s: float = 0.0,
+        answer_bytes: int = 64,
+        deadline_s: float | None = None,
+    ) -> dict[str, Any]:
+        """Sends one request and returns the body of its answer.
+
+        Args:
+            work_s: How long the board may be busy with it; added to the deadline. A repeat that comes too early costs
+                nothing but a stale answer.
+            answer_bytes: How long the answer may be, for its time on the wire.
+            deadline_s: Overall deadline, instead of timing.COMMAND_S + work_s + the time on the wire.
+
+        Raises:
+            RefusedError: The answer has an rc other than 0.
+            LinkError: No good answer by the deadline, or nothing but noise for timing.GARBAGE_S.
+        """
+        self._seq = (self._seq + 1) & 255
+        data = frame.pack(frame.Message(op, group, self._seq, id, cbor.encode(body)))
+        if len(data) > self.buf_bytes + 32:
+            raise LinkError(f"{self.stream.name}: a request of {len(data)} bytes, the board takes {self.buf_bytes}")
+        wire_s = timing.wire_s(len(data) + answer_bytes, self.baud)
+        start = time.monotonic()
+        deadline = start + (timing.COMMAND_S + work_s + wire_s if deadline_s is None else deadline_s)
+        wait_s, sent = timing.ANSWER_S + wire_s, 0
+        self._noise = 0
+        while (now := time.monotonic()) < deadline:
+            # A zero first ends whatever half a frame the board may hold.
+            self.stream.write((b"\0" if sent or self._fresh else b"") + data)
+            self._fresh = False
+            sent += 1
+            answer = self._answer(op, group, id, min(now + wait_s, deadline))
+            if answer is not None:
+                return self._result(answer, group, id)
+            wait_s = max(wait_s, min(2 * wait_s, timing.ANSWER_MAX_S))
+            self.retries += 1
+            _log.debug("%s: no answer to group %d id %d, sent %d times", self.stream.name, group, id, sent)
+        raise LinkError(
+            f"{self.stream.name}: no answer to group {group} command {id} in {time.monotonic() - start:.1f} s"
+            f" ({sent} times sent)"
+        )
+
+    def _answer(self, op: int, group: int, id: int, until: float) -> dict[str, Any] | None:
+        """The body of the next answer to the request that was sent last; others are stale and dropped."""
+        while (m := self._message(until)) is not None:
+            if (m.op, m.group, m.seq, m.id) != (op + 1, group, self._seq, id):
+                _log.debug("%s: dropped a stale answer %d/%d/%d", self.stream.name, m.group, m.id, m.seq)
+                continue
+            try:
+                body = cbor.decode(m.body) if m.body else {}
+            except LinkError as e:
+                _log.debug("%s: %s", self.stream.name, e)
+                continue
+            if isinstance(body, dict):
+                return body
+        return None
+
+    def _result(self, body: dict[str, Any], group: int, id: int) -> dict[str, Any]:
+        err = body.get("err")  # SMP version 2: {"err": {"group": n, "rc": n}}
+        rc = body.get("rc", err.get("rc", 0) if isinstance(err, dict) else 0)
+        if rc == 0:
+            return body
+        what = body.get("what")
+        text = f"{_RC.get(rc, 'error') if isinstance(rc, int) else 'error'} (rc {rc})" + (f": {what}" if what else "")
+        for key, meaning in (("op", "op"), ("t", "tensor")):
+            if isinstance(body.get(key), int):
+                text += f", {meaning} {body[key]}"
+        raise RefusedError(
+            f"{self.stream.name}: the board refused group {group} command {id}: {text}", rc if isinstance(rc, int) else 1, body
+        )
+
+    # Frames.
+
+    def _message(self, until: float) -> frame.Message | None:
+        """The next good frame, or None at that time. LinkError for noise that does not end."""
+        while True:
+            while (end := self._buffer.find(0)) >= 0:
+                raw = bytes(self._buffer[:end])
+                del self._buffer[: end + 1]
+                skipping, self._skipping = self._skipping, False
+                if not raw or skipping:
+                    continue
+                try:
+                    message = frame.unpack(raw)
+                except LinkError as e:
+                    _log.debug("%s: %s", self.stream.name, e)
+                    self._add_noise(len(raw) + 1)
+                    continue
+                self._noise = 0
+                return message
+            if len(self._buffer) > 1024 + self.buf_bytes + self.buf_bytes // 254 or self._skipping:  # COBS of the most
+                self._skipping = True
+                self._add_noise(len(self._buffer))
+                self._buffer.clear()
+            if time.monotonic() >= until:
+                return None
+            self._buffer += self.stream.read()
+
+    def _add_noise(self, n: int) -> None:
+        now = time.monotonic()
+        if not self._noise:
+            self._noise_since = now
+        self._noise += n
+        if self._noise >= timing.GARBAGE_BYTES and now - self._noise_since >= timing.GARBAGE_S:
+            raise LinkError(
+                f"{self.stream.name}: {self._noise} bytes in {now - self._noise_since:.1f} s and no frame among them;"
+                f" another baud rate than {self.baud}, or other firmware"
+            )
+
+    # Uploads.
+
+    def upload(
+        self,
+        group: int,
+        id: int,
+        data: bytes,
+        *,
+        work_s: float = 0.0,
+        chunk_s: float = 0.0,
+        progress: Progress | None = None,
+    ) -> None:
+        """Writes data by chunks from offset 0; the board says where it stands and gets what it has not.
+
+        A lost answer, a reset of the board or an upload that was broken off before cost no more than the bytes lost.
+
+        Args:
+            work_s: What the first chunk may take (hash of what is there, erase), and the last (hash, verify).
+            chunk_s: What each of the others may take.
+
+        Raises:
+            VerificationError: The SHA-256 was wrong timing.UPLOADS times.
+            RefusedError, LinkError: As request; also when the offset does not get on.
+        """
+        digest = hashlib.sha256(data).digest()
+        for _ in range(timing.UPLOADS):
+            if self._upload_once(group, id, data, digest, (work_s, chunk_s), progress):
+                return
+            _log.info("%s: the hash of an upload differed; again", self.stream.name)
+        raise VerificationError(f"{self.stream.name}: {timing.UPLOADS} uploads arrived with a wrong SHA-256")
+
+    def _upload_once(
+        self, group: int, id: int, data: bytes, digest: bytes, times: tuple[float, float], progress: Progress | None
+    ) -> bool:
+        at = stalls = restarts = 0
+        while True:
+            body: dict[str, Any] = {"off": at, "data": b""}
+            if at == 0:
+                body |= {"len": len(data), "sha": digest}
+            room = self.buf_bytes - frame.OVERHEAD_BYTES - len(cbor.encode(body)) - 2  # longer head of "data"
+            if room < 1:
+                raise LinkError(f"{self.stream.name}: frames of {self.buf_bytes} bytes are too small for an upload")
+            body["data"] = data[at : at + room]
+            inside = 0 < at and at + room < len(data)
+            answer = self.write(group, id, body, work_s=times[inside])
+            next_at = answer.get("off")
+            if not isinstance(next_at, int) or not 0 <= next_at <= len(data):
+                raise LinkError(f"{self.stream.name}: an upload of {len(data)} bytes was answered with offset {next_at!r}")
+            stalls = stalls + 1 if next_at == at else 0
+            restarts += next_at < at
+            if stalls > timing.STALLS or restarts > timing.RESTARTS:
+                raise LinkError(f"{self.stream.name}: an upload does not get on at {next_at} of {len(data)} bytes")
+            at = next_at
+            if progress:
+                progress(at, len(data))
+            if at == len(data):
+                # No "match": the answer to the last chunk was lost. Who calls reads the hash back anyway.
+                return answer.get("match", True) is True

@@ -1,0 +1,107 @@
+"""Byte streams to a board: a serial port (pyserial), or an open socket (an emulator that we started)."""
+
+from __future__ import annotations
+
+import select
+import socket
+import time
+from typing import Protocol
+
+import serial
+
+from ..errors import BoardNotFoundError, BusyError, LinkError, PermissionDeniedError
+from . import timing
+
+
+class Stream(Protocol):
+    """What link.py needs. Each method raises LinkError when the other side is gone."""
+
+    name: str
+
+    def read(self) -> bytes:
+        """What has come; waits up to timing.POLL_S for the first byte, and gives b"" if there is none."""
+
+    def write(self, data: bytes) -> None:
+        """Sends all of data, in timing.WRITE_S."""
+
+    def close(self) -> None: ...
+
+
+class SocketStream:
+    """A connected socket."""
+
+    def __init__(self, sock: socket.socket, name: str) -> None:
+        self.name = name
+        self._sock = sock
+        sock.setblocking(False)
+
+    def read(self) -> bytes:
+        try:
+            if not select.select([self._sock], [], [], timing.POLL_S)[0]:
+                return b""
+            data = self._sock.recv(65536)
+        except (OSError, ValueError) as e:
+            raise LinkError(f"{self.name}: the link broke: {e}") from e
+        if not data:
+            raise LinkError(f"{self.name}: the board's process has ended")
+        return data
+
+    def write(self, data: bytes) -> None:
+        view, deadline = memoryview(data), time.monotonic() + timing.WRITE_S
+        try:
+            while view:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise LinkError(f"{self.name}: the board takes no bytes")
+                if select.select([], [self._sock], [], left)[1]:
+                    view = view[self._sock.send(view) :]
+        except (OSError, ValueError) as e:
+            raise LinkError(f"{self.name}: the link broke: {e}") from e
+
+    def close(self) -> None:
+        self._sock.close()
+
+
+class SerialStream:
+    """A serial port by path, or any URL that pyserial knows (socket://, rfc2217://)."""
+
+    def __init__(self, port: str, baud: int) -> None:
+        """Opens it for us alone.
+
+        Raises:
+            BoardNotFoundError, PermissionDeniedError, BusyError: No such port; not ours to open; open elsewhere.
+        """
+        self.name = port
+        try:
+            self._port = serial.serial_for_url(
+                port, baud, timeout=timing.POLL_S, write_timeout=timing.WRITE_S, exclusive=True
+            )
+        except (serial.SerialException, OSError, ValueError) as e:
+            raise _open_error(port, e) from e
+
+    def read(self) -> bytes:
+        try:
+            return bytes(self._port.read(max(1, self._port.in_waiting)))
+        except (serial.SerialException, OSError, TypeError) as e:  # TypeError: pyserial, port closed while reading
+            raise LinkError(f"{self.name}: the port is gone: {e}") from e
+
+    def write(self, data: bytes) -> None:
+        try:
+            self._port.write(data)
+        except serial.SerialTimeoutException as e:
+            raise LinkError(f"{self.name}: the board takes no bytes") from e
+        except (serial.SerialException, OSError) as e:
+            raise LinkError(f"{self.name}: the port is gone: {e}") from e
+
+    def close(self) -> None:
+        self._port.close()
+
+
+def _open_error(port: str, e: Exception) -> Exception:
+    """pyserial puts errno into the exception for its own errors, and into the text for a failed lock."""
+    code, text = getattr(e, "errno", None), str(e)
+    if code == 13:
+        return PermissionDeniedError(f"{port}: permission denied; try: pyedge doctor")
+    if code in (16, 11) or "exclusively lock" in text:
+        return BusyError(f"{port}: in use by another program; try: pyedge doctor")
+    return BoardNotFoundError(f"{port}: cannot open: {text}; try: pyedge ports")

@@ -1,0 +1,29 @@
+"""Every time-out and retry count of the link, in one place. Seconds are wall time."""
+
+# One request. The overall deadline is COMMAND_S + the time that its bytes and its work take.
+COMMAND_S = 4.0
+ANSWER_S = 0.3  # first repeat of a request after this; doubled each time
+ANSWER_MAX_S = 2.0
+RUN_S = 120.0  # deadline of one repeat of an entry, unless the caller names one: nobody knows a board's speed
+FLASH_BYTES_PER_S = 2_000  # slowest erase and write: QEMU's NOR model has 3 kB/s (one host write a word)
+ERASE_S = 5.0  # what the first chunk into a slot may take, longer if the slot is large
+
+# A line that only carries noise: another baud rate, other firmware.
+GARBAGE_S = 4.0
+GARBAGE_BYTES = 256
+
+# Uploads.
+STALLS = 10  # answers in a row that don't move the offset on
+RESTARTS = 10  # times that the board falls back, as after a reset
+UPLOADS = 3  # whole uploads whose hash was wrong
+
+# A board or an emulator that starts.
+BOOT_S = 10.0
+POLL_S = 0.05  # how long one read of a port blocks
+WRITE_S = 5.0
+STOP_S = 2.0
+
+
+def wire_s(data_bytes: int, baud: int) -> float:
+    """Time of that many bytes on a serial line of 8N1, half as much again for adapters and forwarded lines."""
+    return 1.5 * 10 * data_bytes / baud
