@@ -47,8 +47,8 @@ class Session:
         return self.plan.outputs
 
     def __call__(self, *arrays: Array) -> Array | list[Array]:
-        """Runs the first entry on an array for each input; gives one array, or a list if there are several outputs."""
-        outputs = self.run(arrays, next(iter(self.plan.entries)))
+        """Runs "main", or the first entry, on an array for each input; one array, or a list for several outputs."""
+        outputs = self.run(arrays, "main" if "main" in self.plan.entries else next(iter(self.plan.entries)))
         return outputs[0] if len(outputs) == 1 else outputs
 
     @overload

@@ -1,9 +1,9 @@
 """graph -> plan: lower, schedule, place, write; and the plan file read back."""
 
 from .compile import compile
-from .lower import Keep
 from .plan import Lifetime, Plan
 from .profile import OpCount, Profile, median_interval
+from .program import Keep
 from .reader import Entry, PlanOp, PlanTensor
 
 __all__ = [

@@ -10,14 +10,16 @@ Machine Learning", ASPLOS 2023.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from .structs import ARENA_ALIGN
 
-SEARCH_NODES = 4000  # of the branch and bound, per block order; bounds the time (about 0.1 ms a node), not the result's validity
+SEARCH_NODES = (
+    4000  # of the branch and bound, per block order; bounds the time (about 0.1 ms a node), not the result's validity
+)
 SEARCH_BLOCKS = 400  # more blocks are placed by first-fit alone; also bounds the depth of the recursion
 
 
@@ -93,7 +95,7 @@ def place_with_scratch(tensors: Sequence[Block], scratch: Sequence[Block]) -> tu
     return offsets[:n], offsets[n:]
 
 
-_ORDERS = (
+_ORDERS: tuple[Callable[[Block], tuple[int, int]], ...] = (
     lambda b: (-b.size, b.first),  # big ones first
     lambda b: (-b.size * (b.last - b.first + 1), b.first),  # by area
     lambda b: (b.first - b.last, -b.size),  # long-lived ones first

@@ -11,8 +11,9 @@ from ..errors import PlanError, ShapeError
 from ..model.graph import Graph
 from ..model.ops import infer_shapes
 from .lifetimes import layout
-from .lower import Keep, lower
+from .lower import lower
 from .plan import Plan
+from .program import Keep
 from .schedule import schedule
 from .writer import write
 
@@ -43,7 +44,7 @@ def compile(
     Args:
         graph: A graph, which becomes the entry "main", or graphs by entry name. Entries share constants and the arena.
         board: Name of a board profile. A plan that does not fit its memories is an error.
-        batch: Size of the first axis of every input, where the model leaves it open.
+        batch: Size of the first axis of every input, where the model leaves it open; 1 if not given.
         shapes: Sizes of open axes, by input name.
         rounding: How int8 sums are rounded: "tflite", or "litert-ref" (docs/arithmetic.md, "requantize").
         keep: "all" gives each intermediate tensor memory of its own, for `Session.tensors()`.
@@ -74,7 +75,7 @@ def compile(
         "graphs": {name: {"name": g.name, **g.meta} for name, g in graphs.items()},
     }
     options = {"board": board, "batch": batch, "shapes": shapes, "rounding": rounding, "keep": keep}
-    plan = Plan(write(programs, layouts, meta), source=_Source(graphs, options))
+    plan = Plan(write(programs, layouts, meta, keep == "all"), source=_Source(graphs, options))
     _check_fit(plan, profile)
     return plan
 
@@ -85,18 +86,20 @@ def _version() -> str:
     return version("pyedge")
 
 
-def _input_shapes(graph: Graph, batch: int | None, shapes: Shapes | None, alone: bool) -> dict[str, tuple[int | None, ...]]:
+def _input_shapes(
+    graph: Graph, batch: int | None, shapes: Shapes | None, alone: bool
+) -> dict[str, tuple[int | None, ...]]:
     """The shapes to infer with. A name in `shapes` that the graph lacks is an error if there is no other graph."""
     if batch is not None and batch < 1:
         raise ShapeError(f"batch={batch}: must be 1 or more")
     fixed: dict[str, tuple[int | None, ...]] = {}
     for tensor in graph.inputs:
-        shape = tensor.shape
-        if batch is not None and shape:
-            if shape[0] not in (None, batch):
-                raise ShapeError(f"tensor {tensor.name!r}: batch={batch}, but the model fixes its shape at {list(shape)}")
-            shape = (batch, *shape[1:])
-        fixed[tensor.name] = shape
+        first, rest = tensor.shape[:1], tensor.shape[1:]
+        if batch is not None and first and first[0] not in (None, batch):
+            raise ShapeError(
+                f"tensor {tensor.name!r}: batch={batch}, but the model fixes its shape at {list(tensor.shape)}"
+            )
+        fixed[tensor.name] = (*((batch or 1) if d is None else d for d in first), *rest)
     for name, given in (shapes or {}).items():
         if name in fixed or alone:
             fixed[name] = tuple(given)
@@ -110,8 +113,12 @@ def _check_fit(plan: Plan, board: Profile) -> None:
     ram = sum(m.size_bytes for m in board.memories if m.kind == "ram")
     over = plan.arena_bytes - ram
     if over > 0:
-        raise PlanError(f"{board.name}: the arena of {plan.arena_bytes} bytes is {over} bytes larger than the RAM of {ram}")
+        raise PlanError(
+            f"{board.name}: the arena of {plan.arena_bytes} bytes is {over} bytes larger than the RAM of {ram}"
+        )
     flash = board.store.slot_bytes if board.store else ram - plan.arena_bytes
     over = plan.flash_bytes - flash
     if over > 0:
-        raise PlanError(f"{board.name}: the plan of {plan.flash_bytes} bytes is {over} bytes larger than its place of {flash}")
+        raise PlanError(
+            f"{board.name}: the plan of {plan.flash_bytes} bytes is {over} bytes larger than its place of {flash}"
+        )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .arena import Block, extent, peak, place_with_scratch
-from .lower import Keep, Program
+from .program import Keep, Program
 
 # Kinds whose output may lie on an input of the same size: each output element depends on the same element alone.
 IN_PLACE = frozenset({"add_s8", "add_f32", "clip_s8", "clip_f32", "requantize_s8", "copy"})
@@ -82,9 +82,9 @@ def _lifetimes(program: Program, keep: Keep) -> tuple[dict[int, int], dict[int, 
         if step.kind not in IN_PLACE:
             continue
         y = program.values[step.outputs[0]]
-        for number in step.inputs:
-            x = program.values[number] if number is not None else None
-            if x is None or x.data is not None or x.bytes != y.bytes:
+        for number in (n for n in step.inputs if n is not None):
+            x = program.values[number]
+            if x.data is not None or x.bytes != y.bytes:
                 continue
             source = _find(root, x.storage)
             if last[source] == i and first[y.storage] == i and source != y.storage:

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -20,49 +19,7 @@ from ..model import quantmath
 from ..model.graph import Graph, Op, Tensor
 from ..model.ops import resolve_padding
 from . import structs
-
-Keep = Literal["all"] | None
-
-
-@dataclass
-class Value:
-    """A tensor of a program. storage: number of the value whose memory it uses, its own number unless it is a view."""
-
-    name: str
-    dtype: str
-    dims: tuple[int, ...]
-    storage: int
-    data: np.ndarray | None = None
-    scale: float = 0.0
-    zero_point: int = 0
-
-    @property
-    def bytes(self) -> int:
-        return math.prod(self.dims) * np.dtype(self.dtype).itemsize
-
-
-@dataclass
-class Step:
-    """An op of a program. inputs and outputs are numbers of values; target: step to jump to, of a branch."""
-
-    kind: str
-    name: str
-    inputs: list[int | None]
-    outputs: list[int]
-    params: bytes = b""
-    scratch_bytes: int = 0
-    target: int | None = None
-
-
-@dataclass
-class Program:
-    """One lowered entry. Steps run in order; a branch only goes forward."""
-
-    name: str
-    values: list[Value] = field(default_factory=list)
-    steps: list[Step] = field(default_factory=list)
-    inputs: list[int] = field(default_factory=list)
-    outputs: list[int] = field(default_factory=list)
+from .program import Keep, Program, Step, Value
 
 
 def lower(graph: Graph, entry: str = "main", rounding: str = "tflite", keep: Keep = None) -> Program:
@@ -114,11 +71,13 @@ class _Builder:
 
     def add(self, tensor: Tensor, name: str) -> int:
         """A value like a tensor, bound to no name of the graph."""
-        if any(not isinstance(d, int | np.integer) or d < 1 for d in tensor.shape):
+        dims = tuple(int(d) for d in tensor.shape if d is not None and d >= 1)
+        if len(dims) != len(tensor.shape):
             raise PlanError(f"tensor {tensor.name!r} has the shape {list(tensor.shape)}; fix it with batch= or shapes=")
         if len(tensor.shape) > structs.MAX_RANK:
-            raise PlanError(f"tensor {tensor.name!r} has {len(tensor.shape)} axes, at most {structs.MAX_RANK} are possible")
-        dims = tuple(int(d) for d in tensor.shape)
+            raise PlanError(
+                f"tensor {tensor.name!r} has {len(tensor.shape)} axes, at most {structs.MAX_RANK} are possible"
+            )
         if math.prod(dims) * np.dtype(tensor.dtype).itemsize > structs.MAX_EXTENT:
             raise PlanError(f"tensor {tensor.name!r} {list(dims)} has more than 2^30 bytes")
         per_tensor = tensor.dtype == "int8" and tensor.scale is not None
@@ -277,43 +236,45 @@ def _bounds(b: _Builder, op: Op, y: int, low: float, high: float) -> dict[str, A
 
 
 def _channel_table(
-    b: _Builder, op: Op, x: int, w: Tensor, w_sums: np.ndarray, bias: int | None, factors: np.ndarray, rounding: int
+    b: _Builder, op: Op, x: int, w: Tensor, sums: np.ndarray, bias: int | None, factors: np.ndarray, rounding: int
 ) -> int:
     """The constant q[C_out][3] (pe_channel): bias with -zero_point(x) * sum(w) folded in, then the factor to y's scale.
 
-    w_sums: int64 [C_out]; factors: float64 [C_out] or [1].
+    sums: of each channel's weights, int64 [C_out]; factors: float64 [C_out] or [1].
     """
-    co = w_sums.size
-    start = np.zeros(co, np.int64)
+    start = np.zeros(sums.size, np.int64)
     if bias is not None:
         data = b.program.values[bias].data
-        if data is None or data.dtype != np.int32 or data.size != co:
-            raise PlanError(f"op {op.name!r} ({op.kind}): the bias is not a constant of {co} int32")
+        if data is None or data.dtype != np.int32 or data.size != sums.size:
+            raise PlanError(f"op {op.name!r} ({op.kind}): the bias is not a constant of {sums.size} int32")
         start += data.reshape(-1)
     if w.quant is not None and np.any(w.quant.zero_point):
         raise PlanError(f"op {op.name!r} ({op.kind}): int8 weights {w.name!r} have a zero point other than 0")
-    folded = start - b.scale(op, x)[1] * w_sums
-    table = np.zeros((co, 3), np.int32)
-    table[:, 0] = folded.astype(np.uint64).astype(np.uint32).view(np.int32)  # modulo 2^32, as the sums themselves
+    if factors.size not in (1, sums.size):
+        raise PlanError(
+            f"op {op.name!r} ({op.kind}): weights {w.name!r} have {factors.size} scales for {sums.size} channels"
+        )
+    table = np.zeros((sums.size, 3), np.int32)
+    table[:, 0] = (start - b.scale(op, x)[1] * sums).astype(np.int32)  # modulo 2^32, as the sums themselves
     if rounding == structs.ROUNDING["litert-ref"]:
-        doubles = np.ascontiguousarray(np.broadcast_to(factors.astype("<f8"), co))
-        table[:, 1:] = doubles.view("<i4").reshape(co, 2)
+        table[:, 1:] = np.broadcast_to(factors.astype("<f8"), sums.size).copy().view("<i4").reshape(-1, 2)
     else:
         multipliers, shifts = quantmath.quantize_multipliers(factors)
         table[:, 1], table[:, 2] = multipliers, shifts
     return b.constant(f"{op.name}:q", table)
 
 
-def _weights(b: _Builder, op: Op) -> tuple[int, Tensor]:
-    """The constant int8 weights of an op: number and tensor."""
-    number = b.input(op, 1)
+def _weights(b: _Builder, op: Op, axes: tuple[int, ...]) -> tuple[Tensor, np.ndarray, np.ndarray]:
+    """The constant int8 weights of an op, their sums over axes (int64) and their scales."""
     tensor = b.tensor(str(op.inputs[1]))
     if tensor.data is None or tensor.dtype != "int8" or tensor.quant is None:
         raise PlanError(f"op {op.name!r} ({op.kind}): an int8 input needs constant int8 weights with scales")
-    return number, tensor
+    return tensor, np.asarray(np.sum(tensor.data, axis=axes, dtype=np.int64)), tensor.quant.scale
 
 
-def _padding(op: Op, x: Value, kernel: Sequence[int], dilation: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+def _padding(
+    op: Op, x: Value, kernel: Sequence[int], dilation: tuple[int, int]
+) -> tuple[tuple[int, int], tuple[int, int]]:
     """((top, bottom), (left, right)) of the windows of an op over x[N,H,W,C]."""
     size, window = (x.dims[1], x.dims[2]), (kernel[0], kernel[1])
     return resolve_padding(op.attrs["padding"], size, window, op.attrs["stride"], dilation)
@@ -324,9 +285,12 @@ def _conv2d(b: _Builder, op: Op) -> None:
     depthwise = op.kind == "depthwise_conv2d"
     x, y = b.input(op, 0), b.result(op)
     values = b.program.values
-    w_dims = values[b.input(op, 1)].dims
+    w = b.input(op, 1)
+    w_dims = values[w].dims
     if len(w_dims) != (3 if depthwise else 4) or len(values[x].dims) != 4 or len(values[y].dims) != 4:
-        raise PlanError(f"op {op.name!r} ({op.kind}): input {list(values[x].dims)} and weights {list(w_dims)} don't fit")
+        raise PlanError(
+            f"op {op.name!r} ({op.kind}): input {list(values[x].dims)} and weights {list(w_dims)} don't fit"
+        )
     kernel = w_dims[:2] if depthwise else w_dims[1:3]
     dilation = op.attrs["dilation"]
     (top, _), (left, _) = _padding(op, values[x], kernel, dilation)
@@ -343,12 +307,10 @@ def _conv2d(b: _Builder, op: Op) -> None:
     bias = b.optional_input(op, 2)
     kind = b.variant("depthwise" if depthwise else "conv2d", op, x)
     if kind.endswith("f32"):
-        b.emit(kind, op.name, [x, b.input(op, 1), bias], [y], **params)
+        b.emit(kind, op.name, [x, w, bias], [y], **params)
         return
-    w, weights = _weights(b, op)
-    sums = np.sum(weights.data, axis=(0, 1) if depthwise else (1, 2, 3), dtype=np.int64)  # type: ignore[arg-type]
-    assert weights.quant is not None
-    factors = quantmath.channel_scales(b.scale(op, x)[0], weights.quant.scale, b.scale(op, y)[0])
+    weights, sums, scales = _weights(b, op, (0, 1) if depthwise else (1, 2, 3))
+    factors = quantmath.channel_scales(b.scale(op, x)[0], scales, b.scale(op, y)[0])
     q = _channel_table(b, op, x, weights, sums, bias, factors, structs.ROUNDING["tflite"])
     params |= {"x_zero_point": b.scale(op, x)[1], "y_zero_point": b.scale(op, y)[1]}
     b.emit(kind, op.name, [x, w, q], [y], **params)
@@ -358,7 +320,8 @@ def _conv2d(b: _Builder, op: Op) -> None:
 def _linear(b: _Builder, op: Op) -> None:
     x, y = b.input(op, 0), b.result(op)
     values = b.program.values
-    w_dims = values[b.input(op, 1)].dims
+    w = b.input(op, 1)
+    w_dims = values[w].dims
     if len(w_dims) != 2 or math.prod(values[x].dims) % w_dims[1]:
         raise PlanError(f"op {op.name!r} (linear): input {list(values[x].dims)} and weights {list(w_dims)} don't fit")
     rows = math.prod(values[x].dims) // w_dims[1]
@@ -366,12 +329,10 @@ def _linear(b: _Builder, op: Op) -> None:
     bias = b.optional_input(op, 2)
     kind = b.variant("linear", op, x)
     if kind == "linear_f32":
-        b.emit(kind, op.name, [x2, b.input(op, 1), bias], [y2], **_clamps(b, op, y))
+        b.emit(kind, op.name, [x2, w, bias], [y2], **_clamps(b, op, y))
         return
-    w, weights = _weights(b, op)
-    assert weights.quant is not None and weights.data is not None
-    sums = np.sum(weights.data, axis=1, dtype=np.int64)
-    factors = quantmath.linear_scales(b.scale(op, x)[0], weights.quant.scale, b.scale(op, y)[0])
+    weights, sums, scales = _weights(b, op, (1,))
+    factors = quantmath.linear_scales(b.scale(op, x)[0], scales, b.scale(op, y)[0])
     q = _channel_table(b, op, x, weights, sums, bias, factors, b.rounding)
     params = {"rounding": b.rounding, "y_zero_point": b.scale(op, y)[1], **_clamps(b, op, y)}
     b.emit(kind, op.name, [x2, w, q], [y2], **params)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from .. import _core
 from ..errors import PlanError
 from .arena import align
-from .lower import Keep
+from .program import Keep
 from .reader import Entry, PlanTensor, read
 
 
@@ -152,7 +152,8 @@ class Plan:
         return svg(self, entry)
 
     def __repr__(self) -> str:
-        return f"Plan({', '.join(self.entries)}: {len(self.ops)} ops, flash {self.flash_bytes} B, arena {self.arena_bytes} B)"
+        names = ", ".join(self.entries)
+        return f"Plan({names}: {len(self.ops)} ops, flash {self.flash_bytes} B, arena {self.arena_bytes} B)"
 
 
 def _verified(data: bytes | bytearray | memoryview) -> _core.Plan:

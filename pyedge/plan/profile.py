@@ -33,7 +33,7 @@ def median_interval(samples: npt.ArrayLike) -> Interval | None:
 
 @dataclass(frozen=True)
 class OpCount:
-    """One op: count of the profile's unit in one run (median), its 95 % interval if there is one, share of the total."""
+    """One op: the median count of one run, in the profile's unit, with its 95 % interval if there is one."""
 
     name: str
     kind: str
@@ -47,7 +47,7 @@ class Profile:
     """Counts of one run of an entry.
 
     unit: "ns", "instructions" or "cycles"; never one called another. total: the median of whole runs, with interval;
-    None for an interval means that all runs counted the same, or that there were fewer than 6. conditions: board, clock,
+    no interval means that all runs counted the same, or that there were fewer than 6. conditions: board, clock,
     firmware and whatever else the figures hold for.
     """
 
@@ -100,12 +100,16 @@ class Profile:
             ratio = f"{op.count / op.macs:.2f}" if op.macs else "-"
             interval = f"{op.interval[0]:,} .. {op.interval[1]:,}" if op.interval else "-"
             rows.append((op.name, op.kind, f"{op.count:,}", share, ratio, interval))
-        head = f"{self.target}, entry {self.entry}, {self.runs} runs" + "".join(f", {k} {v}" for k, v in self.conditions.items())
+        head = f"{self.target}, entry {self.entry}, {self.runs} runs" + "".join(
+            f", {k} {v}" for k, v in self.conditions.items()
+        )
         return f"{head}\n{columns(rows, left=(0, 1))}"
 
 
 def columns(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
     """Rows of equal length as aligned text; the columns `left` to the left, the others to the right."""
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    lines = [[c.ljust(w) if i in left else c.rjust(w) for i, (c, w) in enumerate(zip(r, widths, strict=True))] for r in rows]
+    lines = [
+        [c.ljust(w) if i in left else c.rjust(w) for i, (c, w) in enumerate(zip(r, widths, strict=True))] for r in rows
+    ]
     return "\n".join("  ".join(line).rstrip() for line in lines)

@@ -1,4 +1,4 @@
-"""The bytes of a plan -> its tables, as Python records. The C code has verified the bytes before anything is read here."""
+"""The bytes of a plan -> its tables, as Python records. The C code has verified the bytes before."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Tables:
 
 
 def read(data: memoryview) -> Tables:
-    """The tables of a verified plan. Text that is not UTF-8, or meta that is not a JSON object, is read as far as it goes."""
+    """The tables of a verified plan. Text may be any bytes, and meta that is not a JSON object reads as {}."""
     header = np.frombuffer(data, structs.record_dtype("pe_plan_header"), 1)[0]
 
     def section(name: str) -> memoryview:
@@ -105,6 +105,13 @@ def read(data: memoryview) -> Tables:
         return PlanOp(number, kind, text(int(r["name"])), inputs, tuple(numbers[n:]), values, *places, macs)
 
     ops = tuple(op(i, r) for i, r in enumerate(table("ops", "pe_op")))
+    for o in ops:  # a tensor without a name is called after an op
+        for t in o.outputs:
+            tensors[t].name = tensors[t].name or o.name
+    for o in ops:
+        for i, number in enumerate(o.inputs):
+            if number is not None:
+                tensors[number].name = tensors[number].name or f"{o.name}:{i}"
 
     def entry(number: int, r: Any) -> Entry:
         first, count = int(r["first_op"]), int(r["op_count"])

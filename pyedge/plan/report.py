@@ -20,29 +20,39 @@ def summary(plan: Plan) -> str:
         f"flash    {plan.flash_bytes:>10,} B   {plan.const_bytes:,} B of it constants",
         f"arena    {plan.arena_bytes:>10,} B   all RAM that a session of this plan needs",
     ]
-    graphs = plan.meta.get("graphs")
     for name, entry in plan.entries.items():
-        tensors, live, scratch = plan.tensor_bytes(name), plan.live_bytes(name), max((o.scratch_bytes for o in entry.ops), default=0)
+        tensors, live = plan.tensor_bytes(name), plan.live_bytes(name)
+        scratch = max((op.scratch_bytes for op in entry.ops), default=0)
         lines += [
             "",
             f"entry {name}: {', '.join(map(_describe, entry.inputs))} -> {', '.join(map(_describe, entry.outputs))}",
             f"tensors  {tensors:>10,} B   largest set of live tensors {live:,} B",
             f"scratch  {scratch:>10,} B   of the op that needs most",
             f"MACs     {entry.macs:>10,}",
+            f"licence  {_licence(plan, name)}",
         ]
-        licence = graphs.get(name, {}).get("license") if isinstance(graphs, dict) and isinstance(graphs.get(name), dict) else None
-        if isinstance(licence, str):
-            lines.append(f"licence  {licence.splitlines()[0] if licence else '-'}")
         rows = [("op", "kernel", "output", "MACs", "scratch")]
         for op in entry.ops:
-            output = _describe(plan.tensors[op.outputs[0]]) if op.outputs else f"-> op {op.params.get('target')}"
-            rows.append((op.name, op.kind, output, f"{op.macs:,}" if op.macs else "-", f"{op.scratch_bytes:,}" if op.scratch_bytes else "-"))
+            output = _shape(plan.tensors[op.outputs[0]]) if op.outputs else f"to op {op.params['target']}"
+            rows.append((op.name, op.kind, output, f"{op.macs:,}" if op.macs else "-", f"{op.scratch_bytes:,}"))
         lines += ["", columns(rows, left=(0, 1, 2))]
     return "\n".join(lines)
 
 
+def _shape(t: PlanTensor) -> str:
+    return f"{t.dtype}[{', '.join(map(str, t.shape))}]"
+
+
 def _describe(t: PlanTensor) -> str:
-    return f"{t.name} {t.dtype}[{', '.join(map(str, t.shape))}]"
+    return f"{t.name} {_shape(t)}"
+
+
+def _licence(plan: Plan, entry: str) -> str:
+    """The first line of the licence in meta, which may hold anything."""
+    graphs = plan.meta.get("graphs")
+    graph = graphs.get(entry) if isinstance(graphs, dict) else None
+    text = graph.get("license") if isinstance(graph, dict) else None
+    return text.splitlines()[0] if isinstance(text, str) and text else "unknown"
 
 
 def to_dict(plan: Plan) -> dict[str, Any]:
@@ -66,7 +76,9 @@ def to_dict(plan: Plan) -> dict[str, Any]:
                 "tensor_bytes": plan.tensor_bytes(name),
                 "live_bytes": plan.live_bytes(name),
                 "ops": [_op(op) for op in entry.ops],
-                "lifetimes": [{"tensor": t.tensor.number, "first": t.first, "last": t.last} for t in plan.lifetimes(name)],
+                "lifetimes": [
+                    {"tensor": t.tensor.number, "first": t.first, "last": t.last} for t in plan.lifetimes(name)
+                ],
             }
             for name, entry in plan.entries.items()
         ],
@@ -108,11 +120,11 @@ _SCRATCH_COLOR = "#fb8072"
 
 
 def svg(plan: Plan, entry: str = "main") -> str:
-    """The arena over the run of an entry: ops to the right, addresses upwards, a rectangle for each tensor and scratch."""
+    """The arena while an entry runs: ops to the right, addresses upwards, a rectangle for each tensor and scratch."""
     e = plan.entry(entry)
-    steps, left, top, height = len(e.ops) + 2, 70.0, 30.0, 420.0
-    step = max(14.0, min(40.0, 1100.0 / steps))
-    width = left + steps * step + 20
+    left, top, height = 70.0, 30.0, 420.0
+    step = max(14.0, min(40.0, 1100.0 / (len(e.ops) + 2)))
+    right = left + (len(e.ops) + 2) * step
     extent = max(plan.arena_bytes, 1)
 
     def rectangle(first: int, last: int, offset: int, size: int, color: str, text: str) -> str:
@@ -120,9 +132,9 @@ def svg(plan: Plan, entry: str = "main") -> str:
         h = height * size / extent
         y = top + height - height * offset / extent - h
         label = ""
-        if h >= 11 and w >= 30:
-            clipped = text.split(":")[0][: int(w / 5.5)]
-            label = f'<text x="{x + 3:.1f}" y="{y + h / 2 + 3:.1f}">{escape(clipped)}</text>'
+        if h >= 11 and w >= 30:  # where a few letters have room
+            clipped = escape(text.split(":")[0][: int(w / 5.5)])
+            label = f'<text x="{x + 3:.1f}" y="{y + h / 2 + 3:.1f}">{clipped}</text>'
         box = f'x="{x:.1f}" y="{y:.1f}" width="{w:.1f}" height="{h:.1f}" fill="{color}"'
         return f"<g><title>{escape(text)}</title><rect {box}/>{label}</g>"
 
@@ -137,15 +149,15 @@ def svg(plan: Plan, entry: str = "main") -> str:
     for quarter in range(5):
         y = top + height - height * quarter / 4
         parts.append(f'<text x="{left - 6:.0f}" y="{y + 3:.1f}" text-anchor="end">{extent * quarter // 4:,}</text>')
-        parts.append(f'<line x1="{left:.0f}" y1="{y:.1f}" x2="{width - 20:.1f}" y2="{y:.1f}" stroke="#aaa" stroke-width="0.5"/>')
+        parts.append(f'<line x1="{left:.0f}" y1="{y:.1f}" x2="{right:.1f}" y2="{y:.1f}"/>')
     for i, op in enumerate(e.ops):
-        x = left + (i + 1.5) * step + 3
-        text = escape(f"{i} {op.kind}")
-        parts.append(f'<text x="{x:.1f}" y="{top + height + 8:.1f}" transform="rotate(60 {x:.1f} {top + height + 8:.1f})">{text}</text>')
+        at = f'x="{left + (i + 1.5) * step + 3:.1f}" y="{top + height + 8:.1f}"'
+        turn = f"rotate(60 {left + (i + 1.5) * step + 3:.1f} {top + height + 8:.1f})"
+        parts.append(f'<text {at} transform="{turn}">{i} {escape(op.kind)}</text>')
     title = f"entry {entry}: arena {plan.arena_bytes:,} B, tensors {plan.tensor_bytes(entry):,} B"
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{top + height + 120:.0f}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{right + 20:.0f}" height="{top + height + 120:.0f}" '
         f'font-family="sans-serif" font-size="9">'
-        f'<style>rect {{ stroke: #333; stroke-width: 0.5 }}</style>'
+        f"<style>rect {{ stroke: #333; stroke-width: 0.5 }} line {{ stroke: #aaa; stroke-width: 0.5 }}</style>"
         f'<text x="{left:.0f}" y="18" font-size="12">{escape(title)}</text>' + "".join(parts) + "</svg>\n"
     )

@@ -13,7 +13,7 @@ from ..errors import PlanError
 from . import structs
 from .arena import align
 from .lifetimes import Layout
-from .lower import Program, Value
+from .program import Program, Value
 
 
 class _Strings:
@@ -51,7 +51,8 @@ class _Consts:
 class _Tables:
     """The tables of a plan as they grow, one program after another."""
 
-    def __init__(self) -> None:
+    def __init__(self, all_names: bool) -> None:
+        self.all_names = all_names
         self.strings, self.consts = _Strings(), _Consts()
         self.tensors: list[bytes] = []
         self.const_numbers: dict[bytes, int] = {}
@@ -60,11 +61,11 @@ class _Tables:
         self.index: list[int] = []
         self.params = bytearray()
 
-    def tensor(self, value: Value, offset: int | None) -> int:
+    def tensor(self, value: Value, offset: int | None, named: bool) -> int:
         """Number of the record of a value; offset is its place in the arena, None for a constant."""
         record = structs.pack(
             "pe_tensor",
-            name=self.strings.add(value.name),
+            name=self.strings.add(value.name) if named else structs.NONE,
             dtype=structs.DTYPE_CODES[value.dtype],
             kind=structs.TENSOR_CONST if offset is None else structs.TENSOR_ARENA,
             rank=len(value.dims),
@@ -91,7 +92,8 @@ class _Tables:
         used = {n for s in program.steps for n in (*s.inputs, *s.outputs) if n is not None}
         used |= {*program.inputs, *program.outputs}
         used |= {program.values[n].storage for n in used}  # what a view is of, for its name and shape
-        number = {n: self.tensor(program.values[n], layout.offsets.get(n)) for n in sorted(used)}
+        named = used if self.all_names else {*program.inputs, *program.outputs}
+        number = {n: self.tensor(program.values[n], layout.offsets.get(n), n in named) for n in sorted(used)}
         first_op = len(self.ops)
         for step, scratch_offset in zip(program.steps, layout.scratch, strict=True):
             params = step.params
@@ -129,13 +131,17 @@ class _Tables:
         )
 
 
-def write(programs: Sequence[Program], layouts: Sequence[Layout], meta: Mapping[str, Any]) -> bytes:
+def write(
+    programs: Sequence[Program], layouts: Sequence[Layout], meta: Mapping[str, Any], all_names: bool = False
+) -> bytes:
     """The file of a plan: one entry a program, in order; entries share constants and the arena.
+
+    Inputs and outputs have names, all tensors with all_names: the names in model files can be longer than the code.
 
     Raises:
         PlanError: the file would be larger than 2^30 bytes.
     """
-    tables = _Tables()
+    tables = _Tables(all_names)
     for program, layout in zip(programs, layouts, strict=True):
         tables.program(program, layout)
     sections = {

@@ -1,0 +1,112 @@
+"""pyedge: neural networks on microcontrollers and small Linux boards, with the same bits as here.
+
+The public face; everything else is reached through it. What needs a serial port, a model file's format or a progress
+bar is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import os
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from . import boards, errors, ops
+from ._core import abi_version as pe_abi_version
+from .errors import (
+    BoardError,
+    BoardNotFoundError,
+    BusyError,
+    LinkError,
+    MeasurementError,
+    ModelError,
+    PermissionDeniedError,
+    PlanError,
+    PyedgeError,
+    ShapeError,
+    ToolError,
+    UnsupportedError,
+    UnsupportedOpError,
+    VerificationError,
+)
+from .model.builder import GraphBuilder
+from .model.graph import Graph, Op, Quantization, Tensor
+from .plan import Plan, Profile, compile
+from .session import Session
+from .tune.evaluate import evaluate
+
+if TYPE_CHECKING:
+    from .host import Board
+
+__all__ = [
+    "BoardError",
+    "BoardNotFoundError",
+    "BusyError",
+    "Graph",
+    "GraphBuilder",
+    "LinkError",
+    "MeasurementError",
+    "ModelError",
+    "Op",
+    "PermissionDeniedError",
+    "Plan",
+    "PlanError",
+    "Profile",
+    "PyedgeError",
+    "Quantization",
+    "Session",
+    "ShapeError",
+    "Tensor",
+    "ToolError",
+    "UnsupportedError",
+    "UnsupportedOpError",
+    "VerificationError",
+    "boards",
+    "compile",
+    "connect",
+    "errors",
+    "evaluate",
+    "load",
+    "ops",
+    "pe_abi_version",
+]
+
+
+def load(path: str | PathLike[str]) -> Graph | Plan:
+    """A graph from a .tflite file, or a plan from a .pedge file; what the file says that it is counts first.
+
+    Raises:
+        ModelError: No such file, or one that is damaged or of a format that pyedge does not read.
+        UnsupportedOpError: Operators that pyedge does not have; names them all.
+        PlanError: A damaged plan.
+    """
+    try:
+        with open(path, "rb") as file:
+            start = file.read(8)
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror or error}") from None
+    suffix = os.path.splitext(path)[1].lower()
+    if start[:4] == b"PEDG" or suffix == ".pedge":
+        return Plan.load(path)
+    if start[4:8] == b"TFL3" or suffix == ".tflite":
+        from .model.tflite import load_tflite
+
+        return load_tflite(path)
+    raise ModelError(f"{path}: neither a TensorFlow Lite model nor a plan; .tflite and .pedge files can be loaded")
+
+
+def connect(target: str, **options: Any) -> Board:
+    """Connects to a board: a board's name (emulated ones are started), a serial port's path, or "serial:ID".
+
+    Options and errors: `pyedge.host.connect`.
+    """
+    from .host import connect
+
+    return connect(target, **options)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("pyedge")
+    raise AttributeError(f"module 'pyedge' has no attribute {name!r}")

@@ -1,0 +1,52 @@
+"""A lowered entry: what the plan will hold, with nothing placed yet."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+Keep = Literal["all"] | None
+
+
+@dataclass
+class Value:
+    """A tensor of a program. storage: number of the value whose memory it uses, its own number unless it is a view."""
+
+    name: str
+    dtype: str
+    dims: tuple[int, ...]
+    storage: int
+    data: np.ndarray | None = None
+    scale: float = 0.0
+    zero_point: int = 0
+
+    @property
+    def bytes(self) -> int:
+        return math.prod(self.dims) * np.dtype(self.dtype).itemsize
+
+
+@dataclass
+class Step:
+    """An op of a program. inputs and outputs are numbers of values; target: step to jump to, of a branch."""
+
+    kind: str
+    name: str
+    inputs: list[int | None]
+    outputs: list[int]
+    params: bytes = b""
+    scratch_bytes: int = 0
+    target: int | None = None
+
+
+@dataclass
+class Program:
+    """One lowered entry. Steps run in order; a branch only goes forward."""
+
+    name: str
+    values: list[Value] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    inputs: list[int] = field(default_factory=list)
+    outputs: list[int] = field(default_factory=list)

@@ -1,0 +1,1 @@
+"""The loops that run: statistics for passes, and measures of quality."""
