@@ -33,6 +33,7 @@ from .model.graph import Graph, Op, Quantization, Tensor
 from .plan import Plan, Profile, compile
 from .session import Session
 from .tune.evaluate import evaluate
+from .tune.quantize import quantize
 
 if TYPE_CHECKING:
     from .host import Board
@@ -68,6 +69,7 @@ __all__ = [
     "load",
     "ops",
     "pe_abi_version",
+    "quantize",
 ]
 
 

@@ -80,7 +80,7 @@ class Session:
         return outputs
 
     def tensors(self, entry: str = "main") -> dict[str, Array]:
-        """Copies of all tensors of an entry after a run, constants too, by name.
+        """Copies of all tensors of an entry after a run, constants left out, by name.
 
         Raises:
             PlanError: The plan was not compiled with keep="all", so tensors have overwritten each other.
@@ -95,7 +95,8 @@ class Session:
         with _Claim(self._lock):
             for number in sorted(numbers):
                 t = self.plan.tensors[number]
-                found.setdefault(t.name, self._view(t).copy())
+                if not t.constant:
+                    found.setdefault(t.name, self._view(t).copy())
         return found
 
     def profile(
