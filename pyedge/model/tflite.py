@@ -69,12 +69,7 @@ class _Importer:
     def run(self) -> Graph:
         file, graph = self.file, self.graph
         unsupported: list[str] = []
-        for index in file.inputs:
-            tensor = file.tensors[index]
-            try:
-                graph.input_names.append(self.add(tensor))
-            except _Unsupported as e:
-                unsupported.append(f"input {tensor.name!r} ({e})")
+        graph.input_names = self.add_all("input", file.inputs, unsupported)
         for op in file.operators:
             try:
                 convert = _CONVERTERS.get(op.name)
@@ -85,9 +80,9 @@ class _Importer:
                 tensor = file.tensors[(op.outputs or op.inputs or [0])[0]]
                 reason = f": {e}" if str(e) else ""
                 unsupported.append(f"{op.name} (operator {op.number}, tensor {tensor.name!r}{reason})")
+        graph.output_names = self.add_all("output", file.outputs, unsupported)
         if unsupported:
             raise UnsupportedOpError(f"not supported: {'; '.join(unsupported)}. Supported: {', '.join(_CONVERTERS)}")
-        graph.output_names = [self.add(file.tensors[i]) for i in file.outputs]
         if self.expanded:
             _log.warning(
                 "%s: %d int8 weights of float operators are expanded to float32", graph.name, len(self.expanded)
@@ -95,6 +90,17 @@ class _Importer:
         inferred = check(graph)
         self.compare_shapes(inferred)
         return inferred
+
+    def add_all(self, role: str, numbers: list[int], unsupported: list[str]) -> list[str]:
+        """Names of the graph's inputs or outputs."""
+        names = []
+        for number in numbers:
+            tensor = self.file.tensors[number]
+            try:
+                names.append(self.add(tensor))
+            except _Unsupported as e:
+                unsupported.append(f"{role} tensor {number} ({e})")
+        return names
 
     def compare_shapes(self, inferred: Graph) -> None:
         """The file states each result's shape as well; TFLM trusts it, LiteRT works it out. They must agree."""
