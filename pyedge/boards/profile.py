@@ -77,7 +77,7 @@ class Image:
 class Emulator:
     """How the board is started as a process.
 
-    In program and args these are replaced: {image}, {cpu}, {flash} (file), {fd} (the link, an open socket).
+    In program and args these are replaced: {image}, {cpu}, {flash} (file), and the link: {tty} (path), {fd} (number).
     """
 
     program: str

@@ -6,15 +6,15 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
+import tty
 from pathlib import Path
 
 from ..boards import Image, Profile
 from ..errors import ToolError, UnsupportedError
 from . import folders, store, timing
-from .stream import SocketStream
+from .stream import PtyStream
 
 # Runs "$@" with the link as fd 1, and kills it as soon as standard input ends. That is the end of a pipe whose other end
 # this process holds, so the emulator dies with us however we die. (PR_SET_PDEATHSIG would look at the thread that started
@@ -70,7 +70,7 @@ def keep_flash(profile: Profile, flash: Path) -> None:
 class Emulator:
     """A running board. `stream` is its serial line; it ends when the process ends."""
 
-    stream: SocketStream
+    stream: PtyStream
 
     def __init__(self, profile: Profile, image: Image, firmware: Path, flash: Path | None = None) -> None:
         """Starts the process.
@@ -102,26 +102,34 @@ class Emulator:
 
     def start(self) -> None:
         """Starts the process, after stop_process() anew: a power cycle."""
-        assert self.profile.emulator is not None
+        emulator = self.profile.emulator
+        assert emulator is not None
+        if "{" not in emulator.program and shutil.which(emulator.program) is None:
+            raise missing_tool(emulator.program)
+        # A pty, as QEMU's UART models write single bytes and drop what a full buffer refuses: a socket is full after some
+        # 280 of them, a pty takes 64 KiB.
+        ours, theirs = os.openpty()
+        tty.setraw(ours)
+        self.stream = PtyStream(ours, self.profile.name)
         places = {
             "image": str(self._firmware),
             "cpu": self.image.cpu,
             "flash": str(self.flash),
             "fd": str(_LINK_FD),
+            "tty": os.ttyname(theirs),
         }
-        program, *args = (arg.format_map(places) for arg in (self.profile.emulator.program, *self.profile.emulator.args))
-        if shutil.which(program) is None:
-            raise missing_tool(program)
-        ours, theirs = socket.socketpair()
-        with theirs, Path(self._folder.name, "log").open("wb") as log:
-            self._process = subprocess.Popen(
-                ["sh", "-c", _GUARD, "pyedge-emulator", program, *args],
-                stdin=subprocess.PIPE,
-                stdout=theirs,
-                stderr=log,
-                start_new_session=True,  # a Ctrl-C in the terminal is for us, not for the emulator
-            )
-        self.stream = SocketStream(ours, self.profile.name)
+        program, *args = (arg.format_map(places) for arg in (emulator.program, *emulator.args))
+        try:
+            with Path(self._folder.name, "log").open("wb") as log:
+                self._process = subprocess.Popen(
+                    ["sh", "-c", _GUARD, "pyedge-emulator", program, *args],
+                    stdin=subprocess.PIPE,
+                    stdout=theirs,
+                    stderr=log,
+                    start_new_session=True,  # a Ctrl-C in the terminal is for us, not for the emulator
+                )
+        finally:
+            os.close(theirs)
 
     @property
     def log(self) -> str:

@@ -1,9 +1,9 @@
-"""Byte streams to a board: a serial port (pyserial), or an open socket (an emulator that we started)."""
+"""Byte streams to a board: a serial port (pyserial), or a pty whose other end an emulator has that we started."""
 
 from __future__ import annotations
 
+import os
 import select
-import socket
 import time
 from typing import Protocol
 
@@ -27,24 +27,23 @@ class Stream(Protocol):
     def close(self) -> None: ...
 
 
-class SocketStream:
-    """A connected socket."""
+class PtyStream:
+    """Our end of a pseudo-terminal; a process that we started has the other."""
 
-    def __init__(self, sock: socket.socket, name: str) -> None:
+    def __init__(self, fd: int, name: str) -> None:
         self.name = name
-        self._sock = sock
-        sock.setblocking(False)
+        self._fd = fd
+        os.set_blocking(fd, False)
 
     def read(self) -> bytes:
         try:
-            if not select.select([self._sock], [], [], timing.POLL_S)[0]:
+            if not select.select([self._fd], [], [], timing.POLL_S)[0]:
                 return b""
-            data = self._sock.recv(65536)
-        except (OSError, ValueError) as e:
-            raise LinkError(f"{self.name}: the link broke: {e}") from e
-        if not data:
-            raise LinkError(f"{self.name}: the board's process has ended")
-        return data
+            return os.read(self._fd, 65536)
+        except BlockingIOError:
+            return b""
+        except (OSError, ValueError) as e:  # EIO: the other end was closed; ValueError: this one
+            raise LinkError(f"{self.name}: the board's process has ended") from e
 
     def write(self, data: bytes) -> None:
         view, deadline = memoryview(data), time.monotonic() + timing.WRITE_S
@@ -53,13 +52,15 @@ class SocketStream:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise LinkError(f"{self.name}: the board takes no bytes")
-                if select.select([], [self._sock], [], left)[1]:
-                    view = view[self._sock.send(view) :]
+                if select.select([], [self._fd], [], left)[1]:
+                    view = view[os.write(self._fd, view) :]
         except (OSError, ValueError) as e:
-            raise LinkError(f"{self.name}: the link broke: {e}") from e
+            raise LinkError(f"{self.name}: the board's process has ended") from e
 
     def close(self) -> None:
-        self._sock.close()
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            os.close(fd)
 
 
 class SerialStream:
