@@ -82,7 +82,8 @@ class Emulator:
 
     program: str
     args: tuple[str, ...]
-    flash_bytes: int  # size of the flash file, its start is the start of the store; 0: just the bytes in use
+    flash: Literal["raw", "elf"]  # flash file: the store from its first byte on; or an ELF that loads the bytes in use
+    flash_bytes: int = 0  # size of a raw one
 
 
 @dataclass(frozen=True)
@@ -185,7 +186,7 @@ def _check(p: Profile, where: str) -> None:
             raise ProfileError(f"{where}: store: {s.size_bytes} bytes at {s.address:#x} lie outside {m.name!r}")
         if s.sector_bytes == 0 or s.sector_bytes % 64 or s.slot_bytes % s.sector_bytes or s.address % 64:
             raise ProfileError(f"{where}: store: slots must be whole sectors, and all of it 64-byte aligned")
-    if p.emulator and p.emulator.flash_bytes and not (p.store and p.store.size_bytes <= p.emulator.flash_bytes):
+    if p.emulator and p.emulator.flash == "raw" and p.store and p.emulator.flash_bytes < p.store.size_bytes:
         raise ProfileError(f"{where}: emulator.flash_bytes: {p.emulator.flash_bytes} is smaller than the store")
 
 

@@ -6,6 +6,7 @@ import contextlib
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import tempfile
 import tty
@@ -37,15 +38,29 @@ def missing_tool(program: str) -> ToolError:
 
 
 def write_flash(path: Path, profile: Profile, plan: bytes | None) -> None:
-    """Makes the flash file of an emulated board: a store with one plan in it, or an empty one."""
-    flash_bytes = profile.emulator.flash_bytes if profile.emulator else 0
-    size = profile.store.size_bytes if profile.store else 0
+    """Makes the flash file of an emulated board: a store with one plan in it, or an empty one. PlanError if it is too large."""
+    assert profile.emulator is not None
+    data = store.compose(profile.store, plan) if profile.store else b""
     with path.open("wb") as file:
+        if profile.emulator.flash == "elf" and profile.store:
+            file.write(_elf(profile.store.address, data))
+            return
+        file.write(data)
         if profile.store:
-            file.write(store.compose(profile.store, plan))
-        if flash_bytes:
-            file.write(b"\xff" * (size - file.tell()))
-            file.truncate(flash_bytes)  # behind the store nothing is read
+            file.write(b"\xff" * (profile.store.size_bytes - len(data)))
+        file.truncate(profile.emulator.flash_bytes)  # behind the store nothing is read
+
+
+def _elf(address: int, data: bytes) -> bytes:
+    """A 32-bit ELF file for RISC-V that is nothing but data at an address. (QEMU's loader takes raw files up to the RAM size.)"""
+    head_bytes, segment_bytes = 52, 32
+    ident = b"\x7fELF" + bytes([1, 1, 1]) + bytes(9)  # 32 bit, little-endian
+    executable, riscv, load, read = 2, 243, 1, 4
+    head = struct.pack(
+        "<HHIIIIIHHHHHH", executable, riscv, 1, 0, head_bytes, 0, 0, head_bytes, segment_bytes, 1, 0, 0, 0
+    )
+    segment = struct.pack("<8I", load, head_bytes + segment_bytes, address, address, len(data), len(data), read, 4)
+    return ident + head + segment + data
 
 
 def kept_flash(profile: Profile) -> Path:
