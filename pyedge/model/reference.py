@@ -225,9 +225,10 @@ def _q_weighted(op: Op, v: Arrays, t: Tensors, rounding: str) -> np.ndarray:
     if len(v) > 2 and v[2] is not None:
         total = total + v[2].astype(np.int64)
     total = wrap32(total)
-    factors = (qm.linear_scales if op.kind == "linear" else qm.channel_scales)(_scale(x), w.quant.scale, _scale(y))
+    scales = _scale(x), w.quant.scale, _scale(y)
     if op.kind == "linear" and rounding == "litert-ref":
-        return _codes(op, _round_half_away(total * factors).astype(np.int64), y)
+        return _codes(op, _round_half_away(total * qm.channel_scales(*scales)).astype(np.int64), y)
+    factors = qm.linear_scales(*scales) if op.kind == "linear" else qm.channel_scales(*scales)
     multiplier, shift = qm.quantize_multipliers(factors)
     return _codes(op, scale_twice_rounded(total, multiplier, shift), y)
 
