@@ -67,7 +67,7 @@ float pe_fmaf_soft(float fa, float fb, float fc)
     else if (mb)
         mb = normalize(mb, &eb);
     if (ma == 0 || mb == 0) /* a zero product: c, but +0 for zeros of both signs */
-        return pe_float_from_bits(c << 1 == 0 && sign != sign_c ? 0 : c);
+        return pe_float_from_bits((ec | (int32_t)mc) == 0 && sign != sign_c ? 0 : c);
 
     /* The product, with its top bit at 61 or 62, and c, with its top bit at 61: value = words * 2^exponent. */
     uint64_t product = (uint64_t)(ma << 8) * (mb << 7);

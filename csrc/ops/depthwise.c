@@ -41,13 +41,12 @@ static depthwise resolve(const pe_call *c, uint32_t element)
         return g;
     }
     /* More rows of y while they fit into 2 KiB. */
-    const uint64_t plane_h = PE_SCRATCH_BYTES / element / plane_w;
-    uint64_t rows = plane_h > window_h ? (plane_h - window_h) / (uint64_t)g.h.stride + 1 : 1;
-    rows = rows < (uint64_t)g.h.out ? rows : (uint64_t)g.h.out;
-    g.rows = (uint32_t)rows;
+    const uint32_t fit = PE_SCRATCH_BYTES / element / (uint32_t)plane_w, most = (uint32_t)g.h.out;
+    const uint32_t rows = fit > window_h ? (fit - (uint32_t)window_h) / (uint32_t)g.h.stride + 1 : 1;
+    g.rows = rows < most ? rows : most;
     g.cols = (uint32_t)g.w.out;
     g.plane_w = (uint32_t)plane_w;
-    g.plane_elements = (uint32_t)(((rows - 1) * (uint64_t)g.h.stride + window_h) * plane_w);
+    g.plane_elements = ((g.rows - 1) * (uint32_t)g.h.stride + (uint32_t)window_h) * (uint32_t)plane_w;
     return g;
 }
 

@@ -3,8 +3,8 @@
 #define PE_EXP_H
 #include "kernels/fma.h"
 
-/* e^x, within 1 ulp of the exact value for results down to 2^-126, and within half of the smallest subnormal more below.
- * e^x rounds to +inf above 88.7228, to 0 below -103.97; NaN gives NaN.
+/* e^x, within 0.91 ulp of the exact value for every binary32 x (tests/csrc/exp_test.c), subnormal results included.
+ * Above 88.7228 it is +inf, below -103.97 it is 0; NaN gives NaN.
  *
  * x = n ln2 + r, |r| <= ln2 / 2 (Cody and Waite; with an FMA and ln2 in two parts only the second step rounds), then
  * e^r = 1 + r + r^2 q(r) with q of degree 4, minimax in relative error on |r| <= 0.3473 (2^-27.8 after its coefficients were

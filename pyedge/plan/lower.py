@@ -332,7 +332,9 @@ def _linear(b: _Builder, op: Op) -> None:
         b.emit(kind, op.name, [x2, w, bias], [y2], **_clamps(b, op, y))
         return
     weights, sums, scales = _weights(b, op, (1,))
-    factors = quantmath.linear_scales(b.scale(op, x)[0], scales, b.scale(op, y)[0])
+    once = b.rounding == structs.ROUNDING["litert-ref"]
+    factors_of = quantmath.channel_scales if once else quantmath.linear_scales
+    factors = factors_of(b.scale(op, x)[0], scales, b.scale(op, y)[0])
     q = _channel_table(b, op, x, weights, sums, bias, factors, b.rounding)
     params = {"rounding": b.rounding, "y_zero_point": b.scale(op, y)[1], **_clamps(b, op, y)}
     b.emit(kind, op.name, [x2, w, q], [y2], **params)
@@ -506,6 +508,10 @@ def _arm(b: _Builder, op: Op, graph: Graph, outputs: Sequence[int]) -> None:
             bound.add(i)
     b.ops(graph)
     for i, name in enumerate(graph.output_names):
+        given, wanted = b.tensor(name), b.program.values[outputs[i]]
+        scale = (given.scale, given.zero_point) if given.dtype == "int8" else (0.0, 0)
+        if (given.dtype, tuple(given.shape), *scale) != (wanted.dtype, wanted.dims, wanted.scale, wanted.zero_point):
+            raise PlanError(f"op {op.name!r} (if): the arms give output {i} with different shapes, dtypes or scales")
         if i not in bound:
             b.copy(b.value(name), name, outputs[i])
     b.graphs.pop()

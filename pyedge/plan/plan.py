@@ -102,22 +102,33 @@ class Plan:
         return next(iter(self.entries.values())).macs
 
     def lifetimes(self, entry: str = "main") -> list[Lifetime]:
-        """Places and times of all tensors in the arena that an entry uses, in the order of the tensor table."""
+        """Places and times of the tensors in the arena that an entry uses, in the order of the tensor table.
+
+        A view (a reshape, or the rows that linear sees) counts for the tensor that was written there before.
+        """
         e = self.entry(entry)
         spans: dict[int, tuple[int, int]] = {}
+        writer: dict[tuple[int, int], int] = {}  # of each place, the tensor written last
 
-        def touch(number: int | None, step: int) -> None:
-            if number is not None and not self.tensors[number].constant:
-                first, last = spans.get(number, (step, step))
-                spans[number] = (min(first, step), max(last, step))
+        def touch(number: int | None, step: int, write: bool) -> None:
+            if number is None or self.tensors[number].constant:
+                return
+            place = self.tensors[number].offset, self.tensors[number].bytes
+            if write:
+                writer[place] = number
+            number = writer.get(place, number)
+            first, last = spans.get(number, (step, step))
+            spans[number] = (min(first, step), max(last, step))
 
         for t in e.inputs:
-            touch(t.number, -1)
+            touch(t.number, -1, write=True)
         for step, op in enumerate(e.ops):
-            for number in (*op.inputs, *op.outputs):
-                touch(number, step)
+            for n in op.inputs:
+                touch(n, step, write=False)
+            for n in op.outputs:
+                touch(n, step, write=True)
         for t in e.outputs:
-            touch(t.number, len(e.ops))
+            touch(t.number, len(e.ops), write=False)
         return [Lifetime(self.tensors[n], *span) for n, span in sorted(spans.items())]
 
     def tensor_bytes(self, entry: str = "main") -> int:

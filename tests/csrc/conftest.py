@@ -20,7 +20,7 @@ def runtime_sources() -> list[Path]:
 
 @pytest.fixture(scope="session")
 def build_c(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
-    """build_c("name_test.c", *flags, sources=...): a program of tests/csrc/ with csrc/, under ASan and UBSan by default."""
+    """build_c("name_test.c", *flags): a program of tests/csrc/ with csrc/; under ASan and UBSan by default."""
 
     def build(source: str, *flags: str, sources: list[Path] | None = None, sanitize: bool = True) -> Path:
         cc = next((c for c in ("clang-19", "clang", "gcc", "cc") if shutil.which(c)), None)

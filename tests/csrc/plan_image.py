@@ -6,8 +6,8 @@ import zlib
 from typing import Any
 
 import numpy as np
-
 from pyedge._plan_structs import ffi
+
 from pyedge.plan import structs
 
 HEADER_BYTES: int = ffi.sizeof("pe_plan_header")
