@@ -72,7 +72,7 @@ def test_mean_sums_in_order_and_divides(shape: tuple[int, ...], axes: tuple[int,
 
 
 def test_softmax_is_within_its_bound() -> None:
-    """Relative, in 2^-24: 1.82 an exp, n - 1 their sum, 1 the division, |x - max| for the rounded difference of each exp."""
+    """Relative, in 2^-24: 1.82 an exp, n - 1 the sum, 1 the division, |x - max| for each rounded difference."""
     for n in (1, 2, 10, 1000):
         x = normal(6, 8, n) * 4
         y = run("softmax_f32", [x], np.float32, x.shape, beta=1.0)
