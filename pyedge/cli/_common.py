@@ -1,4 +1,4 @@
-"""What the verbs share: options, JSON, tables, progress."""
+"""What the verbs share: options, models and boards to open, JSON, tables, progress."""
 
 from __future__ import annotations
 
@@ -7,24 +7,118 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 import numpy as np
+from click.core import ParameterSource
 from rich import box
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-F = TypeVar("F", bound=Callable[..., Any])
-T = TypeVar("T")
+from .. import Graph, Plan, Session, load
+from .. import compile as compile_graph
+from ..host import Remote, connect
+from ..tune.feeds import feeds
 
-board_option = click.option("--board", "-b", metavar="BOARD", help="Board to use; see `pyedge boards`.")
+board_option = click.option("--board", "-b", metavar="BOARD", help="Run on this board; without it, here in Python.")
 port_option = click.option(
     "--port", "-p", metavar="PORT", envvar="PYEDGE_PORT", show_envvar=True, help="Serial port: path, URL, or serial:ID."
 )
+isa_option = click.option("--isa", metavar="ISA", help="Which firmware an emulated board runs, if it has several.")
+entry_option = click.option("--entry", default="main", show_default=True, help="Entry of the plan.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, with a schema number, on stdout.")
+data_option = click.option(
+    "--data",
+    "-d",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="An .npz file: arrays named as the inputs (or x), samples along the first axis; labels as y.",
+)
 model_argument = click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+
+
+def load_plan(model: Path, board: str | None, batch: int | None = None, shapes: Sequence[str] = ()) -> Plan:
+    """The plan in a file, or compiled from the model in it, for a board."""
+    loaded = load(model)
+    if isinstance(loaded, Plan):
+        if batch is not None or shapes:
+            raise click.UsageError(f"{model} is a plan: its shapes are fixed")
+        return loaded
+    return compile_graph(loaded, board=board or "host", batch=batch, shapes=parse_shapes(shapes))
+
+
+def parse_shapes(texts: Sequence[str]) -> dict[str, tuple[int, ...]] | None:
+    """Values of --shape, "NAME=1,49,10,1"."""
+    shapes = {}
+    for text in texts:
+        name, value = parse_pair(text, "--shape")
+        try:
+            shapes[name] = tuple(int(n) for n in value.split(","))
+        except ValueError:
+            raise click.UsageError(f"--shape {text!r}: expected NAME=1,49,10,1") from None
+    return shapes or None
+
+
+@contextmanager
+def runner(plan: Plan, board: str | None, port: str | None, isa: str | None = None) -> Iterator[Session | Remote]:
+    """The plan ready to run: here without a board, else loaded there."""
+    if board is None:
+        source = click.get_current_context().get_parameter_source("port")
+        if port is not None and source is ParameterSource.COMMANDLINE:
+            raise click.UsageError("--port says where, not what: add --board BOARD")
+        yield Session(plan)
+        return
+    with connect(board, port=port, isa=isa) as connected:
+        with progress(f"loading {board}", len(plan.data)) as done:
+            remote = connected.load(plan, progress=lambda at, total: done(at))
+        yield remote
+
+
+def load_data(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz file (or one .npy file, as "x"); pickled objects are refused."""
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {"x": loaded}
+        with loaded:
+            return {name: loaded[name] for name in loaded.files}
+    except Exception as error:  # a damaged archive raises whatever zipfile, zlib and NumPy raise
+        raise click.UsageError(f"{path}: not a NumPy file of plain arrays ({' '.join(str(error).split())})") from None
+
+
+def load_runs(path: Path, plan: Plan, entry: str) -> list[dict[str, np.ndarray]]:
+    """Arguments of `run` from a data file: inputs by name, or `x` for a single one."""
+    arrays, inputs = load_data(path), plan.entry(entry).inputs
+    if len(inputs) == 1 and inputs[0].name not in arrays and "x" in arrays:
+        arrays[inputs[0].name] = arrays["x"]
+    if missing := [t.name for t in inputs if t.name not in arrays]:
+        names = ", ".join(t.name for t in inputs)
+        raise click.UsageError(f"{path}: no array {missing[0]!r}; it has {', '.join(arrays)}; the inputs are {names}")
+    return feeds(plan.entry(entry), arrays)
+
+
+def parse_pair(text: str, what: str) -> tuple[str, str]:
+    """NAME=VALUE of an option."""
+    name, equals, value = text.partition("=")
+    if not equals or not name or not value:
+        raise click.UsageError(f"{what} {text!r}: expected NAME=VALUE")
+    return name, value
+
+
+def graph_facts(graph: Graph) -> dict[str, Any]:
+    """What a graph says of itself, as plain data."""
+    return {
+        "name": graph.name,
+        "meta": graph.meta,
+        "inputs": [_tensor(t) for t in graph.inputs],
+        "outputs": [_tensor(t) for t in graph.outputs],
+        "ops": [{"kind": op.kind, "name": op.name, "inputs": op.inputs, "outputs": op.outputs} for op in graph.ops],
+    }
+
+
+def _tensor(t: Any) -> dict[str, Any]:
+    return {"name": t.name, "shape": t.shape, "dtype": t.dtype, "scale": t.scale, "zero_point": t.zero_point}
 
 
 def console() -> Console:
@@ -48,10 +142,10 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"no JSON for {type(value).__name__}")
 
 
-def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], right: Iterable[int] = ()) -> None:
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], right: Iterable[int] = ()) -> None:
     """Prints a table; columns whose numbers are in `right` are aligned to the right."""
     right = set(right)
-    grid = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    grid = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for i, name in enumerate(columns):
         grid.add_column(name, justify="right" if i in right else "left", no_wrap=True)
     for row in rows:
@@ -62,38 +156,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]], 
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
     """A bar on stderr while the block runs, if stderr is a terminal; yields a function that takes what is done so far."""
-    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(what, total=total)
         yield lambda done: bar.update(task, completed=done)
-
-
-def load_data(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an .npz file (or one .npy file, as "x"); pickled objects are refused."""
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {"x": loaded}
-        with loaded:
-            return {name: loaded[name] for name in loaded.files}
-    except (ValueError, EOFError, OSError) as error:
-        raise click.UsageError(f"{path}: not a NumPy file of plain arrays ({error})") from error
-
-
-def inputs_of(arrays: Mapping[str, np.ndarray], names: Sequence[str], path: Path) -> dict[str, np.ndarray]:
-    """Picks a model's inputs from a data file: by name, or `x` (also `x0`, `x1`, ...) in order."""
-    if all(name in arrays for name in names):
-        return {name: arrays[name] for name in names}
-    if len(names) == 1 and "x" in arrays:
-        return {names[0]: arrays["x"]}
-    if all(f"x{i}" in arrays for i in range(len(names))):
-        return {name: arrays[f"x{i}"] for i, name in enumerate(names)}
-    raise click.UsageError(f"{path}: has {', '.join(arrays) or 'no arrays'}; the model's inputs are {', '.join(names)}")
-
-
-def parse_pair(text: str, what: str) -> tuple[str, str]:
-    """NAME=VALUE of an option."""
-    name, equals, value = text.partition("=")
-    if not equals or not name or not value:
-        raise click.UsageError(f"{what} {text!r}: expected NAME=VALUE")
-    return name, value

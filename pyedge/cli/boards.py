@@ -29,13 +29,13 @@ def command(board: str | None, as_json: bool) -> None:
         return
     if board is None:
         rows = [(p.name, p.isa, p.status, _memory(p.memories, "ram"), _memory(p.memories, "flash"), p.description) for p in profiles]
-        table("", ("board", "ISA", "status", "RAM bytes", "flash bytes", "what it is"), rows, right=(3, 4))
+        table(("board", "ISA", "status", "RAM bytes", "flash bytes", "what it is"), rows, right=(3, 4))
         return
     profile = profiles[0]
     console().print(f"[bold]{profile.name}[/]: {profile.description} ({profile.path})")
-    table("", ("memory", "kind", "address", "bytes"), [(m.name, m.kind, f"{m.address:#x}", m.size_bytes) for m in profile.memories], right=(2, 3))
-    table("", ("firmware for", "file", "CPU"), [(i.isa, i.file, i.cpu or "-") for i in profile.images])
-    table("", ("fact", "known from"), list(profile.sources.items()))
+    table(("memory", "kind", "address", "bytes"), [(m.name, m.kind, f"{m.address:#x}", m.size_bytes) for m in profile.memories], right=(2, 3))
+    table(("firmware for", "file", "CPU"), [(i.isa, i.file, i.cpu or "-") for i in profile.images])
+    table(("fact", "known from"), list(profile.sources.items()))
 
 
 def _memory(memories: tuple, kind: str) -> int:

@@ -48,4 +48,4 @@ def command(as_json: bool) -> None:
         )
         for port in found
     ]
-    table("", ("port", "USB", "serial", "board", "state", "description"), rows)
+    table(("port", "USB", "serial", "board", "state", "description"), rows)

@@ -1,0 +1,67 @@
+"""pyedge compile"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .. import Graph, load
+from .. import compile as compile_graph
+from ._common import console, emit, json_option, parse_pair, parse_shapes
+
+
+@click.command("compile")
+@click.argument("models", metavar="MODEL...", nargs=-1, required=True)
+@click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Default: MODEL.pedge, beside it.")
+@click.option("--board", "-b", default="host", show_default=True, help="Board to compile for.")
+@click.option("--batch", type=click.IntRange(1), help="Size of the first axis, where the model leaves it open.")
+@click.option("--shape", "shapes", multiple=True, metavar="NAME=1,49,10,1", help="Sizes of an input's open axes.")
+@click.option("--rounding", type=click.Choice(["tflite", "litert-ref"]), default="tflite", show_default=True)
+@click.option("--keep", type=click.Choice(["all"]), help="all: give each intermediate tensor memory of its own.")
+@json_option
+def command(
+    models: tuple[str, ...],
+    output: Path | None,
+    board: str,
+    batch: int | None,
+    shapes: tuple[str, ...],
+    rounding: str,
+    keep: str | None,
+    as_json: bool,
+) -> None:
+    """Compile a model file into a plan.
+
+    Several models become named entries of one plan, each given as ENTRY=FILE; they share weights and memory.
+
+    \b
+    Examples:
+      pyedge compile kws.tflite -o kws.pedge
+      pyedge compile main=kws.tflite wake=wake.tflite -o both.pedge -b virt-rv32
+    """
+    if len(models) == 1 and (Path(models[0]).exists() or "=" not in models[0]):
+        files = {"main": Path(models[0])}
+    else:
+        pairs = [parse_pair(m, "with several models, each") for m in models]
+        files = {name: Path(path) for name, path in pairs}
+        if len(files) < len(pairs):
+            raise click.UsageError("two models have the same entry name")
+    if output is None:
+        if len(files) > 1:
+            raise click.UsageError("several models: say where the plan goes, with --output FILE")
+        output = files["main"].with_suffix(".pedge")
+    graphs = {}
+    for name, path in files.items():
+        graph = load(path)
+        if not isinstance(graph, Graph):
+            raise click.UsageError(f"{path} is a plan already")
+        graphs[name] = graph
+    plan = compile_graph(
+        graphs, board=board, batch=batch, shapes=parse_shapes(shapes), rounding=rounding, keep="all" if keep else None
+    )
+    plan.save(output)
+    if as_json:
+        emit("compile", 1, {"file": output, "plan": plan.to_dict()})
+    else:
+        console().print(plan.summary(), markup=False)
+        console().print(f"\nwritten to {output}", markup=False)
