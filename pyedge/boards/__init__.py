@@ -1,6 +1,17 @@
 """Board profiles: the facts of boards/*.toml, read and checked. Knows nothing of the rest of pyedge."""
 
-from .profile import Emulator, Image, Link, Memory, Profile, ProfileError, Store, list_profiles, load_profile, read_profile
+from .profile import (
+    Emulator,
+    Image,
+    Link,
+    Memory,
+    Profile,
+    ProfileError,
+    Store,
+    list_profiles,
+    load_profile,
+    read_profile,
+)
 
 __all__ = [
     "Emulator",

@@ -112,7 +112,8 @@ class Profile:
         for image in self.images:
             if isa is None or image.isa == isa:
                 return image
-        raise BoardNotFoundError(f"{self.name}: no firmware for {isa}; there is {', '.join(i.isa for i in self.images)}")
+        known = ", ".join(image.isa for image in self.images)
+        raise BoardNotFoundError(f"{self.name}: no firmware for {isa}; there is {known}")
 
 
 def _fields(cls: type) -> dict[str, dataclasses.Field[Any]]:
@@ -205,7 +206,9 @@ def read_profile(path: str | Path) -> Profile:
 def _folder() -> Path:
     folder = _resources.find("_boards")
     if folder is None:
-        raise BoardNotFoundError("this installation of pyedge has no board profiles; try: pip install --force-reinstall pyedge")
+        raise BoardNotFoundError(
+            "this installation of pyedge has no board profiles; try: pip install --force-reinstall pyedge"
+        )
     return folder
 
 

@@ -35,7 +35,7 @@ class Toolchain:
 
 
 def program(*names: str) -> str | None:
-    """Path of the first of these programs that is in PATH, or beside the Python interpreter (a venv that is not active)."""
+    """Path of the first of these programs in PATH, or beside the Python interpreter: in a venv that is not active."""
     places = os.environ.get("PATH", os.defpath) + os.pathsep + str(Path(sys.executable).parent)
     return next((found for name in names if (found := shutil.which(name, path=places))), None)
 
@@ -92,7 +92,7 @@ def sources() -> Path:
     """The folder that holds csrc/ and firmware/. Raises ToolError if this installation has none."""
     folder = _resources.find("_firmware", "src")
     if folder is None or not (folder / "firmware" / "CMakeLists.txt").is_file():
-        raise ToolError("this installation of pyedge has no firmware sources; try: pip install --force-reinstall pyedge")
+        raise ToolError("this installation has no firmware sources; try: pip install --force-reinstall pyedge")
     return folder
 
 
@@ -126,7 +126,7 @@ def firmware(profile: Profile, image: Image, ops: Iterable[str] | None = None, t
         ToolError: No compiler or no CMake is installed, or the build failed; says what to do.
     """
     prebuilt = _resources.find("_firmware", "prebuilt", image.file)
-    if ops is None and toolchain is None and prebuilt and (not _in_tree() or _newer(prebuilt)):
+    if ops is None and toolchain is None and prebuilt and not _in_tree():
         return prebuilt
     kinds = sorted(set(ops)) if ops is not None else None
     try:
@@ -149,25 +149,23 @@ def firmware(profile: Profile, image: Image, ops: Iterable[str] | None = None, t
 
 
 def _in_tree() -> bool:
+    """Whether the sources are a working copy (editable install): edits count at once, prebuilt images may be older."""
     return _resources.find("_firmware", "src") is not None and sources().name != "src"
-
-
-def _newer(prebuilt: Path) -> bool:
-    """Whether a prebuilt image of an editable install was made from the sources as they are now."""
-    stamp = prebuilt.with_name("sources.sha256")
-    return stamp.is_file() and stamp.read_text().strip() == _source_hash(sources()).hex()
 
 
 def _cmake(source: Path, work: Path, profile: Profile, image: Image, tools: Toolchain, ops: list[str] | None) -> Path:
     cmake, ninja = program("cmake"), program("ninja")
     if cmake is None:
         raise ToolError("cmake is not installed; try: pip install 'pyedge[firmware]' or: sudo apt install cmake make")
+    cross = (
+        {"CMAKE_TOOLCHAIN_FILE": str(source / "cmake" / tools.file), "PYEDGE_MARCH": image.isa} if tools.file else {}
+    )
     define = {
+        **cross,
         "PYEDGE_BOARD": profile.port,
         "PYEDGE_OUTPUT": image.file,
         "PYEDGE_VERSION": _version(),
         **({"PYEDGE_TRIM": ";".join(ops)} if ops is not None else {}),
-        **({"CMAKE_TOOLCHAIN_FILE": str(source / "cmake" / tools.file), "PYEDGE_MARCH": image.isa} if tools.file else {}),
         **({"PYEDGE_ZIG": tools.programs[0]} if tools.name == "zig" else {}),
         **({"CMAKE_MAKE_PROGRAM": ninja} if ninja else {}),
     }
@@ -178,7 +176,8 @@ def _cmake(source: Path, work: Path, profile: Profile, image: Image, tools: Tool
 
 
 def _run(command: list[str], work: Path) -> None:
-    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, cwd=work)
+    nothing, together = subprocess.DEVNULL, subprocess.STDOUT
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=together, stdin=nothing, cwd=work)
     if result.returncode:
         lines = result.stdout.decode(errors="replace").strip().splitlines()
         first = next((i for i, line in enumerate(lines) if "error" in line.lower()), max(0, len(lines) - _LOG_LINES))
@@ -187,7 +186,7 @@ def _run(command: list[str], work: Path) -> None:
 
 @dataclass(frozen=True)
 class ImageSize:
-    """Bytes of an ELF image. code: executed; rodata: read-only data; data: initialized RAM; bss: RAM that starts as 0."""
+    """Bytes of an ELF image. code: executed; rodata: read-only data; data: RAM with a start value; bss: other RAM."""
 
     code: int
     rodata: int

@@ -17,9 +17,9 @@ from ..errors import ToolError, UnsupportedError
 from . import folders, store, timing
 from .stream import PtyStream
 
-# Runs "$@" with the link as fd 1, and kills it as soon as standard input ends. That is the end of a pipe whose other end
-# this process holds, so the emulator dies with us however we die. (PR_SET_PDEATHSIG would look at the thread that started
-# it, not at the process.)
+# Runs "$@" with the link as fd 1, and kills it as soon as standard input ends. That is the end of a pipe whose other
+# end this process holds, so the emulator dies with us however we die. (PR_SET_PDEATHSIG would look at the thread that
+# started it, not at the process.)
 _GUARD = '"$@" </dev/null & exec >/dev/null 2>&1; read -r _; kill -9 $!; wait'
 _LINK_FD = 1
 
@@ -38,7 +38,7 @@ def missing_tool(program: str) -> ToolError:
 
 
 def write_flash(path: Path, profile: Profile, plan: bytes | None) -> None:
-    """Makes the flash file of an emulated board: a store with one plan in it, or an empty one. PlanError if it is too large."""
+    """Makes the flash file of an emulated board: a store with one plan in it, or none. PlanError if it is too large."""
     assert profile.emulator is not None
     data = store.compose(profile.store, plan) if profile.store else b""
     with path.open("wb") as file:
@@ -52,7 +52,7 @@ def write_flash(path: Path, profile: Profile, plan: bytes | None) -> None:
 
 
 def _elf(address: int, data: bytes) -> bytes:
-    """A 32-bit ELF file for RISC-V that is nothing but data at an address. (QEMU's loader takes raw files up to the RAM size.)"""
+    """A 32-bit ELF file for RISC-V that is data at an address. (Raw files QEMU's loader takes up to the RAM size.)"""
     head_bytes, segment_bytes = 52, 32
     ident = b"\x7fELF" + bytes([1, 1, 1]) + bytes(9)  # 32 bit, little-endian
     executable, riscv, load, read = 2, 243, 1, 4
@@ -121,8 +121,8 @@ class Emulator:
         assert emulator is not None
         if "{" not in emulator.program and shutil.which(emulator.program) is None:
             raise missing_tool(emulator.program)
-        # A pty, as QEMU's UART models write single bytes and drop what a full buffer refuses: a socket is full after some
-        # 280 of them, a pty takes 64 KiB.
+        # A pty, as QEMU's UART models write single bytes and drop what a full buffer refuses: a socket is full after
+        # some 280 of them, a pty takes 64 KiB.
         ours, theirs = os.openpty()
         tty.setraw(ours)
         self.stream = PtyStream(ours, self.profile.name)
@@ -147,10 +147,10 @@ class Emulator:
             os.close(theirs)
 
     @property
-    def log(self) -> str:
-        """The last lines that the process wrote to standard error."""
+    def complaint(self) -> str:
+        """The last line that the process wrote to standard error, "" if none."""
         with contextlib.suppress(OSError):
-            return Path(self._folder.name, "log").read_text(errors="replace")[-400:].strip()
+            return Path(self._folder.name, "log").read_text(errors="replace").strip().rpartition("\n")[2]
         return ""
 
     def stop_process(self) -> None:
@@ -172,5 +172,3 @@ class Emulator:
         """Kills the process and removes its files."""
         self.stop_process()
         self._folder.cleanup()
-
-

@@ -143,9 +143,8 @@ class Link:
         for key, meaning in (("op", "op"), ("t", "tensor")):
             if isinstance(body.get(key), int):
                 text += f", {meaning} {body[key]}"
-        raise RefusedError(
-            f"{self.stream.name}: the board refused group {group} command {id}: {text}", rc if isinstance(rc, int) else 1, body
-        )
+        where = f"{self.stream.name}: the board refused group {group} command {id}"
+        raise RefusedError(f"{where}: {text}", rc if isinstance(rc, int) else 1, body)
 
     # Frames.
 
@@ -228,11 +227,11 @@ class Link:
             if room < 1:
                 raise LinkError(f"{self.stream.name}: frames of {self.buf_bytes} bytes are too small for an upload")
             body["data"] = data[at : at + room]
-            inside = 0 < at and at + room < len(data)
+            inside = at > 0 and at + room < len(data)
             answer = self.write(group, id, body, work_s=times[inside])
             next_at = answer.get("off")
             if not isinstance(next_at, int) or not 0 <= next_at <= len(data):
-                raise LinkError(f"{self.stream.name}: an upload of {len(data)} bytes was answered with offset {next_at!r}")
+                raise LinkError(f"{self.stream.name}: {next_at!r} is no offset of an upload of {len(data)} bytes")
             stalls = stalls + 1 if next_at == at else 0
             restarts += next_at < at
             if stalls > timing.STALLS or restarts > timing.RESTARTS:

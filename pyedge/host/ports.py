@@ -13,6 +13,8 @@ from serial.tools import list_ports as _list_ports
 from ..boards import Profile
 from ..errors import BoardNotFoundError
 
+_HOW = "--port PATH or serial:ID"
+
 
 @dataclass(frozen=True)
 class Port:
@@ -79,11 +81,10 @@ def choose(profile: Profile, port: str | None, ports: list[Port] | None = None) 
     if len(found) == 1:
         return found[0].device
     if found:
-        raise BoardNotFoundError(
-            f"{profile.name}: {len(found)} ports have {what}: {', '.join(map(str, found))}; choose one: --port PATH or serial:ID"
-        )
+        names = ", ".join(map(str, found))
+        raise BoardNotFoundError(f"{profile.name}: {len(found)} ports have {what}: {names}; choose one: {_HOW}")
     there = ", ".join(map(str, ports)) or "none at all"
-    raise BoardNotFoundError(f"{profile.name}: no port has {what}; there is {there}; give one: --port PATH or serial:ID")
+    raise BoardNotFoundError(f"{profile.name}: no port has {what}; there is {there}; give one: {_HOW}")
 
 
 def holder(device: str) -> str | None:

@@ -33,6 +33,7 @@ _INPUT_BYTES = 48  # of an input's CBOR, without the data
 _READS = 3  # times that outputs are read whose CRC-32 is not the board's
 
 Array = np.ndarray
+_Send = Callable[..., dict[str, Any]]  # Link.read or Link.write
 _log = logging.getLogger("pyedge")
 
 
@@ -100,6 +101,7 @@ class Board:
             LinkError, BoardError: No answer; the firmware is for another board, or of another protocol.
         """
         self.profile = profile
+        self.name = profile.name
         self.link = link
         self._emulator = emulated
         self.isa = emulated.image.isa if emulated else None
@@ -113,17 +115,18 @@ class Board:
                 GROUP_PYEDGE, _HELLO, deadline_s=timing.BOOT_S if self._emulator else timing.COMMAND_S
             )
         except LinkError as e:
-            if self._emulator and self._emulator.log:
-                raise ToolError(f"{self.profile.name}: the emulator failed: {self._emulator.log.splitlines()[-1]}") from e
-            raise LinkError(f"{e}; is the firmware on it? try: pyedge flash -b {self.profile.name}") from e
-        hello: Hello = _fields(Hello, answer, self.profile.name)
+            if self._emulator and self._emulator.complaint:
+                raise ToolError(f"{self.name}: the emulator failed: {self._emulator.complaint}") from e
+            raise LinkError(f"{e}; is the firmware on it? try: pyedge flash -b {self.name}") from e
+        hello: Hello = _fields(Hello, answer, self.name)
         if hello.proto != _PROTOCOL:
             raise BoardError(
-                f"{self.profile.name}: its firmware {hello.fw} speaks protocol {hello.proto}, this is {_PROTOCOL};"
-                f" try: pyedge flash -b {self.profile.name}"
+                f"{self.name}: its firmware {hello.fw} speaks protocol {hello.proto}, this is {_PROTOCOL};"
+                f" try: pyedge flash -b {self.name}"
             )
-        if hello.board != self.profile.name:
-            raise BoardError(f"{self.link.stream.name}: this is a {hello.board}, not a {self.profile.name}; use -b {hello.board}")
+        if hello.board != self.name:
+            where = self.link.stream.name
+            raise BoardError(f"{where}: this is a {hello.board}, not a {self.name}; use -b {hello.board}")
         self.link.buf_bytes = hello.buf
         return hello
 
@@ -143,7 +146,7 @@ class Board:
         """What the board answers to text: the same. For trying a link."""
         answer = self.link.write(GROUP_OS, _ECHO, {"d": text}).get("r")
         if not isinstance(answer, str):
-            raise LinkError(f"{self.profile.name}: echo: bad answer")
+            raise LinkError(f"{self.name}: echo: bad answer")
         return answer
 
     def reset(self) -> None:
@@ -154,7 +157,7 @@ class Board:
 
     def memory(self) -> Memory:
         """RAM of the board, as it is now."""
-        memory: Memory = _fields(Memory, self.link.read(GROUP_PYEDGE, _MEMORY), self.profile.name)
+        memory: Memory = _fields(Memory, self.link.read(GROUP_PYEDGE, _MEMORY), self.name)
         return memory
 
     def slots(self) -> list[dict[str, Any]]:
@@ -162,10 +165,10 @@ class Board:
         try:
             images = self.link.read(GROUP_IMAGE, _STATE, work_s=timing.ERASE_S).get("images")
         except RefusedError as e:
-            raise UnsupportedError(f"{self.profile.name}: its flash holds no plans: {e}") from e
-        if not isinstance(images, list) or not all(isinstance(i, dict) and isinstance(i.get("hash"), bytes) for i in images):
-            raise LinkError(f"{self.profile.name}: state: bad answer")
-        return images
+            raise UnsupportedError(f"{self.name}: its flash holds no plans: {e}") from e
+        if isinstance(images, list) and all(isinstance(i, dict) and isinstance(i.get("hash"), bytes) for i in images):
+            return images
+        raise LinkError(f"{self.name}: state: bad answer")
 
     def load(self, plan: Plan, persist: bool = False, progress: Progress | None = None) -> Remote:
         """Puts a plan on the board, has it verified there, and reads its SHA-256 back.
@@ -187,17 +190,16 @@ class Board:
         try:
             if store and not store.writable:
                 self._restart_with(data, persist)
-                self.link.write(GROUP_PYEDGE, _USE_SLOT, work_s=timing.ERASE_S)
+                self.use_slot()
             elif persist:
                 self.store_plan(data, progress)
-                self.link.write(GROUP_PYEDGE, _USE_SLOT, work_s=timing.ERASE_S)
+                self.use_slot()
             else:
                 self.link.upload(GROUP_PYEDGE, _LOAD, data, work_s=timing.ERASE_S, progress=progress)
         except RefusedError as e:
             raise _load_error(e, plan, self) from e
-        answer = self.link.read(GROUP_PYEDGE, _PLAN, work_s=timing.ERASE_S)
-        if _bytes(answer, "sha", self.profile.name) != digest:
-            raise VerificationError(f"{self.profile.name}: the plan on the board is not the one that was sent (SHA-256 differs)")
+        if self._running_sha() != digest:
+            raise VerificationError(f"{self.name}: the plan on the board is not the one sent: another SHA-256")
         self.plan_sha = digest
         return Remote(self, plan, digest)
 
@@ -213,16 +215,23 @@ class Board:
         )
         digest = hashlib.sha256(data).digest()
         if not any(slot["hash"] == digest and slot.get("active") is True for slot in self.slots()):
-            raise VerificationError(f"{self.profile.name}: the slot that was written did not become the active one")
+            raise VerificationError(f"{self.name}: the slot that was written did not become the active one")
         if self._emulator:
             emulator.keep_flash(self.profile, self._emulator.flash)
+
+    def use_slot(self) -> bytes:
+        """Takes the plan in the active slot into use, executed where it lies. Its SHA-256; BoardError without one."""
+        self.link.write(GROUP_PYEDGE, _USE_SLOT, work_s=timing.ERASE_S)
+        return self._running_sha()
+
+    def _running_sha(self) -> bytes:
+        """SHA-256 of the plan in use, as the board computes it from what it holds."""
+        return _bytes(self.link.read(GROUP_PYEDGE, _PLAN, work_s=timing.ERASE_S), "sha", self.name)
 
     def _restart_with(self, data: bytes, persist: bool) -> None:
         """A board whose flash is written by the host: image with the plan in it, power cycle."""
         if self._emulator is None:
-            raise UnsupportedError(
-                f"{self.profile.name}: cannot write its own flash; try: pyedge flash -b {self.profile.name} PLAN"
-            )
+            raise UnsupportedError(f"{self.name}: cannot write its own flash; try: pyedge flash -b {self.name} PLAN")
         self._emulator.stop_process()
         emulator.write_flash(self._emulator.flash, self.profile, data)
         if persist:
@@ -234,13 +243,13 @@ class Board:
 
 def _load_error(e: RefusedError, plan: Plan, board: Board) -> Exception:
     """A refusal of load, in the terms of whoever calls: a plan that doesn't suit the board is a PlanError."""
-    hello, name = board.hello, board.profile.name
+    hello, name = board.hello, board.name
     if "st" in e.answer:
-        return PlanError(f"{e}; is the firmware older than the plan, or trimmed to another? try: pyedge flash -b {name}")
+        return PlanError(f"{e}; is the firmware older, or trimmed to another plan? try: pyedge flash -b {name}")
     if e.rc == 2:
         return PlanError(
-            f"{name}: the plan ({len(plan.data)} bytes) and its arena ({plan.arena_bytes} bytes) do not fit into {hello.pool}"
-            f" bytes: {e.answer.get('what', 'no memory')}"
+            f"{name}: a plan of {len(plan.data)} bytes with an arena of {plan.arena_bytes} does not fit into"
+            f" {hello.pool} bytes: {e.answer.get('what', 'no memory')}"
             + ("; try persist=True: then only the arena is in RAM" if board.profile.store else "")
         )
     return e
@@ -277,7 +286,7 @@ class Remote:
         e = self._entry(entry)
         self._send(e, match_inputs(e, inputs))
         answer = self._execute(e, profiled=False)
-        outputs = self._receive(e, _number(answer, "crc", self.board.profile.name))
+        outputs = self._receive(e, _number(answer, "crc", self.board.name))
         if isinstance(inputs, Mapping):
             return dict(zip((t.name for t in e.outputs), outputs, strict=True))
         return outputs
@@ -326,7 +335,7 @@ class Remote:
 
     def _entry(self, name: str) -> Entry:
         if self.board.plan_sha != self._sha:
-            raise PlanError(f"{self.board.profile.name}: another plan has been loaded, or the board was reset; load this one again")
+            raise PlanError(f"{self.board.name}: another plan was loaded, or the board reset; load this one again")
         return self.plan.entry(name)
 
     def _send(self, e: Entry, arrays: Sequence[Array]) -> None:
@@ -347,7 +356,7 @@ class Remote:
         body = {"e": e.number, "id": self._run_id, "prof": profiled}
         answer = self._request(self.board.link.write, _RUN, body, deadline_s=self.board.run_s)
         if answer.get("id") != self._run_id:
-            raise LinkError(f"{self.board.profile.name}: run {self._run_id} was answered as run {answer.get('id')!r}")
+            raise LinkError(f"{self.board.name}: run {self._run_id} was answered as run {answer.get('id')!r}")
         return answer
 
     def _receive(self, e: Entry, crc: int) -> list[Array]:
@@ -356,42 +365,43 @@ class Remote:
             data = [self._output(e, i, t) for i, t in enumerate(e.outputs)]
             if zlib.crc32(b"".join(data)) == crc:
                 return [_array(d, t) for d, t in zip(data, e.outputs, strict=True)]
-            _log.info("%s: the CRC of the outputs differed; again", self.board.profile.name)
-        raise VerificationError(f"{self.board.profile.name}: the outputs of {e.name!r} arrived {_READS} times with a wrong CRC-32")
+            _log.info("%s: the CRC of the outputs differed; again", self.board.name)
+        raise VerificationError(f"{self.board.name}: outputs of {e.name!r} came {_READS} times with a wrong CRC-32")
 
     def _output(self, e: Entry, i: int, t: PlanTensor) -> bytes:
-        link, board, data = self.board.link, self.board.profile.name, bytearray()
+        link, board, data = self.board.link, self.board.name, bytearray()
         while len(data) < t.bytes:
             body = {"e": e.number, "i": i, "off": len(data), "n": t.bytes - len(data)}
             answer = self._request(link.read, _OUTPUT, body, answer_bytes=min(link.buf_bytes, t.bytes - len(data)))
             chunk = _bytes(answer, "data", board)
             if answer.get("off") != len(data) or not 0 < len(chunk) <= t.bytes - len(data):
-                raise LinkError(f"{board}: output {t.name!r}: {len(chunk)} bytes at {answer.get('off')!r} for {len(data)}")
+                raise LinkError(f"{board}: output {t.name!r}: bad answer for offset {len(data)}")
             data += chunk
         return bytes(data)
 
     def _counts(self, e: Entry) -> list[int]:
         """Counts of the entry's ops in the last run."""
         counts: list[int] = []
-        board = self.board.profile.name
+        board = self.board.name
         while len(counts) < len(e.ops):
             off = e.first_op + len(counts)
             answer = self._request(self.board.link.read, _PROFILE, {"off": off}, answer_bytes=self.board.link.buf_bytes)
             ops = answer.get("ops")
-            good = isinstance(ops, list) and ops and all(type(n) is int and 0 <= n < 1 << 64 for n in ops)
-            if answer.get("off") != off or not good:
+            if not isinstance(ops, list) or not ops or answer.get("off") != off:
                 raise LinkError(f"{board}: profile: bad answer for op {off}")
+            if not all(type(n) is int and 0 <= n < 1 << 64 for n in ops):
+                raise LinkError(f"{board}: profile: bad counts from op {off} on")
             counts += ops
         return counts[: len(e.ops)]
 
-    def _request(self, send: Callable[..., dict[str, Any]], id: int, body: dict[str, Any], **limits: Any) -> dict[str, Any]:
+    def _request(self, send: _Send, id: int, body: dict[str, Any], **limits: Any) -> dict[str, Any]:
         """A command that needs the plan; if the board has none, it was reset."""
         try:
             return send(GROUP_PYEDGE, id, body, **limits)
         except RefusedError as e:
             if e.rc in (_RC_NOT_FOUND, _RC_STATE):
                 self.board.plan_sha = None
-                raise BoardError(f"{self.board.profile.name}: the plan is gone, was the board reset? load it again ({e})") from e
+                raise BoardError(f"{self.board.name}: the plan is gone, was the board reset? load it again") from e
             raise
 
 

@@ -1,0 +1,103 @@
+"""Firmware and plan onto a board, and read back."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ..boards import Image, load_profile
+from ..boards import Profile as BoardProfile
+from ..errors import VerificationError
+from ..plan import Plan
+from . import build
+from .link import Progress
+from .remote import Board, connect
+
+
+@dataclass(frozen=True)
+class FlashReport:
+    """What is on the board now, all of it read back; with dry_run what would be."""
+
+    board: str
+    isa: str
+    image: Path  # the firmware file
+    image_sha256: str
+    size: build.ImageSize
+    ops: tuple[str, ...] | None  # op kinds of a trimmed firmware; None: all
+    plan_sha256: str | None
+    dry_run: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {**asdict(self), "image": str(self.image)}
+
+
+def flash(
+    board: str | Path | BoardProfile,
+    plan: Plan | str | Path | None = None,
+    port: str | None = None,
+    isa: str | None = None,
+    trim_to: Plan | str | Path | None = None,
+    toolchain: str | None = None,
+    dry_run: bool = False,
+    progress: Progress | None = None,
+) -> FlashReport:
+    """Puts firmware on a board, and a plan into its flash.
+
+    An emulated board starts with the image; its flash, with the plan, is kept for the next connection. With a port only
+    the plan is written: the firmware stays.
+
+    Args:
+        plan: A plan or its file, for the inactive slot; it becomes the active one.
+        trim_to: Build firmware with the op kinds of this plan only.
+        toolchain: As build.firmware.
+        dry_run: Build, but leave the board alone.
+
+    Raises:
+        VerificationError: What is read back after a reset differs.
+        ToolError, PlanError, LinkError, BoardError: As build.firmware and Board.load.
+    """
+    profile = board if isinstance(board, BoardProfile) else load_profile(board)
+    image = profile.image(isa)
+    ops = tuple(sorted({op.kind for op in _plan(trim_to).ops})) if trim_to is not None else None
+    wanted = None if plan is None else _plan(plan)
+    file = build.firmware(profile, image, ops, toolchain)
+    digest = None if wanted is None else hashlib.sha256(wanted.data).hexdigest()
+    if not dry_run:
+        _FLASHERS[profile.flasher](profile, image, file, port, ops, wanted, progress)
+    sha = hashlib.sha256(file.read_bytes()).hexdigest()
+    return FlashReport(profile.name, image.isa, file, sha, build.image_size(file), ops, digest, dry_run)
+
+
+def _plan(plan: Plan | str | Path) -> Plan:
+    return plan if isinstance(plan, Plan) else Plan.load(plan)
+
+
+def _emulator(
+    profile: BoardProfile,
+    image: Image,
+    file: Path,
+    port: str | None,
+    ops: tuple[str, ...] | None,
+    plan: Plan | None,
+    progress: Progress | None,
+) -> None:
+    with connect(profile, port, image.isa, file) as b:
+        if ops is not None and b.hello.ops != len(ops):
+            raise VerificationError(f"{profile.name}: its firmware has {b.hello.ops} op kinds, not {len(ops)}")
+        if plan is not None:
+            b.load(plan, persist=True, progress=progress)
+            _check_after_reset(b, hashlib.sha256(plan.data).digest())
+
+
+def _check_after_reset(b: Board, digest: bytes) -> None:
+    """What counts is what the board finds when it starts."""
+    b.reset()
+    if b.use_slot() != digest:
+        raise VerificationError(f"{b.profile.name}: after a reset another plan is the active one")
+
+
+_FLASHERS: dict[str, Callable[..., None]] = {"emulator": _emulator}  # by a profile's `flasher`
