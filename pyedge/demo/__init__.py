@@ -1,5 +1,6 @@
-"""The demo's model: handwritten digits, trained by train_digits.py."""
+"""The demo: handwritten digits, a model trained by train_digits.py, here and on a board."""
 
+from .compare import Comparison, run
 from .model import calibration, digits_graph, digits_int8, heldout
 
-__all__ = ["calibration", "digits_graph", "digits_int8", "heldout"]
+__all__ = ["Comparison", "calibration", "digits_graph", "digits_int8", "heldout", "run"]
