@@ -144,7 +144,7 @@ def sifive_e(image: Path, store: Path | None = None) -> list[str]:
     command = ["qemu-system-riscv32", "-nodefaults", "-display", "none", "-monitor", "none", "-icount", "shift=0"]
     command += ["-M", "sifive_e", "-bios", "none", "-kernel", str(image)]
     if store is not None:
-        command += ["-device", f"loader,file={store},addr=0x20800000,force-raw=on"]
+        command += ["-device", f"loader,file={store}"]
     return command + ["-chardev", "socket,id=link,fd={fd}", "-serial", "chardev:link"]
 
 
@@ -155,3 +155,17 @@ def erased_flash(path: Path, bytes_: int = 32 << 20) -> Path:
             file.write(b"\xff" * (1 << 20))
     os.truncate(path, bytes_)
     return path
+
+
+def record(sequence: int, slot: int, plan: bytes) -> bytes:
+    """A journal record."""
+    body = struct.pack("<4sIII", b"PEJ1", sequence, slot, len(plan)) + hashlib.sha256(plan).digest() + b"\xff" * 12
+    return body + struct.pack("<I", binascii.crc32(body))
+
+
+def store_elf(plan: bytes, address: int = 0x20800000, sector_bytes: int = 4096) -> bytes:
+    """A store with one record and slot 0, for a board that cannot write it. ELF: QEMU loads raw files up to the size of RAM."""
+    data = record(1, 0, plan).ljust(2 * sector_bytes, b"\xff") + plan
+    ident = b"\x7fELF" + bytes([1, 1, 1]).ljust(12, b"\0")
+    head = ident + struct.pack("<HHIIIIIHHHHHH", 2, 243, 1, address, 52, 0, 0, 52, 32, 1, 40, 0, 0)
+    return head + struct.pack("<8I", 1, 84, address, address, len(data), len(data), 4, 4) + data
