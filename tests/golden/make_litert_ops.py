@@ -126,7 +126,10 @@ def cases():
     yield "conv_per_tensor", conv([1, 5, 5, 7], [3, 1, 1, 7], [1, 3, 3, 3], (2, 2), per_channel=False)
     yield "conv_kernel_above_image", conv([1, 2, 3, 2], [4, 5, 5, 2], [1, 2, 3, 4])
     yield "depthwise_multiplier", conv([2, 7, 6, 3], [1, 3, 3, 6], [2, 4, 3, 6], (2, 2), depthwise=True)
-    yield "depthwise_dilated", conv([1, 9, 9, 5], [1, 3, 2, 5], [1, 5, 7, 5], (1, 1), (2, 2), VALID, RELU, depthwise=True)
+    yield (
+        "depthwise_dilated",
+        conv([1, 9, 9, 5], [1, 3, 2, 5], [1, 5, 7, 5], (1, 1), (2, 2), VALID, RELU, depthwise=True),
+    )
     yield "linear_flattens", linear([3, 2, 2, 5], 7, 10, [6, 7], RELU)
     yield "linear_keeps_dims", linear([2, 3, 10], 4, 10, [2, 3, 4], keep=True)
     add = {"FusedActivationFunction": NONE}
@@ -157,11 +160,13 @@ def cases():
     yield "float_depthwise", float_conv([2, 9, 8, 3], [1, 3, 3, 6], [2, 5, 4, 6], "depthwise", VALID, (1, 1), (2, 2))
     yield "float_avg_pool", pool("AVERAGE_POOL_2D", [2, 7, 8, 3], [2, 4, 3, 3], (3, 3), (2, 3), SAME, RELU, "float32")
     yield "float_max_pool", pool("MAX_POOL_2D", [2, 7, 8, 3], [2, 4, 3, 3], (3, 3), (2, 3), SAME, NONE, "float32")
-    yield "float_mean", one(
-        "MEAN", "ReducerOptions", flat, [2, 5, 7, 6], [2, 6], constants=[[1, 2]], dtype="float32", out="float32"
+    yield (
+        "float_mean",
+        one("MEAN", "ReducerOptions", flat, [2, 5, 7, 6], [2, 6], constants=[[1, 2]], dtype="float32", out="float32"),
     )
-    yield "float_softmax", one(
-        "SOFTMAX", "SoftmaxOptions", {"Beta": 0.7}, [5, 11], [5, 11], dtype="float32", out="float32"
+    yield (
+        "float_softmax",
+        one("SOFTMAX", "SoftmaxOptions", {"Beta": 0.7}, [5, 11], [5, 11], dtype="float32", out="float32"),
     )
 
 
