@@ -1,14 +1,13 @@
 #include "kernels/fma.h"
 
-/* Leading zeros of x > 0, by halves: rv32imac has no such instruction, and its compilers would call a library. */
-static uint32_t leading_zeros(uint32_t x)
+/* Leading zeros of x > 0: rv32imac has no such instruction, and its compilers would call a library. */
+static inline uint32_t leading_zeros(uint32_t x)
 {
     uint32_t n = 0;
-    for (uint32_t step = 16; step; step >>= 1)
-        if (!(x >> (32 - step))) {
-            x <<= step;
-            n += step;
-        }
+    for (; !(x >> 24); n += 8) /* rare: sums that cancel */
+        x <<= 8;
+    for (; !(x >> 31); n++)
+        x <<= 1;
     return n;
 }
 

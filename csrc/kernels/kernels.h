@@ -34,11 +34,11 @@ typedef struct pe_dwconv_geometry {
     size_t tap_row, tap_col;   /* in x, from tap to tap */
     size_t step_row, step_col; /* in x, from window to window */
     size_t w_stride;           /* in w, from tap to tap */
-    size_t y_row, y_col;       /* in y */
+    size_t y_stride;           /* in y, from column to column; a row follows the row before */
 } pe_dwconv_geometry;
 
-/* y[r, c] = requantize(bias + sum over i, j of x[r * step_row + c * step_col + i * tap_row + j * tap_col] * w[i * kw +
- * j])
+/* y[r * cols + c] = requantize(bias + sum over i, j of x[r * step_row + c * step_col + i * tap_row + j * tap_col] * w[i
+ * * kw + j])
  *
  * One channel. x holds its padding. y must not overlap x or w. Sums wrap modulo 2^32; PE_ROUND_TFLITE. */
 typedef void pe_dwconv_s8_fn(const pe_dwconv_geometry *g, const int8_t *x, const int8_t *w, const pe_channel *q,

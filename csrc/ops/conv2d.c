@@ -42,36 +42,42 @@ static conv resolve(const pe_call *c, uint32_t element)
     return g;
 }
 
-/* Copies the window of output pixel (oy, ox) to `to`. image: x at one n and the first channel of the group. */
-static void gather(const conv *g, const uint8_t *image, int32_t oy, int32_t ox, uint8_t fill, uint8_t *to)
+/* Copies the window of output pixel (oy, ox) to `to`, where the taps of a row are one run of bytes in x. image: x at
+ * one n. */
+static void gather_runs(const conv *g, const uint8_t *image, int32_t oy, int32_t ox, uint8_t fill, uint8_t *to)
 {
-    const uint32_t row_bytes = (uint32_t)g->w.taps * g->tap_bytes;
-    const int32_t x0 = ox * g->w.stride - g->w.pad;
+    const int32_t taps = g->w.taps, x0 = ox * g->w.stride - g->w.pad, left = x0 < 0 ? -x0 : 0, right = g->w.in - x0;
+    const int32_t first = left < taps ? left : taps, end = right < 0 ? 0 : right < taps ? right : taps;
+    const uint32_t before = (uint32_t)first * g->tap_bytes, inside = (uint32_t)(end - first) * g->tap_bytes;
+    const uint32_t after = (uint32_t)(taps - end) * g->tap_bytes, stride = (uint32_t)g->w.in * g->pixel_bytes;
     int32_t iy = oy * g->h.stride - g->h.pad;
-    for (int32_t i = 0; i < g->h.taps; i++, iy += g->h.dilation, to += row_bytes) {
-        if (iy < 0 || iy >= g->h.in) {
-            pe_fill_bytes(to, fill, row_bytes);
+    for (int32_t i = 0; i < g->h.taps; i++, iy += g->h.dilation) {
+        if (iy < 0 || iy >= g->h.in || inside == 0) {
+            pe_fill_bytes(to, fill, before + inside + after);
+            to += before + inside + after;
             continue;
         }
-        const uint8_t *row = image + (size_t)iy * (size_t)g->w.in * g->pixel_bytes;
-        if (g->groups == 1 && g->w.dilation == 1) { /* the taps inside x are one run */
-            int32_t first = x0 < 0 ? -x0 : 0, end = g->w.in - x0;
-            first = first < g->w.taps ? first : g->w.taps;
-            end = end < 0 ? 0 : end < g->w.taps ? end : g->w.taps;
-            size_t before = (size_t)first * g->tap_bytes, inside = (size_t)(end - first) * g->tap_bytes;
-            pe_fill_bytes(to, fill, before);
-            if (inside)
-                pe_copy_bytes(to + before, row + (size_t)(x0 + first) * g->pixel_bytes, inside);
-            pe_fill_bytes(to + before + inside, fill, row_bytes - before - inside);
-            continue;
-        }
-        uint8_t *tap = to;
-        int32_t ix = x0;
-        for (int32_t j = 0; j < g->w.taps; j++, ix += g->w.dilation, tap += g->tap_bytes)
-            if (ix < 0 || ix >= g->w.in)
-                pe_fill_bytes(tap, fill, g->tap_bytes);
+        pe_fill_bytes(to, fill, before);
+        to += before;
+        pe_copy_bytes(to, image + (uint32_t)iy * stride + (uint32_t)(x0 + first) * g->pixel_bytes, inside);
+        to += inside;
+        pe_fill_bytes(to, fill, after);
+        to += after;
+    }
+}
+
+/* The same, tap by tap; image: x at one n and the first channel of the group. */
+static void gather_taps(const conv *g, const uint8_t *image, int32_t oy, int32_t ox, uint8_t fill, uint8_t *to)
+{
+    const uint32_t stride = (uint32_t)g->w.in * g->pixel_bytes;
+    int32_t iy = oy * g->h.stride - g->h.pad;
+    for (int32_t i = 0; i < g->h.taps; i++, iy += g->h.dilation) {
+        int32_t ix = ox * g->w.stride - g->w.pad;
+        for (int32_t j = 0; j < g->w.taps; j++, ix += g->w.dilation, to += g->tap_bytes)
+            if (iy < 0 || iy >= g->h.in || ix < 0 || ix >= g->w.in)
+                pe_fill_bytes(to, fill, g->tap_bytes);
             else
-                pe_copy_bytes(tap, row + (size_t)ix * g->pixel_bytes, g->tap_bytes);
+                pe_copy_bytes(to, image + (uint32_t)iy * stride + (uint32_t)ix * g->pixel_bytes, g->tap_bytes);
     }
 }
 
@@ -82,6 +88,8 @@ typedef void gemm_fn(const pe_call *c, const conv *g, uint32_t group, size_t m, 
 static void run(const pe_call *c, const conv *g, uint8_t fill, uint32_t element, gemm_fn *gemm)
 {
     const size_t images = (size_t)c->tensor[0]->dims[0], pixels = (size_t)g->h.out * (size_t)g->w.out;
+    void (*const gather)(const conv *, const uint8_t *, int32_t, int32_t, uint8_t, uint8_t *) =
+        g->groups == 1 && g->w.dilation == 1 ? gather_runs : gather_taps;
     const size_t image_bytes = (size_t)g->h.in * (size_t)g->w.in * g->pixel_bytes;
     for (size_t n = 0; n < images; n++)
         for (uint32_t group = 0; group < g->groups; group++) {

@@ -50,33 +50,42 @@ static depthwise resolve(const pe_call *c, uint32_t element)
     return g;
 }
 
-/* Copies `rows` rows of a plane to scratch: positions (y0 + r * y_step, x0 + c * x_step) of one channel. */
-static void gather(const depthwise *g, const uint8_t *image, size_t pixel, uint32_t element, uint32_t rows, int32_t y0,
-                   int32_t y_step, int32_t x0, int32_t x_step, uint8_t fill, uint8_t *to)
+/* Positions first .. end - 1 of n positions x0, x0 + step, ... lie in 0 .. in - 1. */
+static void inside(int32_t x0, int32_t step, int32_t n, int32_t in, int32_t *first, int32_t *end)
 {
-    const int32_t cols = (int32_t)g->plane_w, left = x0 < 0 ? (-x0 + x_step - 1) / x_step : 0;
-    const int32_t right = x0 < g->w.in ? (g->w.in - x0 + x_step - 1) / x_step : 0;
-    const int32_t first = left < cols ? left : cols, end = right < cols ? right : cols;
-    const size_t step = pixel * (size_t)x_step;
-    for (uint32_t r = 0; r < rows; r++, y0 += y_step, to += (size_t)cols * element) {
-        if (y0 < 0 || y0 >= g->h.in || first >= end) {
-            pe_fill_bytes(to, fill, (size_t)cols * element);
-            continue;
+    const int32_t before = x0 < 0 ? (-x0 + step - 1) / step : 0, below = x0 < in ? (in - x0 + step - 1) / step : 0;
+    *first = before < n ? before : n;
+    *end = below < n ? below : n;
+}
+
+/* Copies rows of n elements, `from_row` and `to_row` elements apart; elements of `from` are `step` apart. */
+static void gather_s8(int32_t rows, int32_t n, const int8_t *from, size_t from_row, size_t step, int8_t *to,
+                      size_t to_row)
+{
+    for (; rows > 0; rows--, from += from_row, to += to_row) {
+        const int8_t *s = from;
+        int8_t *d = to;
+        for (const int8_t *end = to + (n & ~3); d != end; d += 4) {
+            d[0] = *s;
+            s += step;
+            d[1] = *s;
+            s += step;
+            d[2] = *s;
+            s += step;
+            d[3] = *s;
+            s += step;
         }
-        const uint8_t *from = image + ((size_t)y0 * (size_t)g->w.in + (size_t)(x0 + first * x_step)) * pixel * element;
-        pe_fill_bytes(to, fill, (size_t)first * element);
-        if (element == 1) {
-            uint8_t *d = to + first;
-            for (int32_t i = first; i < end; i++, from += step)
-                *d++ = *from;
-        } else {
-            float *d = (float *)(void *)to + first;
-            const float *s = (const float *)(const void *)from;
-            for (int32_t i = first; i < end; i++, s += step)
-                *d++ = *s;
-        }
-        pe_fill_bytes(to + (size_t)end * element, fill, (size_t)(cols - end) * element);
+        for (const int8_t *end = to + n; d != end; s += step)
+            *d++ = *s;
     }
+}
+
+static void gather_f32(int32_t rows, int32_t n, const float *from, size_t from_row, size_t step, float *to,
+                       size_t to_row)
+{
+    for (; rows > 0; rows--, from += from_row, to += to_row)
+        for (int32_t i = 0; i < n; i++)
+            to[i] = from[(size_t)i * step];
 }
 
 /* All windows of the plane by one channel of w; offset: that of the first window in y. */
@@ -86,9 +95,9 @@ static void run(const pe_call *c, uint32_t element, uint8_t fill, kernel_fn *ker
 {
     const depthwise g = resolve(c, element);
     const size_t images = (size_t)c->tensor[0]->dims[0], channels = (size_t)c->tensor[0]->dims[3];
-    const size_t channels_out = channels * g.multiplier, image_bytes = c->tensor[0]->bytes / images;
+    const size_t channels_out = channels * g.multiplier, image_elements = c->tensor[0]->bytes / element / images;
     const int32_t y_step = g.single ? g.h.dilation : 1, x_step = g.single ? g.w.dilation : 1;
-    const uint32_t window_h = (uint32_t)(g.single ? g.h.taps : (g.h.taps - 1) * g.h.dilation + 1);
+    const int32_t window_h = g.single ? g.h.taps : (g.h.taps - 1) * g.h.dilation + 1;
     pe_dwconv_geometry k = {
         .cols = g.cols,
         .kh = (size_t)g.h.taps,
@@ -98,24 +107,38 @@ static void run(const pe_call *c, uint32_t element, uint8_t fill, kernel_fn *ker
         .step_row = g.plane_w * (size_t)g.h.stride,
         .step_col = (size_t)g.w.stride,
         .w_stride = channels_out,
-        .y_row = (size_t)g.w.out * channels_out,
-        .y_col = channels_out,
+        .y_stride = channels_out,
     };
     for (size_t n = 0; n < images; n++)
-        for (size_t channel = 0; channel < channels; channel++) {
-            const uint8_t *image = (const uint8_t *)c->data[0] + n * image_bytes + channel * element;
-            for (int32_t oy = 0; oy < g.h.out; oy += (int32_t)g.rows) {
+        for (int32_t oy = 0; oy < g.h.out; oy += (int32_t)g.rows)
+            for (int32_t ox = 0; ox < g.w.out; ox += (int32_t)g.cols) {
                 k.rows = g.h.out - oy < (int32_t)g.rows ? (size_t)(g.h.out - oy) : g.rows;
-                const uint32_t plane_h = ((uint32_t)k.rows - 1) * (uint32_t)g.h.stride + window_h;
-                for (int32_t ox = 0; ox < g.w.out; ox += (int32_t)g.cols) {
-                    gather(&g, image, channels, element, plane_h, oy * g.h.stride - g.h.pad, y_step,
-                           ox * g.w.stride - g.w.pad, x_step, fill, c->scratch);
-                    size_t pixel = (n * (size_t)g.h.out + (size_t)oy) * (size_t)g.w.out + (size_t)ox;
+                const int32_t plane_h = ((int32_t)k.rows - 1) * g.h.stride + window_h, plane_w = (int32_t)g.plane_w;
+                const int32_t y0 = oy * g.h.stride - g.h.pad, x0 = ox * g.w.stride - g.w.pad;
+                int32_t top, bottom, left, right;
+                inside(y0, y_step, plane_h, g.h.in, &top, &bottom);
+                inside(x0, x_step, plane_w, g.w.in, &left, &right);
+                /* The padding is the same for all channels. */
+                pe_fill_bytes(c->scratch, fill, (size_t)plane_h * g.plane_w * element);
+                const size_t to = (size_t)top * g.plane_w + (size_t)left;
+                const size_t from =
+                    bottom > top && right > left
+                        ? ((size_t)(y0 + top * y_step) * (size_t)g.w.in + (size_t)(x0 + left * x_step)) * channels
+                        : 0;
+                const size_t from_row = (size_t)y_step * (size_t)g.w.in * channels, step = (size_t)x_step * channels;
+                const size_t pixel = (n * (size_t)g.h.out + (size_t)oy) * (size_t)g.w.out + (size_t)ox;
+                for (size_t channel = 0; channel < channels; channel++) {
+                    const size_t x = n * image_elements + from + channel;
+                    if (element == 1)
+                        gather_s8(bottom - top, right - left, (const int8_t *)c->data[0] + x, from_row, step,
+                                  (int8_t *)c->scratch + to, g.plane_w);
+                    else
+                        gather_f32(bottom - top, right - left, (const float *)c->data[0] + x, from_row, step,
+                                   (float *)c->scratch + to, g.plane_w);
                     for (size_t m = channel * g.multiplier; m < (channel + 1) * g.multiplier; m++)
                         kernel(c, &k, m, pixel * channels_out + m);
                 }
             }
-        }
 }
 
 static void kernel_s8(const pe_call *c, const pe_dwconv_geometry *k, size_t channel, size_t offset)

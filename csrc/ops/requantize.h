@@ -12,7 +12,8 @@ typedef struct pe_output_s8 {
 
 static inline int32_t pe_clamp_s32(int32_t x, int32_t min, int32_t max)
 {
-    return x < min ? min : x > max ? max : x;
+    x = x < min ? min : x;
+    return x > max ? max : x;
 }
 
 /* Saturating rounding doubling high multiply: a * b / 2^31 to the nearest, halves up. gemmlowp nudges negative products

@@ -40,18 +40,24 @@ static inline pe_axis pe_axis_w(const pe_conv2d_params *p, const pe_tensor *x, c
 }
 
 /* Copies n bytes, by words where both ends and n allow it. The places do not overlap. */
-static inline void pe_copy_bytes(void *to, const void *from, size_t n)
+static inline void pe_copy_bytes(uint8_t *to, const uint8_t *from, size_t n)
 {
-    uint8_t *d = to;
-    const uint8_t *s = from;
-    if (((uintptr_t)d | (uintptr_t)s | n) % 4 == 0) {
-        for (; n >= 16; n -= 16, d += 16, s += 16)
-            __builtin_memcpy(__builtin_assume_aligned(d, 4), __builtin_assume_aligned(s, 4), 16);
-        for (; n; n -= 4, d += 4, s += 4)
-            __builtin_memcpy(__builtin_assume_aligned(d, 4), __builtin_assume_aligned(s, 4), 4);
-    } else
-        for (; n; n--)
-            *d++ = *s++;
+    if (((uintptr_t)to | (uintptr_t)from | n) % 4 == 0) {
+        for (const uint8_t *end = from + (n & ~(size_t)15); from != end; from += 16, to += 16)
+            __builtin_memcpy(__builtin_assume_aligned(to, 4), __builtin_assume_aligned(from, 4), 16);
+        for (n &= 15; n; n -= 4, from += 4, to += 4)
+            __builtin_memcpy(__builtin_assume_aligned(to, 4), __builtin_assume_aligned(from, 4), 4);
+        return;
+    }
+    for (const uint8_t *end = from + (n & ~(size_t)3); from != end; from += 4, to += 4) {
+        const uint8_t b0 = from[0], b1 = from[1], b2 = from[2], b3 = from[3];
+        to[0] = b0;
+        to[1] = b1;
+        to[2] = b2;
+        to[3] = b3;
+    }
+    for (n &= 3; n; n--)
+        *to++ = *from++;
 }
 
 static inline void pe_fill_bytes(void *to, uint8_t value, size_t n)

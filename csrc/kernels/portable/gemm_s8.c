@@ -14,28 +14,33 @@
 #define STEP_DONE(...)
 #endif
 
-/* The sums of a column, requantized and stored, for one row or two. */
-static inline void store(const pe_channel *q, const pe_output_s8 *out, uint32_t sum0, int8_t *c0, uint32_t sum1,
-                         int8_t *c1)
+#define COLUMNS 16 /* requantized at once, so that what they share stays in registers; a multiple of 4 */
+
+/* Sums of one row or two, [rows][COLUMNS], to n columns of c. */
+static inline void store(size_t rows, size_t n, const uint32_t *sums, const pe_channel *q, const pe_output_s8 *out,
+                         int8_t *c, size_t c_stride)
 {
-    const int32_t multiplier = q->a, shift = q->b;
-    sum0 += (uint32_t)q->bias;
-    sum1 += (uint32_t)q->bias;
-    if (pe_shift_is_short(shift)) {
-        const uint32_t twice = (uint32_t)multiplier << 1, shift_less_1 = (uint32_t)shift - 1;
-        const int32_t offset = 2 * out->zero_point + 1, min = out->min, max = out->max;
-        *c0 = pe_requantize_s8_short(sum0, twice, shift_less_1, offset, min, max);
-        if (c1)
-            *c1 = pe_requantize_s8_short(sum1, twice, shift_less_1, offset, min, max);
-    } else {
-        *c0 = pe_requantize_s8(sum0, multiplier, shift, out);
-        if (c1)
-            *c1 = pe_requantize_s8(sum1, multiplier, shift, out);
+    const int32_t offset = 2 * out->zero_point + 1, min = out->min, max = out->max;
+    for (const uint32_t *end = sums + n; sums != end; sums++, q++, c++) {
+        const uint32_t bias = (uint32_t)q->bias;
+        const int32_t multiplier = q->a, shift = q->b;
+        if (pe_shift_is_short(shift)) {
+            const uint32_t twice = (uint32_t)multiplier << 1, less = (uint32_t)shift - 1;
+            c[0] = pe_requantize_s8_short(sums[0] + bias, twice, less, offset, min, max);
+            if (rows == 2)
+                c[c_stride] = pe_requantize_s8_short(sums[COLUMNS] + bias, twice, less, offset, min, max);
+        } else {
+            c[0] = pe_requantize_s8(sums[0] + bias, multiplier, shift, out);
+            if (rows == 2)
+                c[c_stride] = pe_requantize_s8(sums[COLUMNS] + bias, multiplier, shift, out);
+        }
     }
 }
 
-static inline void tile_2x4(size_t n, size_t k, const int8_t *a0, const int8_t *a1, const int8_t *b,
-                            const pe_channel *q, const pe_output_s8 *out, int8_t *c0, int8_t *c1)
+/* n >= 1 columns; four sums a row are written. */
+/* Not inlined: its sums and pointers are all the registers there are. */
+static __attribute__((noinline)) void dot_2x4(size_t n, size_t k, const int8_t *a0, const int8_t *a1, const int8_t *b,
+                                              uint32_t *sums)
 {
     const int8_t *b0 = b, *b1 = n > 1 ? b0 + k : b0, *b2 = n > 2 ? b1 + k : b1, *b3 = n > 3 ? b2 + k : b2;
     uint32_t s00 = 0, s01 = 0, s02 = 0, s03 = 0, s10 = 0, s11 = 0, s12 = 0, s13 = 0;
@@ -59,21 +64,21 @@ static inline void tile_2x4(size_t n, size_t k, const int8_t *a0, const int8_t *
         STEP(2)
         STEP(3)
     }
-    for (size_t i = 0; i < (k & 3); i++)
-        STEP(i)
+    for (k &= 3; k; k--, a0++, a1++, b0++, b1++, b2++, b3++)
+        STEP(0)
 #undef STEP
 #undef COLUMN
-    store(&q[0], out, s00, c0, s10, c1);
-    if (n > 1)
-        store(&q[1], out, s01, c0 + 1, s11, c1 + 1);
-    if (n > 2)
-        store(&q[2], out, s02, c0 + 2, s12, c1 + 2);
-    if (n > 3)
-        store(&q[3], out, s03, c0 + 3, s13, c1 + 3);
+    sums[0] = s00;
+    sums[1] = s01;
+    sums[2] = s02;
+    sums[3] = s03;
+    sums[COLUMNS] = s10;
+    sums[COLUMNS + 1] = s11;
+    sums[COLUMNS + 2] = s12;
+    sums[COLUMNS + 3] = s13;
 }
 
-static inline void tile_1x4(size_t n, size_t k, const int8_t *a, const int8_t *b, const pe_channel *q,
-                            const pe_output_s8 *out, int8_t *c)
+static __attribute__((noinline)) void dot_1x4(size_t n, size_t k, const int8_t *a, const int8_t *b, uint32_t *sums)
 {
     const int8_t *b0 = b, *b1 = n > 1 ? b0 + k : b0, *b2 = n > 2 ? b1 + k : b1, *b3 = n > 3 ? b2 + k : b2;
     uint32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
@@ -92,25 +97,31 @@ static inline void tile_1x4(size_t n, size_t k, const int8_t *a, const int8_t *b
         STEP(2)
         STEP(3)
     }
-    for (size_t i = 0; i < (k & 3); i++)
-        STEP(i)
+    for (k &= 3; k; k--, a++, b0++, b1++, b2++, b3++)
+        STEP(0)
 #undef STEP
-    store(&q[0], out, s0, c, 0, NULL);
-    if (n > 1)
-        store(&q[1], out, s1, c + 1, 0, NULL);
-    if (n > 2)
-        store(&q[2], out, s2, c + 2, 0, NULL);
-    if (n > 3)
-        store(&q[3], out, s3, c + 3, 0, NULL);
+    sums[0] = s0;
+    sums[1] = s1;
+    sums[2] = s2;
+    sums[3] = s3;
 }
 
 void pe_gemm_s8__portable_2x4(size_t m, size_t n, size_t k, const int8_t *a, size_t a_stride, const int8_t *b,
                               const pe_channel *q, const pe_output_s8 *out, int8_t *c, size_t c_stride)
 {
+    uint32_t sums[2 * COLUMNS];
     for (; m >= 2; m -= 2, a += 2 * a_stride, c += 2 * c_stride)
-        for (size_t j = 0; j < n; j += 4)
-            tile_2x4(n - j, k, a, a + a_stride, b + j * k, q + j, out, c + j, c + c_stride + j);
+        for (size_t j = 0; j < n; j += COLUMNS) {
+            const size_t width = n - j < COLUMNS ? n - j : COLUMNS;
+            for (size_t i = 0; i < width; i += 4)
+                dot_2x4(width - i, k, a, a + a_stride, b + (j + i) * k, sums + i);
+            store(2, width, sums, q + j, out, c + j, c_stride);
+        }
     if (m)
-        for (size_t j = 0; j < n; j += 4)
-            tile_1x4(n - j, k, a, b + j * k, q + j, out, c + j);
+        for (size_t j = 0; j < n; j += COLUMNS) {
+            const size_t width = n - j < COLUMNS ? n - j : COLUMNS;
+            for (size_t i = 0; i < width; i += 4)
+                dot_1x4(width - i, k, a, b + (j + i) * k, sums + i);
+            store(1, width, sums, q + j, out, c + j, 0);
+        }
 }
