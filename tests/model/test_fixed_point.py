@@ -85,7 +85,7 @@ def test_scale_twice_rounded_differs_from_one_rounding_by_at_most_one():
 def test_wrap32_is_int32_arithmetic():
     """As a C cast of an unsigned sum."""
     x = np.array([2**31, -(2**31) - 1, 2**32 + 5, -7])
-    assert [-(2**31), 2**31 - 1, 5, -7] == fp.wrap32(x).tolist()
+    assert fp.wrap32(x).tolist() == [-(2**31), 2**31 - 1, 5, -7]
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ LINEAR = {"activation": None, "keep_dims": False}
     "kernel, stride, dilation", [(1, 1, 1), (3, 1, 1), (3, 2, 1), (2, 2, 1), (5, 3, 1), (3, 1, 2), (2, 3, 3)]
 )
 def test_same_padding_gives_ceil_windows_and_the_odd_pixel_at_the_end(size, kernel, stride, dilation):
-    """TFLite's SAME: ceil(size / stride) windows, least padding that allows them, at most one more after than before."""
+    """TFLite's SAME: ceil(size / stride) windows, least padding for them, at most one more after than before."""
     (top, bottom), _ = resolve_padding("same", (size, 1), (kernel, 1), (stride, 1), (dilation, 1))
     windows, reach = -(-size // stride), (kernel - 1) * dilation + 1
     assert top + bottom == max((windows - 1) * stride + reach - size, 0)
