@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .. import _core
-from ..errors import PlanError, PyedgeError
+from ..errors import PlanError, PyedgeError, ShapeError
 from ..model import quantmath
 from ..model.graph import Graph, Op, Tensor
 from ..model.ops import resolve_padding
@@ -32,7 +32,8 @@ def lower(graph: Graph, entry: str = "main", rounding: str = "tflite", keep: Kee
         keep: "all" keeps a reshape as a copy, so that its output has a place of its own; else it is a view.
 
     Raises:
-        PlanError: an op or tensor that no kernel takes; names it.
+        PlanError: An op or tensor that no kernel takes; names it.
+        ShapeError: A tensor with an open size.
     """
     if rounding not in structs.ROUNDING:
         raise PlanError(f"rounding {rounding!r} is not known; one of {', '.join(structs.ROUNDING)}")
@@ -73,7 +74,7 @@ class _Builder:
         """A value like a tensor, bound to no name of the graph."""
         dims = tuple(int(d) for d in tensor.shape if d is not None and d >= 1)
         if len(dims) != len(tensor.shape):
-            raise PlanError(f"tensor {tensor.name!r} has the shape {list(tensor.shape)}; fix it with batch= or shapes=")
+            raise ShapeError(f"tensor {tensor.name!r} has the shape {list(tensor.shape)}; fix it with batch= or shapes=")
         if len(tensor.shape) > structs.MAX_RANK:
             raise PlanError(
                 f"tensor {tensor.name!r} has {len(tensor.shape)} axes, at most {structs.MAX_RANK} are possible"
@@ -167,7 +168,7 @@ class _Builder:
                 raise PlanError(f"op {op.name!r}: there is no kernel for {op.kind!r}")
             try:
                 _LOWERINGS[op.kind](self, op)
-            except PlanError:
+            except (PlanError, ShapeError):
                 raise
             except PyedgeError as error:  # of quantmath: names no op
                 raise PlanError(f"op {op.name!r} ({op.kind}): {error}") from None

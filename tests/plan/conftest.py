@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from graphs import early_exit, small_cnn, two_entries
+from plan_graphs import early_exit, small_cnn, two_entries
 
 import pyedge as pe
 

@@ -26,7 +26,9 @@ def overlaps(blocks: list[Block], offsets: list[int]) -> list[tuple[int, int]]:
 def random_blocks(seed: int, n: int, steps: int = 8, sizes: int = 6) -> list[Block]:
     rng = np.random.default_rng(seed)
     firsts, lasts = np.sort(rng.integers(0, steps, (n, 2)), axis=1).T
-    return [Block(16 * int(s), int(f), int(e)) for s, f, e in zip(rng.integers(1, sizes, n), firsts, lasts, strict=True)]
+    return [
+        Block(16 * int(s), int(f), int(e)) for s, f, e in zip(rng.integers(1, sizes, n), firsts, lasts, strict=True)
+    ]
 
 
 def smallest(blocks: list[Block]) -> int:
@@ -74,9 +76,7 @@ def test_a_gap_that_first_fit_by_size_leaves_is_found() -> None:
 def test_large_sets_are_valid_and_near_the_bound(n: int) -> None:
     """Odd sizes are aligned, nothing overlaps, and the same input gives the same places."""
     rng = np.random.default_rng(n)
-    blocks = [
-        Block(int(rng.integers(1, 5000)), i, min(n - 1, i + int(rng.choice([1, 1, 1, 2, 5])))) for i in range(n)
-    ]
+    blocks = [Block(int(rng.integers(1, 5000)), i, min(n - 1, i + int(rng.choice([1, 1, 1, 2, 5])))) for i in range(n)]
     offsets = place(blocks)
     assert overlaps(blocks, offsets) == []
     assert all(o % 16 == 0 for o in offsets)

@@ -1,10 +1,10 @@
-"""Shared memory never changes a value: every program is replayed on an arena that is poisoned wherever nothing lives."""
+"""Shared memory never changes a value: programs are replayed on an arena that is poisoned wherever nothing lives."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
-from graphs import early_exit, random_graph, small_cnn, two_entries
+from plan_graphs import early_exit, random_graph, small_cnn, two_entries
 
 import pyedge as pe
 from pyedge import _core

@@ -1,0 +1,156 @@
+"""Real models: every byte of every recorded row, every intermediate tensor, and what the arena needs."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import DATA
+
+import pyedge as pe
+from pyedge.plan import PlanOp
+
+# Recorded outputs are those of TensorFlow Lite Micro ("tflmK") where they differ from LiteRT's reference ("refK").
+INT8 = {
+    "mlperf_ic_resnet8_int8": "cifar32_rgb",
+    "mlperf_kws_dscnn_int8": "kws_mfcc49x10",
+    "mlperf_vww_mbv1_int8": "vww96_rgb",
+    "mlperf_ad_fcae_int8": "ad_logmel640",
+    "mlperf_sww_int8": "sww_lfbe30x40",
+    "tflm_hello_world_int8": None,
+    "tinymaix_cifar10_q": "cifar32_rgb",
+    "tinymaix_mnist_dw_q": "mnist28",
+    "tinymaix_mnist_resnet_q": "mnist28",
+    "tinymaix_mnist_valid_q": "mnist28",
+    "mlonmcu_micro_kws_m_quantized": "micro_features49x40",
+}
+FLOAT = {
+    "mlperf_ic_resnet8_f32": "cifar32_rgb",
+    "mlperf_vww_mbv1_f32": "vww96_rgb",
+    "mlperf_ad_fcae_f32": "ad_logmel640",
+    "tflm_hello_world_f32": None,
+    "tinymaix_mnist_valid_f": "mnist28",
+    "mlonmcu_cifar10": "cifar32_rgb",
+    "mlonmcu_magic_wand": "accel128x3",
+    "mlonmcu_micro_kws_m_fp32": "micro_features49x40",
+}
+LAYERS = [
+    "mlperf_ic_resnet8_int8",
+    "mlperf_kws_dscnn_int8",
+    "mlperf_vww_mbv1_int8",
+    "mlperf_ad_fcae_int8",
+    "mlperf_sww_int8",
+    "tinymaix_mnist_resnet_q",
+]
+# Bytes of the largest set of live tensors, and what TFLM's arena alone takes.
+MEMORY = {
+    "mlperf_ic_resnet8_int8": (49152, 55004),
+    "mlperf_kws_dscnn_int8": (16000, 22828),
+    "mlperf_vww_mbv1_int8": (55296, 100716),
+    "mlperf_ad_fcae_int8": (768, 2684),
+}
+
+
+@cache
+def graph_of(model: str) -> pe.Graph:
+    graph = pe.load(DATA / "models" / f"{model}.tflite")
+    assert isinstance(graph, pe.Graph)
+    return graph
+
+
+def recorded(model: str, inputs: str | None) -> tuple[np.ndarray, np.ndarray]:
+    """Inputs [rows, ...] as fed, and the outputs to be equal to."""
+    name = model if inputs is None else f"{model}__{inputs}"
+    with np.load(DATA / "expected" / f"{name}.npz") as columns:
+        return columns["in0"], columns["tflm0" if "tflm0" in columns.files else "ref0"]
+
+
+@pytest.mark.usefixtures("data_dir")
+@pytest.mark.parametrize("model", INT8)
+def test_int8_models_give_every_recorded_byte(model: str) -> None:
+    """All rows, on one session."""
+    x, expected = recorded(model, INT8[model])
+    session = pe.Session(pe.compile(graph_of(model)))
+    shape = session.inputs[0].shape
+    y = np.concatenate([session.run([row.reshape(shape)])[0] for row in x])
+    assert (y.dtype, y.size) == (expected.dtype, expected.size)
+    np.testing.assert_array_equal(y, expected.reshape(y.shape))
+
+
+@pytest.mark.usefixtures("data_dir")
+@pytest.mark.parametrize("model", FLOAT)
+def test_float_models_are_within_1e5_of_the_largest_value(model: str) -> None:
+    """Per row, against LiteRT's reference kernels, which sum in another order."""
+    x, expected = recorded(model, FLOAT[model])
+    session = pe.Session(pe.compile(graph_of(model)))
+    shape = session.inputs[0].shape
+    for row, reference in zip(x, expected, strict=True):
+        y = session.run([row.reshape(shape)])[0]
+        assert np.abs(y.reshape(-1) - reference.reshape(-1)).max() <= 1e-5 * np.abs(reference).max()
+
+
+@pytest.mark.usefixtures("data_dir")
+@pytest.mark.parametrize("model", LAYERS)
+def test_every_intermediate_tensor_has_the_recorded_bytes(model: str) -> None:
+    """keep="all" and LiteRT's rounding: each operator's output, found by its number in the model file."""
+    graph = graph_of(model)
+    session = pe.Session(pe.compile(graph, rounding="litert-ref"), keep="all")
+    with np.load(DATA / "expected" / f"{model}.layers.npz") as layers:
+        session.run([layers["in0"].reshape(session.inputs[0].shape)])
+        tensors = session.tensors()
+        by_number = {graph.tensors[n].index: t for n, t in tensors.items() if n in graph.tensors}
+        outputs = [key for key in layers.files if key.startswith("op")]
+        assert len(outputs) >= len(graph.ops)
+        for key in outputs:
+            value = by_number[int(key.rpartition("_t")[2])]
+            np.testing.assert_array_equal(value, layers[key].reshape(value.shape), key)
+
+
+@pytest.mark.usefixtures("data_dir")
+@pytest.mark.parametrize("model", [*INT8, *FLOAT])
+def test_the_arena_reaches_the_largest_set_of_live_tensors(model: str) -> None:
+    """Tensors at their lower bound; all of it, scratch included, within that and the largest scratch."""
+    plan = pe.compile(graph_of(model))
+    assert plan.tensor_bytes() <= plan.live_bytes()
+    assert plan.arena_bytes <= plan.live_bytes() + plan.scratch_bytes + 15
+    if model in MEMORY:
+        bound, tflm = MEMORY[model]
+        assert plan.tensor_bytes() <= bound
+        assert plan.arena_bytes < tflm
+
+
+def scratch_limit(plan: pe.Plan, op: PlanOp) -> int:
+    """2 KiB, or the rows of the input that one window of a convolution covers."""
+    if not op.kind.startswith(("conv2d", "depthwise")) or op.inputs[0] is None or op.inputs[1] is None:
+        return 2048
+    x, w = plan.tensors[op.inputs[0]], plan.tensors[op.inputs[1]]
+    kernel_rows = w.shape[1] if op.kind.startswith("conv2d") else w.shape[0]
+    return max(2048, (kernel_rows or 1) * (x.bytes // ((x.shape[0] or 1) * (x.shape[1] or 1))))
+
+
+@pytest.mark.usefixtures("data_dir")
+@pytest.mark.parametrize("model", [*INT8, *FLOAT])
+def test_scratch_is_at_most_a_window_of_rows(model: str) -> None:
+    """Of each op, 2 KiB or one window of input rows."""
+    plan = pe.compile(graph_of(model))
+    assert [(op.name, op.scratch_bytes) for op in plan.ops if op.scratch_bytes > scratch_limit(plan, op)] == []
+
+
+@pytest.mark.usefixtures("data_dir")
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_batch_gives_the_bytes_of_single_rows(batch: int) -> None:
+    """compile(batch=3) on models whose first axis is open."""
+    model = "mlperf_kws_dscnn_int8"
+    x, expected = recorded(model, INT8[model])
+    session = pe.Session(pe.compile(graph_of(model), batch=batch))
+    y = session.run([x[:batch].reshape(session.inputs[0].shape)])[0]
+    np.testing.assert_array_equal(y, expected[:batch].reshape(y.shape))
+
+
+def test_the_data_folder_is_there_when_it_is_named() -> None:
+    """PYEDGE_TEST_DATA that points nowhere is a failure, not a skip."""
+    named = os.environ.get("PYEDGE_TEST_DATA")
+    assert named is None or (Path(named) / "models").is_dir()

@@ -1,0 +1,127 @@
+"""pe.ops: each kernel on arrays."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import pyedge as pe
+
+rng = np.random.default_rng(0)
+X = rng.normal(size=(2, 6, 5, 4)).astype(np.float32)
+W = rng.normal(size=(3, 3, 3, 4)).astype(np.float32)
+Q = rng.integers(-128, 128, (2, 6, 5, 4), np.int8)
+
+
+def test_matmul_and_linear_are_products() -> None:
+    """Against float64; matmul takes the transposed weight without a copy."""
+    a, w, bias = (rng.normal(size=s).astype(np.float32) for s in ((7, 20), (5, 20), (5,)))
+    expected = a.astype(np.float64) @ w.T
+    np.testing.assert_allclose(pe.ops.linear(a, w), expected, rtol=0, atol=1e-5)
+    np.testing.assert_array_equal(pe.ops.matmul(a, w.T), pe.ops.linear(a, w))
+    np.testing.assert_allclose(pe.ops.linear(a, w, bias, activation="relu"), np.maximum(expected + bias, 0), atol=1e-5)
+    with pytest.raises(pe.ShapeError, match=r"b \[20, 5\] is not column-major.*asfortranarray"):
+        pe.ops.matmul(a, np.ascontiguousarray(w.T))
+
+
+def test_out_takes_the_result() -> None:
+    """The same array comes back; one that does not fit, overlaps or is read-only is an error."""
+    out = np.empty((2, 6, 5, 3), np.float32)
+    assert pe.ops.conv2d(X, W, out=out) is out
+    np.testing.assert_array_equal(out, pe.ops.conv2d(X, W))
+    with pytest.raises(pe.ShapeError, match=r"out is float32\[2, 6, 5, 2\], the result float32\[2, 6, 5, 3\]"):
+        pe.ops.conv2d(X, W, out=out[..., :2].copy())
+    with pytest.raises(pe.ShapeError, match=r"out .* not C-contiguous"):
+        pe.ops.conv2d(X, W, out=np.empty((2, 6, 5, 6), np.float32)[..., ::2])
+    out.flags.writeable = False
+    with pytest.raises(pe.ShapeError, match="read-only"):
+        pe.ops.conv2d(X, W, out=out)
+
+
+def test_nothing_is_copied_behind_the_callers_back() -> None:
+    """A layout that the kernels don't take is an error that says what to do."""
+    for bad in (X[:, ::2], np.asfortranarray(X), X.transpose(0, 2, 1, 3)):
+        with pytest.raises(pe.ShapeError, match=r"x .* not C-contiguous; pass np.ascontiguousarray\(x\)"):
+            pe.ops.max_pool2d(bad, 2)
+    with pytest.raises(pe.ShapeError, match=r"weight must be .* not float64 array"):
+        pe.ops.conv2d(X, W.astype(np.float64))
+    with pytest.raises(pe.ShapeError, match=r"x must be .* not list"):
+        pe.ops.softmax([1.0, 2.0])  # type: ignore[arg-type]
+
+
+def test_each_op_has_the_bits_of_a_session() -> None:
+    """One op alone and the same op in a plan give equal arrays, int8 and float."""
+    q, y_q = (0.05, -3), (0.1, 7)
+    wq = rng.integers(-127, 128, (3, 3, 3, 4), np.int8)
+    dw, dwq = W[..., 0].copy(), rng.integers(-127, 128, (3, 2, 8), np.int8)
+    bias = rng.integers(-999, 999, 3, np.int32)
+    scales = np.float32([0.01, 0.02, 0.03])
+    row, three = X[:, :1].copy(), X[..., :3].copy()
+    fc = rng.integers(-127, 128, (3, 4), np.int8)
+
+    def run(make: object, x: np.ndarray) -> np.ndarray:
+        b = pe.GraphBuilder()
+        int8 = x.dtype == np.int8
+        t = b.input("x", x.shape, str(x.dtype), scale=q[0] if int8 else None, zero_point=q[1])
+        b.output("y", make(b, t))  # type: ignore[operator]
+        y = pe.Session(pe.compile(b.build()))(x)
+        assert isinstance(y, np.ndarray)
+        return y
+
+    s = {"scale": y_q[0], "zero_point": y_q[1]}
+    kw = {"x_q": q, "y_q": y_q}
+    pairs = [
+        (
+            pe.ops.conv2d(Q, wq, bias, stride=2, w_scale=scales, **kw),
+            lambda b, t: b.conv2d(t, b.constant(wq, scale=scales), bias, stride=2, **s),
+            Q,
+        ),
+        (
+            pe.ops.depthwise_conv2d(Q, dwq, padding="valid", w_scale=0.02, **kw),
+            lambda b, t: b.depthwise_conv2d(t, b.constant(dwq, scale=0.02), padding="valid", **s),
+            Q,
+        ),
+        (
+            pe.ops.linear(Q, fc, w_scale=0.02, **kw),
+            lambda b, t: b.linear(t, b.constant(fc, scale=0.02), keep_dims=True, **s),
+            Q,
+        ),
+        (
+            pe.ops.add(Q, Q[:1], a_q=q, b_q=q, y_q=y_q),
+            lambda b, t: b.add(t, b.constant(Q[:1], scale=q[0], zero_point=q[1]), **s),
+            Q,
+        ),
+        (pe.ops.avg_pool2d(Q, 2, x_q=q), lambda b, t: b.avg_pool2d(t, 2), Q),
+        (
+            pe.ops.max_pool2d(Q, 3, stride=1, padding="same", x_q=q),
+            lambda b, t: b.max_pool2d(t, 3, stride=1, padding="same"),
+            Q,
+        ),
+        (pe.ops.mean(Q, (1, -2), **kw), lambda b, t: b.mean(t, (1, 2), **s), Q),
+        (pe.ops.softmax(Q, x_q=q), lambda b, t: b.softmax(t), Q),
+        (pe.ops.requantize(Q, q, y_q), lambda b, t: b.quantize(t, *y_q), Q),
+        (pe.ops.dequantize(Q, q), lambda b, t: b.dequantize(t), Q),
+        (pe.ops.clip(Q, -1.0, 2.0, x_q=q), lambda b, t: b.clip(t, -1.0, 2.0), Q),
+        (pe.ops.any_ge(Q, 1.0, x_q=q), lambda b, t: b.any_ge(t, 1.0), Q),
+        (pe.ops.quantize(X, y_q), lambda b, t: b.quantize(t, *y_q), X),
+        (pe.ops.conv2d(X, W, dilation=2), lambda b, t: b.conv2d(t, W, dilation=2), X),
+        (pe.ops.depthwise_conv2d(three, dw), lambda b, t: b.depthwise_conv2d(t, dw), three),
+        (pe.ops.add(X, row, activation="relu"), lambda b, t: b.add(t, b.constant(row), activation="relu"), X),
+        (pe.ops.softmax(X, beta=0.5), lambda b, t: b.softmax(t, beta=0.5), X),
+        (pe.ops.mean(X, (3,), keepdims=True), lambda b, t: b.mean(t, (3,), keepdims=True), X),
+        (pe.ops.avg_pool2d(X, (2, 3), padding="same"), lambda b, t: b.avg_pool2d(t, (2, 3), padding="same"), X),
+    ]
+    for i, (alone, make, x) in enumerate(pairs):
+        np.testing.assert_array_equal(alone, run(make, x), f"pair {i}")
+
+
+def test_what_does_not_fit_is_an_error() -> None:
+    """Shapes, missing scales, an unknown mode."""
+    with pytest.raises(pe.ShapeError, match="conv2d"):
+        pe.ops.conv2d(X, W[..., :3].copy())
+    with pytest.raises(pe.PlanError, match="conv2d"):
+        pe.ops.conv2d(Q, rng.integers(-127, 128, (3, 3, 3, 4), np.int8))
+    with pytest.raises(pe.PlanError, match="mode='fast16'"):
+        pe.ops.softmax(X, mode="fast16")
+    with pytest.raises(pe.ShapeError, match=r"no axes \[4\]"):
+        pe.ops.mean(X, (4,))

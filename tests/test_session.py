@@ -1,0 +1,232 @@
+"""Sessions: arrays in, arrays out, errors, threads, and what they cost."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+
+import numpy as np
+import pytest
+
+import pyedge as pe
+from pyedge import _core
+from pyedge.plan.profile import OpCount, Profile, median_interval
+
+
+def adder(n: int = 3) -> pe.Graph:
+    """sum = a + b, twice = 2 * sum"""
+    b = pe.GraphBuilder()
+    total = b.add(b.input("a", (1, n), "float32"), b.input("b", (1, n), "float32"))
+    b.output("sum", total)
+    b.output("twice", b.add(total, total))
+    return b.build()
+
+
+def slow() -> pe.Graph:
+    """Some milliseconds of work."""
+    b = pe.GraphBuilder()
+    h = b.input("x", (1, 32, 32, 32), "float32")
+    for _ in range(2):
+        h = b.conv2d(h, np.ones((32, 3, 3, 32), np.float32))
+    b.output("y", h)
+    return b.build()
+
+
+A, B = np.float32([[1, 2, 3]]), np.float32([[10, 20, 30]])
+
+
+def test_a_dict_gives_a_dict_and_a_list_a_list() -> None:
+    """Names or order; a call takes arrays and gives a list for several outputs, an array for one."""
+    session = pe.Session(pe.compile(adder()))
+    for outputs in (
+        session.run({"b": B, "a": A}),
+        dict(zip(("sum", "twice"), session.run([A, B]), strict=True)),
+        dict(zip(("sum", "twice"), session(A, B), strict=True)),
+    ):
+        assert list(outputs) == ["sum", "twice"]
+        np.testing.assert_array_equal(outputs["sum"], A + B)
+        np.testing.assert_array_equal(outputs["twice"], 2 * (A + B))
+    b = pe.GraphBuilder()
+    b.output("y", b.relu(b.input("x", (2,), "float32")))
+    y = pe.Session(pe.compile(b.build()))(np.float32([-1, 1]))
+    np.testing.assert_array_equal(y, np.float32([0, 1]))
+
+
+def test_outputs_are_the_callers_own() -> None:
+    """A later run does not change arrays that were returned, and inputs are not changed by a run in place."""
+    session = pe.Session(pe.compile(adder()))
+    a, first = A.copy(), session.run([A, B])[0]
+    session.run([a, a])
+    np.testing.assert_array_equal(first, A + B)
+    np.testing.assert_array_equal(a, A)
+
+
+def test_any_memory_layout_is_taken() -> None:
+    """Strided, Fortran-ordered and read-only inputs are copied into the arena as they are."""
+    session = pe.Session(pe.compile(adder()))
+    strided = np.repeat(A, 2, axis=1)[:, ::2]
+    strided.flags.writeable = False
+    np.testing.assert_array_equal(session.run([strided, np.asfortranarray(B)])[0], A + B)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({"a": A, "b": B[0]}, r"'b' is float32\[1, 3\], given was float32\[3\]"),
+        ({"a": A.astype(np.float64), "b": B}, r"'a' is float32\[1, 3\], given was float64\[1, 3\]"),
+        ({"a": A}, r"input 'b' is missing; its inputs: 'a' float32\[1, 3\], 'b' float32\[1, 3\]"),
+        ({"a": A, "b": B, "c": A}, r"no input 'c'; its inputs: 'a' float32\[1, 3\]"),
+        ([A], r"1 inputs given, it takes 2"),
+        ([A, B, A], r"3 inputs given, it takes 2"),
+        ([A, [[1, 2, 3]]], r"'b' is float32\[1, 3\], given was int64\[1, 3\]"),
+    ],
+)
+def test_a_wrong_input_names_the_tensor_and_both_shapes(inputs: object, message: str) -> None:
+    """ShapeError, which is a PyedgeError and a ValueError."""
+    session = pe.Session(pe.compile(adder()))
+    with pytest.raises(pe.ShapeError, match=message) as error:
+        session.run(inputs)  # type: ignore[call-overload]
+    assert isinstance(error.value, pe.PyedgeError) and isinstance(error.value, ValueError)
+
+
+def test_sessions_share_a_plan_and_nothing_else() -> None:
+    """Sixteen sessions on one plan, each on a thread of its own, give their own results."""
+    plan = pe.compile(adder(1000))
+    failures: list[int] = []
+
+    def work(i: int) -> None:
+        session = pe.Session(plan)
+        x = np.full((1, 1000), i, np.float32)
+        for _ in range(50):
+            if not (session.run([x, x])[1] == 4 * i).all():
+                failures.append(i)
+
+    threads = [threading.Thread(target=work, args=(i,)) for i in range(16)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert failures == []
+
+
+def test_a_session_in_use_is_busy() -> None:
+    """A second thread gets BusyError at once, and the first one's result is right."""
+    session = pe.Session(pe.compile(slow()))
+    x = np.ones((1, 32, 32, 32), np.float32)
+    expected = session(x)
+    stop, wrong = threading.Event(), []
+
+    def work() -> None:
+        while not stop.is_set():
+            with contextlib.suppress(pe.BusyError):
+                wrong.append(not np.array_equal(session(x), expected))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    busy = 0
+    for _ in range(2000):
+        try:
+            session.run([x])
+        except pe.BusyError:
+            busy += 1
+        if busy >= 3 and len(wrong) >= 1:
+            break
+    stop.set()
+    thread.join()
+    assert busy >= 3
+    assert wrong and not any(wrong)
+
+
+def test_the_c_session_refuses_a_second_run_by_itself() -> None:
+    """The binding's own guard, under the one in Python, returns False while a run is under way."""
+    core = _core.Session(pe.compile(slow()).core)
+    stop, refused = threading.Event(), []
+
+    def work() -> None:
+        while not stop.is_set():
+            refused.append(not core.run(0))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    for _ in range(2000):
+        refused.append(not core.run(0))
+        if any(refused) and not all(refused):
+            break
+    stop.set()
+    thread.join()
+    assert any(refused) and not all(refused)
+
+
+def test_only_one_thread_so_far() -> None:
+    """threads=2 is an error and not ignored."""
+    with pytest.raises(pe.PlanError, match="threads=2"):
+        pe.Session(pe.compile(adder()), threads=2)
+
+
+def test_keep_gives_every_intermediate_tensor() -> None:
+    """By the names of the graph; without keep, or for a plan from a file, the error says what to do."""
+    b = pe.GraphBuilder()
+    x = b.input("x", (1, 4), "float32")
+    h = b.reshape(b.add(x, x, name="double"), (2, 2), name="square")
+    b.output("y", b.relu(b.linear(h, np.eye(2, dtype=np.float32), name="rows")))
+    plan = pe.compile(b.build())
+    session = pe.Session(plan, keep="all")
+    value = np.float32([[1, -2, 3, -4]])
+    session.run([value])
+    tensors = session.tensors()
+    assert {n: t.shape for n, t in tensors.items()} == {
+        "x": (1, 4),
+        "double": (1, 4),
+        "square": (2, 2),
+        "rows": (2, 2),
+        "y": (2, 2),
+    }
+    np.testing.assert_array_equal(tensors["double"], 2 * value)
+    np.testing.assert_array_equal(tensors["rows"], (2 * value).reshape(2, 2))
+    with pytest.raises(pe.PlanError, match=r"keep='all'"):
+        pe.Session(plan).tensors()
+    with pytest.raises(pe.PlanError, match=r"from a file.*keep='all'"):
+        pe.Session(bytes(plan.data), keep="all")
+    from_file = pe.Session(bytes(pe.compile(b.build(), keep="all").data))
+    from_file.run([value])
+    np.testing.assert_array_equal(from_file.tensors()["rows"], tensors["rows"])
+
+
+def test_the_profile_times_each_op() -> None:
+    """Nanoseconds, one row an op, their sum near the total; JSON with a schema number."""
+    session = pe.Session(pe.compile(slow()))
+    profile = session.profile(runs=12, warmup=1)
+    assert (profile.unit, profile.target, profile.runs) == ("ns", "host", 12)
+    assert [op.kind for op in profile.ops] == ["conv2d_f32", "conv2d_f32"]
+    assert all(op.count > 10_000 for op in profile.ops)
+    assert profile.interval is not None and profile.interval[0] <= profile.total <= profile.interval[1]
+    assert 0.5 * profile.total < sum(op.count for op in profile.ops) < 1.5 * profile.total
+    data = json.loads(profile.to_json())
+    assert (data["schema"], data["unit"], len(data["ops"])) == (1, "ns", 2)
+    table = profile.table().splitlines()
+    assert len(table) == 2 + 2 + 1 and "ns/MAC" in table[1] and table[-1].startswith("total")
+    with pytest.raises(ValueError, match="runs=0"):
+        session.profile(runs=0)
+
+
+def test_the_median_has_a_distribution_free_interval() -> None:
+    """None below 6 samples; ranks as tabulated; coverage of 95 % on skewed samples."""
+    assert median_interval([1, 2, 3, 4, 5]) is None
+    assert median_interval([6, 5, 4, 3, 2, 1]) == (1, 6)
+    assert median_interval(range(1, 11)) == (2, 9)
+    assert median_interval(range(1, 101)) == (40, 61)
+    rng = np.random.default_rng(0)
+    samples = (1e6 * rng.exponential(size=(2000, 25))).astype(int)
+    inside = [low <= 1e6 * np.log(2) <= high for low, high in (median_interval(s) or (0, 0) for s in samples)]
+    assert 0.94 <= np.mean(inside) <= 0.99
+
+
+def test_equal_counts_have_no_interval() -> None:
+    """Instructions of an emulator: each run counts the same, and the total is that of a run, not a sum of medians."""
+    ops = [OpCount("a", "conv2d_s8", 0, None, 10), OpCount("b", "copy", 0)]
+    profile = Profile.from_samples(np.full((8, 2), 50, np.uint64), ops, "instructions", "virt-rv32")
+    assert (profile.total, profile.interval, profile.ops[0].interval) == (100, None, None)
+    assert profile.ops[0].macs == 10
+    crossed = Profile.from_samples(np.array([[1, 9], [9, 1], [5, 5]]), ops, "ns", "host")
+    assert (crossed.total, crossed.ops[0].count, crossed.ops[1].count) == (10, 5, 5)
