@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import DATA
 
 import pyedge as pe
 from pyedge.plan import PlanOp
@@ -55,50 +54,47 @@ MEMORY = {
 
 
 @cache
-def graph_of(model: str) -> pe.Graph:
-    graph = pe.load(DATA / "models" / f"{model}.tflite")
+def graph_of(data: Path, model: str) -> pe.Graph:
+    graph = pe.load(data / "models" / f"{model}.tflite")
     assert isinstance(graph, pe.Graph)
     return graph
 
 
-def recorded(model: str, inputs: str | None) -> tuple[np.ndarray, np.ndarray]:
+def recorded(data: Path, model: str, inputs: str | None) -> tuple[np.ndarray, np.ndarray]:
     """Inputs [rows, ...] as fed, and the outputs to be equal to."""
     name = model if inputs is None else f"{model}__{inputs}"
-    with np.load(DATA / "expected" / f"{name}.npz") as columns:
+    with np.load(data / "expected" / f"{name}.npz") as columns:
         return columns["in0"], columns["tflm0" if "tflm0" in columns.files else "ref0"]
 
 
-@pytest.mark.usefixtures("data_dir")
 @pytest.mark.parametrize("model", INT8)
-def test_int8_models_give_every_recorded_byte(model: str) -> None:
+def test_int8_models_give_every_recorded_byte(data_dir: Path, model: str) -> None:
     """All rows, on one session."""
-    x, expected = recorded(model, INT8[model])
-    session = pe.Session(pe.compile(graph_of(model)))
+    x, expected = recorded(data_dir, model, INT8[model])
+    session = pe.Session(pe.compile(graph_of(data_dir, model)))
     shape = session.inputs[0].shape
     y = np.concatenate([session.run([row.reshape(shape)])[0] for row in x])
     assert (y.dtype, y.size) == (expected.dtype, expected.size)
     np.testing.assert_array_equal(y, expected.reshape(y.shape))
 
 
-@pytest.mark.usefixtures("data_dir")
 @pytest.mark.parametrize("model", FLOAT)
-def test_float_models_are_within_1e5_of_the_largest_value(model: str) -> None:
+def test_float_models_are_within_1e5_of_the_largest_value(data_dir: Path, model: str) -> None:
     """Per row, against LiteRT's reference kernels, which sum in another order."""
-    x, expected = recorded(model, FLOAT[model])
-    session = pe.Session(pe.compile(graph_of(model)))
+    x, expected = recorded(data_dir, model, FLOAT[model])
+    session = pe.Session(pe.compile(graph_of(data_dir, model)))
     shape = session.inputs[0].shape
     for row, reference in zip(x, expected, strict=True):
         y = session.run([row.reshape(shape)])[0]
         assert np.abs(y.reshape(-1) - reference.reshape(-1)).max() <= 1e-5 * np.abs(reference).max()
 
 
-@pytest.mark.usefixtures("data_dir")
 @pytest.mark.parametrize("model", LAYERS)
-def test_every_intermediate_tensor_has_the_recorded_bytes(model: str) -> None:
+def test_every_intermediate_tensor_has_the_recorded_bytes(data_dir: Path, model: str) -> None:
     """keep="all" and LiteRT's rounding: each operator's output, found by its number in the model file."""
-    graph = graph_of(model)
+    graph = graph_of(data_dir, model)
     session = pe.Session(pe.compile(graph, rounding="litert-ref"), keep="all")
-    with np.load(DATA / "expected" / f"{model}.layers.npz") as layers:
+    with np.load(data_dir / "expected" / f"{model}.layers.npz") as layers:
         session.run([layers["in0"].reshape(session.inputs[0].shape)])
         tensors = session.tensors()
         by_number = {graph.tensors[n].index: t for n, t in tensors.items() if n in graph.tensors}
@@ -109,11 +105,10 @@ def test_every_intermediate_tensor_has_the_recorded_bytes(model: str) -> None:
             np.testing.assert_array_equal(value, layers[key].reshape(value.shape), key)
 
 
-@pytest.mark.usefixtures("data_dir")
 @pytest.mark.parametrize("model", [*INT8, *FLOAT])
-def test_the_arena_reaches_the_largest_set_of_live_tensors(model: str) -> None:
+def test_the_arena_reaches_the_largest_set_of_live_tensors(data_dir: Path, model: str) -> None:
     """Tensors at their lower bound; all of it, scratch included, within that and the largest scratch."""
-    plan = pe.compile(graph_of(model))
+    plan = pe.compile(graph_of(data_dir, model))
     assert plan.tensor_bytes() <= plan.live_bytes()
     assert plan.arena_bytes <= plan.live_bytes() + plan.scratch_bytes + 15
     if model in MEMORY:
@@ -131,21 +126,19 @@ def scratch_limit(plan: pe.Plan, op: PlanOp) -> int:
     return max(2048, (kernel_rows or 1) * (x.bytes // ((x.shape[0] or 1) * (x.shape[1] or 1))))
 
 
-@pytest.mark.usefixtures("data_dir")
 @pytest.mark.parametrize("model", [*INT8, *FLOAT])
-def test_scratch_is_at_most_a_window_of_rows(model: str) -> None:
+def test_scratch_is_at_most_a_window_of_rows(data_dir: Path, model: str) -> None:
     """Of each op, 2 KiB or one window of input rows."""
-    plan = pe.compile(graph_of(model))
+    plan = pe.compile(graph_of(data_dir, model))
     assert [(op.name, op.scratch_bytes) for op in plan.ops if op.scratch_bytes > scratch_limit(plan, op)] == []
 
 
-@pytest.mark.usefixtures("data_dir")
 @pytest.mark.parametrize("batch", [1, 3])
-def test_a_batch_gives_the_bytes_of_single_rows(batch: int) -> None:
+def test_a_batch_gives_the_bytes_of_single_rows(data_dir: Path, batch: int) -> None:
     """compile(batch=3) on models whose first axis is open."""
     model = "mlperf_kws_dscnn_int8"
-    x, expected = recorded(model, INT8[model])
-    session = pe.Session(pe.compile(graph_of(model), batch=batch))
+    x, expected = recorded(data_dir, model, INT8[model])
+    session = pe.Session(pe.compile(graph_of(data_dir, model), batch=batch))
     y = session.run([x[:batch].reshape(session.inputs[0].shape)])[0]
     np.testing.assert_array_equal(y, expected[:batch].reshape(y.shape))
 

@@ -74,7 +74,7 @@ class _Builder:
         """A value like a tensor, bound to no name of the graph."""
         dims = tuple(int(d) for d in tensor.shape if d is not None and d >= 1)
         if len(dims) != len(tensor.shape):
-            raise ShapeError(f"tensor {tensor.name!r} has the shape {list(tensor.shape)}; fix it with batch= or shapes=")
+            raise ShapeError(f"tensor {tensor.name!r} has shape {list(tensor.shape)}; fix it with batch= or shapes=")
         if len(tensor.shape) > structs.MAX_RANK:
             raise PlanError(
                 f"tensor {tensor.name!r} has {len(tensor.shape)} axes, at most {structs.MAX_RANK} are possible"
