@@ -32,7 +32,7 @@ static uint32_t random_float(void)
         mantissa = 1u << (r >> 8 & 31) & 0x7FFFFF;
         break;
     case 3:
-        mantissa = (0x7FFFFF << (r >> 8 & 31)) & 0x7FFFFF;
+        mantissa = (0x7FFFFFu << (r >> 8 & 31)) & 0x7FFFFF;
         break;
     default:
         break;
