@@ -24,7 +24,8 @@ extern "C" {
 
 namespace py = pybind11;
 
-namespace {
+namespace
+{
 
 PyObject *plan_refused; // PlanRefused, owned by the module
 
@@ -38,13 +39,14 @@ PyObject *plan_refused; // PlanRefused, owned by the module
 }
 
 // The kernels' bits hold for round to nearest even with subnormals; whatever the process has set returns afterwards.
-class FloatControl {
-public:
+class FloatControl
+{
+  public:
 #if defined(__x86_64__) || defined(__SSE2__)
     FloatControl() : saved_(_mm_getcsr()) { _mm_setcsr(0x1F80); } // all exceptions masked, no FTZ, no DAZ
     ~FloatControl() { _mm_setcsr(saved_); }
 
-private:
+  private:
     unsigned saved_;
 #elif defined(__aarch64__)
     FloatControl()
@@ -54,7 +56,7 @@ private:
     }
     ~FloatControl() { __asm__ volatile("msr fpcr, %0" ::"r"(saved_) : "memory"); }
 
-private:
+  private:
     uint64_t saved_;
 #elif defined(__arm__) && defined(__ARM_FP)
     FloatControl()
@@ -64,23 +66,24 @@ private:
     }
     ~FloatControl() { __asm__ volatile("vmsr fpscr, %0" ::"r"(saved_) : "memory"); }
 
-private:
+  private:
     uint32_t saved_;
 #elif defined(__riscv_flen)
     FloatControl() { __asm__ volatile("fsrm %0, zero" : "=r"(saved_)::"memory"); }
     ~FloatControl() { __asm__ volatile("fsrm %0" ::"r"(saved_) : "memory"); }
 
-private:
+  private:
     unsigned long saved_;
 #endif
-public:
+  public:
     FloatControl(const FloatControl &) = delete;
     FloatControl &operator=(const FloatControl &) = delete;
 };
 
 // Zeroed memory on a cache line. Pages are not touched before they are used.
-class Memory {
-public:
+class Memory
+{
+  public:
     explicit Memory(size_t bytes) : block_(std::calloc(bytes + PE_PLAN_ALIGN, 1), std::free)
     {
         if (!block_)
@@ -92,7 +95,7 @@ public:
         return reinterpret_cast<uint8_t *>((p + PE_PLAN_ALIGN - 1) / PE_PLAN_ALIGN * PE_PLAN_ALIGN);
     }
 
-private:
+  private:
     std::unique_ptr<void, void (*)(void *)> block_;
 };
 
@@ -101,8 +104,9 @@ template <class T> bool is_aligned(const void *p, T alignment)
     return reinterpret_cast<uintptr_t>(p) % alignment == 0;
 }
 
-class Plan {
-public:
+class Plan
+{
+  public:
     Plan(const py::buffer &data, bool skip_crc)
     {
         py::buffer_info info = data.request();
@@ -132,7 +136,7 @@ public:
     size_t bytes() const { return bytes_; }
     const pe_plan_header *header() const { return reinterpret_cast<const pe_plan_header *>(base_); }
 
-private:
+  private:
     const uint8_t *base_;
     size_t bytes_;
     std::unique_ptr<Memory> copy_;
@@ -145,8 +149,9 @@ uint64_t nanoseconds(void *)
     return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
 }
 
-class Session {
-public:
+class Session
+{
+  public:
     explicit Session(std::shared_ptr<Plan> plan) : plan_(std::move(plan)), arena_(plan_->header()->arena_bytes)
     {
         pe_status status = pe_session_init(&session_, plan_->base(), arena_.data(), plan_->header()->arena_bytes);
@@ -183,7 +188,7 @@ public:
         return true;
     }
 
-private:
+  private:
     uint64_t *writable_counts(py::array &counts) const
     {
         if (!py::isinstance<py::array_t<uint64_t>>(counts) || counts.ndim() != 1 || !counts.writeable() ||

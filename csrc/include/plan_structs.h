@@ -8,12 +8,12 @@
 #define PE_PLAN_MAJOR 1
 #define PE_PLAN_MINOR 0
 #define PE_MAX_RANK 6
-#define PE_MAX_OP_TENSORS 16      /* inputs + outputs of one op */
-#define PE_MAX_ENTRIES 64         /* few, so that a branch is checked against each */
-#define PE_MAX_EXTENT 1073741824  /* 2^30: bytes of one tensor, of the arena, of the file */
-#define PE_PLAN_ALIGN 64          /* the file itself and its constants */
-#define PE_ARENA_ALIGN 16         /* each tensor and scratch area in the arena; each constant tensor */
-#define PE_NONE 0xFFFFFFFF        /* an absent optional input; no name */
+#define PE_MAX_OP_TENSORS 16     /* inputs + outputs of one op */
+#define PE_MAX_ENTRIES 64        /* few, so that a branch is checked against each */
+#define PE_MAX_EXTENT 1073741824 /* 2^30: bytes of one tensor, of the arena, of the file */
+#define PE_PLAN_ALIGN 64         /* the file itself and its constants */
+#define PE_ARENA_ALIGN 16        /* each tensor and scratch area in the arena; each constant tensor */
+#define PE_NONE 0xFFFFFFFF       /* an absent optional input; no name */
 
 enum pe_dtype {
     PE_F32 = 1, /* IEEE binary32 */
@@ -37,6 +37,7 @@ enum pe_rounding {
     PE_ROUND_LITERT_REF = 1 /* linear only: double product, half away from zero */
 };
 
+/* clang-format off */
 enum pe_op_kind {
     PE_OP_BRANCH = 1,             /* [predicate]                       -> */
     PE_OP_COPY = 2,               /* x                                 -> y, same bytes; reshape, identity */
@@ -64,6 +65,7 @@ enum pe_op_kind {
     PE_OP_ANY_GE_S8 = 24,         /* x                                 -> bool[1]: some x >= threshold */
     PE_OP_ANY_GE_F32 = 25
 };
+/* clang-format on */
 
 typedef struct pe_section {
     uint32_t offset; /* from the start of the file; multiple of 4 */
@@ -92,10 +94,10 @@ typedef struct pe_plan_header {
 } pe_plan_header;
 
 typedef struct pe_tensor {
-    uint32_t name;   /* in strings */
-    uint8_t dtype;   /* pe_dtype */
-    uint8_t kind;    /* pe_tensor_kind */
-    uint8_t rank;    /* 0 .. PE_MAX_RANK */
+    uint32_t name; /* in strings */
+    uint8_t dtype; /* pe_dtype */
+    uint8_t kind;  /* pe_tensor_kind */
+    uint8_t rank;  /* 0 .. PE_MAX_RANK */
     uint8_t reserved;
     int32_t dims[6]; /* >= 1; unused ones are 1 */
     uint32_t offset; /* multiple of 16, into the arena or the constants */
@@ -147,14 +149,14 @@ typedef struct pe_branch_params {
 /* conv2d, depthwise (groups = 0), both types. The shape of y gives the number of windows; padding at the bottom and right
  * is what the windows need. For int8 x's padding value is its zero point. */
 typedef struct pe_conv2d_params {
-    int32_t stride_h, stride_w;     /* 1 .. 32767, as are the next two */
+    int32_t stride_h, stride_w; /* 1 .. 32767, as are the next two */
     int32_t dilation_h, dilation_w;
-    int32_t pad_top, pad_left;      /* 0 .. 32767 */
+    int32_t pad_top, pad_left; /* 0 .. 32767 */
     int32_t groups;
-    int32_t rounding;               /* pe_rounding; int8 only */
+    int32_t rounding; /* pe_rounding; int8 only */
     int32_t x_zero_point, y_zero_point;
-    int32_t y_min, y_max;           /* int8 clamp, after the zero point */
-    float f_min, f_max;             /* float clamp; -inf, +inf for none */
+    int32_t y_min, y_max; /* int8 clamp, after the zero point */
+    float f_min, f_max;   /* float clamp; -inf, +inf for none */
 } pe_conv2d_params;
 
 typedef struct pe_linear_params {
@@ -184,22 +186,22 @@ typedef struct pe_pool2d_params {
 } pe_pool2d_params;
 
 typedef struct pe_mean_params {
-    uint32_t axes;                /* bit i: axis i of x is reduced */
+    uint32_t axes; /* bit i: axis i of x is reduced */
     int32_t x_zero_point, y_zero_point;
-    int32_t multiplier, shift;    /* of s_x / s_y / count, > 0 right, < 0 left: docs/arithmetic.md, "mean" */
+    int32_t multiplier, shift; /* of s_x / s_y / count, > 0 right, < 0 left: docs/arithmetic.md, "mean" */
 } pe_mean_params;
 
 typedef struct pe_softmax_params {
-    int32_t multiplier, shift;    /* int8: of min(beta * s_x * 2^26, 2^31 - 1); shift <= 0, left, as everywhere */
-    int32_t diff_min;             /* int8: differences to the row's maximum below it give 0; <= 0 */
-    float beta;                   /* float */
+    int32_t multiplier, shift; /* int8: of min(beta * s_x * 2^26, 2^31 - 1); shift <= 0, left, as everywhere */
+    int32_t diff_min;          /* int8: differences to the row's maximum below it give 0; <= 0 */
+    float beta;                /* float */
 } pe_softmax_params;
 
 /* quantize: scale, y_zero_point, y_min, y_max. dequantize: scale, x_zero_point. requantize: all but scale. */
 typedef struct pe_quantize_params {
-    float scale;                  /* > 0, finite */
+    float scale; /* > 0, finite */
     int32_t x_zero_point, y_zero_point;
-    int32_t multiplier, shift;    /* of s_x / s_y, > 0 right, < 0 left */
+    int32_t multiplier, shift; /* of s_x / s_y, > 0 right, < 0 left */
     int32_t y_min, y_max;
 } pe_quantize_params;
 

@@ -74,7 +74,7 @@ const pe_entry *pe_entry_at(const pe_session *s, uint32_t entry);
 const pe_tensor *pe_tensor_at(const pe_session *s, uint32_t tensor);
 uint32_t pe_entry_input_tensor(const pe_session *s, uint32_t entry, uint32_t i);  /* tensor number, or PE_NONE */
 uint32_t pe_entry_output_tensor(const pe_session *s, uint32_t entry, uint32_t i); /* tensor number, or PE_NONE */
-void *pe_tensor_data(const pe_session *s, uint32_t tensor); /* constants must not be written to */
+void *pe_tensor_data(const pe_session *s, uint32_t tensor);                       /* constants must not be written to */
 const char *pe_plan_string(const pe_session *s, uint32_t offset);
 
 /* What to count per op. now() is read before the first op, between ops and after the last; counts[i] += difference, for

@@ -96,11 +96,23 @@ static void run_f32(const pe_call *c)
 }
 
 const pe_op_def pe_op_def_add_s8 = {
-    .kind = PE_OP_ADD_S8, .params_bytes = sizeof(pe_add_params), .min_inputs = 2, .max_inputs = 2, .outputs = 1,
-    .name = "add_s8", .check = check_s8, .run = run_s8,
+    .kind = PE_OP_ADD_S8,
+    .params_bytes = sizeof(pe_add_params),
+    .min_inputs = 2,
+    .max_inputs = 2,
+    .outputs = 1,
+    .name = "add_s8",
+    .check = check_s8,
+    .run = run_s8,
 };
 
 const pe_op_def pe_op_def_add_f32 = {
-    .kind = PE_OP_ADD_F32, .params_bytes = sizeof(pe_add_params), .min_inputs = 2, .max_inputs = 2, .outputs = 1,
-    .name = "add_f32", .check = check_f32, .run = run_f32,
+    .kind = PE_OP_ADD_F32,
+    .params_bytes = sizeof(pe_add_params),
+    .min_inputs = 2,
+    .max_inputs = 2,
+    .outputs = 1,
+    .name = "add_f32",
+    .check = check_f32,
+    .run = run_f32,
 };

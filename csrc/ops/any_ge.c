@@ -7,7 +7,7 @@ static pe_status check(const pe_call *c, uint8_t dtype, const char **text)
 {
     *text = "any_ge: x of another dtype, or y is not one bool";
     return c->tensor[0]->dtype == dtype && c->tensor[1]->dtype == PE_BOOL && c->tensor[1]->bytes == 1 ? PE_OK
-                                                                                                     : PE_ERR_SHAPE;
+                                                                                                      : PE_ERR_SHAPE;
 }
 
 static pe_status check_s8(const pe_call *c, uint32_t *scratch_bytes, const char **text)
@@ -43,11 +43,23 @@ static void run_f32(const pe_call *c)
 }
 
 const pe_op_def pe_op_def_any_ge_s8 = {
-    .kind = PE_OP_ANY_GE_S8, .params_bytes = sizeof(pe_any_ge_params), .min_inputs = 1, .max_inputs = 1, .outputs = 1,
-    .name = "any_ge_s8", .check = check_s8, .run = run_s8,
+    .kind = PE_OP_ANY_GE_S8,
+    .params_bytes = sizeof(pe_any_ge_params),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .outputs = 1,
+    .name = "any_ge_s8",
+    .check = check_s8,
+    .run = run_s8,
 };
 
 const pe_op_def pe_op_def_any_ge_f32 = {
-    .kind = PE_OP_ANY_GE_F32, .params_bytes = sizeof(pe_any_ge_params), .min_inputs = 1, .max_inputs = 1, .outputs = 1,
-    .name = "any_ge_f32", .check = check_f32, .run = run_f32,
+    .kind = PE_OP_ANY_GE_F32,
+    .params_bytes = sizeof(pe_any_ge_params),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .outputs = 1,
+    .name = "any_ge_f32",
+    .check = check_f32,
+    .run = run_f32,
 };

@@ -16,6 +16,12 @@ static void run(const pe_call *c)
 }
 
 const pe_op_def pe_op_def_branch = {
-    .kind = PE_OP_BRANCH, .params_bytes = sizeof(pe_branch_params), .min_inputs = 0, .max_inputs = 1, .outputs = 0,
-    .name = "branch", .check = check, .run = run,
+    .kind = PE_OP_BRANCH,
+    .params_bytes = sizeof(pe_branch_params),
+    .min_inputs = 0,
+    .max_inputs = 1,
+    .outputs = 0,
+    .name = "branch",
+    .check = check,
+    .run = run,
 };

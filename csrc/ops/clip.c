@@ -44,11 +44,23 @@ static void run_f32(const pe_call *c)
 }
 
 const pe_op_def pe_op_def_clip_s8 = {
-    .kind = PE_OP_CLIP_S8, .params_bytes = sizeof(pe_clip_params), .min_inputs = 1, .max_inputs = 1, .outputs = 1,
-    .name = "clip_s8", .check = check_s8, .run = run_s8,
+    .kind = PE_OP_CLIP_S8,
+    .params_bytes = sizeof(pe_clip_params),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .outputs = 1,
+    .name = "clip_s8",
+    .check = check_s8,
+    .run = run_s8,
 };
 
 const pe_op_def pe_op_def_clip_f32 = {
-    .kind = PE_OP_CLIP_F32, .params_bytes = sizeof(pe_clip_params), .min_inputs = 1, .max_inputs = 1, .outputs = 1,
-    .name = "clip_f32", .check = check_f32, .run = run_f32,
+    .kind = PE_OP_CLIP_F32,
+    .params_bytes = sizeof(pe_clip_params),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .outputs = 1,
+    .name = "clip_f32",
+    .check = check_f32,
+    .run = run_f32,
 };

@@ -7,7 +7,7 @@ static pe_status check(const pe_call *c, uint32_t *scratch_bytes, const char **t
     (void)scratch_bytes;
     *text = "copy: x and y differ in dtype or bytes";
     return c->tensor[0]->dtype == c->tensor[1]->dtype && c->tensor[0]->bytes == c->tensor[1]->bytes ? PE_OK
-                                                                                                  : PE_ERR_SHAPE;
+                                                                                                    : PE_ERR_SHAPE;
 }
 
 static void run(const pe_call *c)
@@ -17,6 +17,12 @@ static void run(const pe_call *c)
 }
 
 const pe_op_def pe_op_def_copy = {
-    .kind = PE_OP_COPY, .params_bytes = 0, .min_inputs = 1, .max_inputs = 1, .outputs = 1,
-    .name = "copy", .check = check, .run = run,
+    .kind = PE_OP_COPY,
+    .params_bytes = 0,
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .outputs = 1,
+    .name = "copy",
+    .check = check,
+    .run = run,
 };

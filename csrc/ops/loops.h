@@ -5,10 +5,10 @@
 #include "ops.h"
 
 typedef struct pe_loops {
-    uint32_t rank;                                        /* >= 1 after pe_loops_end */
-    uint32_t n[PE_MAX_RANK];                              /* trip counts */
-    uint32_t a[PE_MAX_RANK], b[PE_MAX_RANK];              /* strides, elements; 0: the same element again */
-    uint32_t i[PE_MAX_RANK];                              /* where the walk is, from loop 1 on */
+    uint32_t rank;                           /* >= 1 after pe_loops_end */
+    uint32_t n[PE_MAX_RANK];                 /* trip counts */
+    uint32_t a[PE_MAX_RANK], b[PE_MAX_RANK]; /* strides, elements; 0: the same element again */
+    uint32_t i[PE_MAX_RANK];                 /* where the walk is, from loop 1 on */
 } pe_loops;
 
 /* Adds the next outer loop. */

@@ -7,21 +7,21 @@
 #include "pyedge.h"
 
 typedef struct pe_call {
-    const struct pe_kernels *kernels;                /* kernels/kernels.h: the micro-kernels chosen for this CPU */
-    const void *params;                              /* the kind's params struct, of the right size, 4-byte aligned */
-    uint8_t inputs, outputs;                         /* within the limits of the pe_op_def */
-    const pe_tensor *tensor[PE_MAX_OP_TENSORS];      /* inputs, then outputs; NULL: absent optional input */
-    void *data[PE_MAX_OP_TENSORS];                   /* same order; unset during check */
-    void *scratch;                                   /* unset during check */
-    uint32_t scratch_bytes;                          /* what the plan gives; >= what check asked for */
+    const struct pe_kernels *kernels;           /* kernels/kernels.h: the micro-kernels chosen for this CPU */
+    const void *params;                         /* the kind's params struct, of the right size, 4-byte aligned */
+    uint8_t inputs, outputs;                    /* within the limits of the pe_op_def */
+    const pe_tensor *tensor[PE_MAX_OP_TENSORS]; /* inputs, then outputs; NULL: absent optional input */
+    void *data[PE_MAX_OP_TENSORS];              /* same order; unset during check */
+    void *scratch;                              /* unset during check */
+    uint32_t scratch_bytes;                     /* what the plan gives; >= what check asked for */
 } pe_call;
 
 typedef struct pe_op_def {
     uint16_t kind;
     uint16_t params_bytes;
     uint8_t min_inputs, max_inputs, outputs;
-    uint8_t optional;  /* bit i: input i may be absent (PE_NONE) */
-    const char *name;  /* kind's name in lower case without PE_OP_: "conv2d_s8" */
+    uint8_t optional; /* bit i: input i may be absent (PE_NONE) */
+    const char *name; /* kind's name in lower case without PE_OP_: "conv2d_s8" */
     /* Checks dtypes, ranks, shapes and params; sets *scratch_bytes; on failure sets *text and returns a negative status. */
     pe_status (*check)(const pe_call *c, uint32_t *scratch_bytes, const char **text);
     void (*run)(const pe_call *c);

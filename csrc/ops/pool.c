@@ -175,10 +175,16 @@ static void run_max_f32(const pe_call *c)
     for_each_window(c, max_f32);
 }
 
-#define POOL_DEF(op, OP, type, TYPE)                                                                                       \
-    const pe_op_def pe_op_def_##op##_pool2d_##type = {                                                                     \
-        .kind = PE_OP_##OP##_POOL2D_##TYPE, .params_bytes = sizeof(pe_pool2d_params), .min_inputs = 1, .max_inputs = 1,    \
-        .outputs = 1, .name = #op "_pool2d_" #type, .check = check_##type, .run = run_##op##_##type,                       \
+#define POOL_DEF(op, OP, type, TYPE)                   \
+    const pe_op_def pe_op_def_##op##_pool2d_##type = { \
+        .kind = PE_OP_##OP##_POOL2D_##TYPE,            \
+        .params_bytes = sizeof(pe_pool2d_params),      \
+        .min_inputs = 1,                               \
+        .max_inputs = 1,                               \
+        .outputs = 1,                                  \
+        .name = #op "_pool2d_" #type,                  \
+        .check = check_##type,                         \
+        .run = run_##op##_##type,                      \
     };
 
 POOL_DEF(avg, AVG, s8, S8)

@@ -86,16 +86,34 @@ static void run_s8(const pe_call *c)
 }
 
 const pe_op_def pe_op_def_quantize_f32_s8 = {
-    .kind = PE_OP_QUANTIZE_F32_S8, .params_bytes = sizeof(pe_quantize_params), .min_inputs = 1, .max_inputs = 1,
-    .outputs = 1, .name = "quantize_f32_s8", .check = check_f32_s8, .run = run_f32_s8,
+    .kind = PE_OP_QUANTIZE_F32_S8,
+    .params_bytes = sizeof(pe_quantize_params),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .outputs = 1,
+    .name = "quantize_f32_s8",
+    .check = check_f32_s8,
+    .run = run_f32_s8,
 };
 
 const pe_op_def pe_op_def_dequantize_s8_f32 = {
-    .kind = PE_OP_DEQUANTIZE_S8_F32, .params_bytes = sizeof(pe_quantize_params), .min_inputs = 1, .max_inputs = 1,
-    .outputs = 1, .name = "dequantize_s8_f32", .check = check_s8_f32, .run = run_s8_f32,
+    .kind = PE_OP_DEQUANTIZE_S8_F32,
+    .params_bytes = sizeof(pe_quantize_params),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .outputs = 1,
+    .name = "dequantize_s8_f32",
+    .check = check_s8_f32,
+    .run = run_s8_f32,
 };
 
 const pe_op_def pe_op_def_requantize_s8 = {
-    .kind = PE_OP_REQUANTIZE_S8, .params_bytes = sizeof(pe_quantize_params), .min_inputs = 1, .max_inputs = 1,
-    .outputs = 1, .name = "requantize_s8", .check = check_s8, .run = run_s8,
+    .kind = PE_OP_REQUANTIZE_S8,
+    .params_bytes = sizeof(pe_quantize_params),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .outputs = 1,
+    .name = "requantize_s8",
+    .check = check_s8,
+    .run = run_s8,
 };

@@ -65,7 +65,7 @@ static int32_t exp_negative(int32_t a)
 static int32_t reciprocal(int32_t a)
 {
     const int32_t c48_17 = 1515870810, minus_c32_17 = -1010580540, one = 1 << 29; /* Q2.29 */
-    int32_t d = (int32_t)(((int64_t)a + INT32_MAX + 1) / 2);                       /* (1 + a) / 2, Q0.31; a >= 0 */
+    int32_t d = (int32_t)(((int64_t)a + INT32_MAX + 1) / 2);                      /* (1 + a) / 2, Q0.31; a >= 0 */
     int32_t x = add(c48_17, pe_srdhm(d, minus_c32_17));
     for (int i = 0; i < 3; i++) {
         int32_t error = (int32_t)((uint32_t)one - (uint32_t)pe_srdhm(d, x));
@@ -153,15 +153,28 @@ static void run_f32(const pe_call *c)
     const pe_tensor *x = c->tensor[0];
     uint32_t n = (uint32_t)x->dims[x->rank - 1];
     for (uint32_t i = 0; i < pe_tensor_elements(x); i += n)
-        row_f32(((const pe_softmax_params *)c->params)->beta, (const float *)c->data[0] + i, (float *)c->data[1] + i, n);
+        row_f32(((const pe_softmax_params *)c->params)->beta, (const float *)c->data[0] + i, (float *)c->data[1] + i,
+                n);
 }
 
 const pe_op_def pe_op_def_softmax_s8 = {
-    .kind = PE_OP_SOFTMAX_S8, .params_bytes = sizeof(pe_softmax_params), .min_inputs = 1, .max_inputs = 1, .outputs = 1,
-    .name = "softmax_s8", .check = check_s8, .run = run_s8,
+    .kind = PE_OP_SOFTMAX_S8,
+    .params_bytes = sizeof(pe_softmax_params),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .outputs = 1,
+    .name = "softmax_s8",
+    .check = check_s8,
+    .run = run_s8,
 };
 
 const pe_op_def pe_op_def_softmax_f32 = {
-    .kind = PE_OP_SOFTMAX_F32, .params_bytes = sizeof(pe_softmax_params), .min_inputs = 1, .max_inputs = 1, .outputs = 1,
-    .name = "softmax_f32", .check = check_f32, .run = run_f32,
+    .kind = PE_OP_SOFTMAX_F32,
+    .params_bytes = sizeof(pe_softmax_params),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .outputs = 1,
+    .name = "softmax_f32",
+    .check = check_f32,
+    .run = run_f32,
 };

@@ -74,10 +74,14 @@ static pe_status check_sections(view *v)
         uint8_t record, align;
         const char *name;
     } kind[] = {
-        {sizeof(pe_tensor), 4, "section tensors"}, {sizeof(pe_op), 4, "section ops"},
-        {sizeof(pe_entry), 4, "section entries"},  {sizeof(uint32_t), 4, "section index"},
-        {4, 4, "section params"},                  {1, 4, "section strings"},
-        {1, 4, "section meta"},                    {1, 4, "section signature"},
+        {sizeof(pe_tensor), 4, "section tensors"},
+        {sizeof(pe_op), 4, "section ops"},
+        {sizeof(pe_entry), 4, "section entries"},
+        {sizeof(uint32_t), 4, "section index"},
+        {4, 4, "section params"},
+        {1, 4, "section strings"},
+        {1, 4, "section meta"},
+        {1, 4, "section signature"},
         {1, PE_PLAN_ALIGN, "section consts"},
     };
     const pe_section *s = &h->tensors;
@@ -107,15 +111,10 @@ const char *pe_tensor_fault(const pe_tensor *t)
     uint32_t size;
     switch (t->dtype) {
     case PE_F32:
-    case PE_S32:
-        size = 4;
-        break;
+    case PE_S32: size = 4; break;
     case PE_S8:
-    case PE_BOOL:
-        size = 1;
-        break;
-    default:
-        return "unknown dtype";
+    case PE_BOOL: size = 1; break;
+    default: return "unknown dtype";
     }
     if (t->rank > PE_MAX_RANK)
         return "rank";
@@ -183,10 +182,13 @@ static pe_status check_op(const view *v, uint32_t number)
         return refuse(v, PE_ERR_OP, number, PE_NONE, "its list of tensors");
     if (op->params % 4 != 0 || !inside(op->params, op->params_bytes, v->header->params.bytes))
         return refuse(v, PE_ERR_OP, number, PE_NONE, "params");
-    if (op->scratch_offset % PE_ARENA_ALIGN != 0 || !inside(op->scratch_offset, op->scratch_bytes, v->header->arena_bytes))
+    if (op->scratch_offset % PE_ARENA_ALIGN != 0 ||
+        !inside(op->scratch_offset, op->scratch_bytes, v->header->arena_bytes))
         return refuse(v, PE_ERR_OP, number, PE_NONE, "scratch lies outside the arena");
 
-    pe_call c = {.params = v->params + op->params, .inputs = op->inputs, .outputs = op->outputs,
+    pe_call c = {.params = v->params + op->params,
+                 .inputs = op->inputs,
+                 .outputs = op->outputs,
                  .scratch_bytes = op->scratch_bytes};
     for (uint32_t i = 0; i < count; i++) {
         uint32_t t = v->index[op->tensors + i];

@@ -1,4 +1,5 @@
-/* pe_exp_f32 against the C library's double exp, for every STEP-th binary32. Usage: exp_test [step]. 1, the default, takes two minutes. */
+/* pe_exp_f32 against the C library's double exp, for every STEP-th binary32. Usage: exp_test [step]. 1, the default,
+ * takes two minutes. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

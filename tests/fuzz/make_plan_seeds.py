@@ -1,0 +1,96 @@
+"""Writes the seed corpus of fuzz_plan: small plans that together hold every op kind, entries, branches and scratch.
+
+Usage: make_plan_seeds.py FOLDER
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+import pyedge as pe
+from pyedge.model.graph import Graph, Tensor
+
+
+def _rng() -> np.random.Generator:
+    return np.random.default_rng(1)
+
+
+def _int8_cnn(stride: int, padding: str, groups: int) -> Graph:
+    """Convolution, depthwise, add, pooling, mean, linear, softmax on int8."""
+    rng, b = _rng(), pe.GraphBuilder()
+    x = b.input("x", (1, 6, 5, 4), "int8", scale=0.05, zero_point=3)
+    w = b.constant(rng.integers(-127, 128, (8, 3, 3, 4 // groups), dtype=np.int8), scale=np.full(8, 0.01, np.float32))
+    h = b.conv2d(x, w, stride=stride, padding=padding, groups=groups, scale=0.1, zero_point=-128, activation="relu")
+    w = b.constant(rng.integers(-127, 128, (3, 2, 8), dtype=np.int8), scale=np.full(8, 0.02, np.float32), axis=2)
+    d = b.depthwise_conv2d(h, w, padding="same", scale=0.1, zero_point=0)
+    h = b.add(h, d, scale=0.15, zero_point=-5)
+    h = b.max_pool2d(h, 2, stride=1, padding="same")
+    m = b.mean(b.avg_pool2d(h, (2, 1), stride=1), (1, 2), scale=0.12, zero_point=1)
+    w = b.constant(rng.integers(-127, 128, (5, 8), dtype=np.int8), scale=0.03)
+    b.output("y", b.softmax(b.linear(m, w, scale=0.1, zero_point=0)))
+    return b.build()
+
+
+def _float_cnn() -> Graph:
+    """The same ops on float32, with broadcasting and clip."""
+    rng, b = _rng(), pe.GraphBuilder()
+    x = b.input("x", (2, 5, 4, 3), "float32")
+    h = b.conv2d(x, rng.normal(0, 1, (4, 3, 3, 3)).astype(np.float32), np.ones(4, np.float32), padding="same")
+    h = b.depthwise_conv2d(h, rng.normal(0, 1, (2, 2, 8)).astype(np.float32), stride=2, activation="relu6")
+    h = b.clip(b.add(h, b.constant(rng.normal(0, 1, 8))), -1.0, 2.0)
+    h = b.max_pool2d(b.avg_pool2d(h, (1, 2), stride=1, padding="same"), 2, stride=1, padding="same")
+    h = b.linear(b.mean(h, (1, 2)), rng.normal(0, 1, (6, 8)).astype(np.float32), np.zeros(6, np.float32))
+    b.output("y", b.softmax(b.reshape(h, (3, 4))))
+    return b.build()
+
+
+def _conversions() -> Graph:
+    """Quantize, requantize, clip, dequantize; an int8 gate and an early exit."""
+    b = pe.GraphBuilder()
+    x = b.input("x", (3, 7), "float32")
+    q = b.clip(b.quantize(b.quantize(x, 0.1, 5), 0.2, -3), -1.0, 3.0)
+
+    def exit_early(inner: pe.GraphBuilder) -> Tensor:
+        return inner.dequantize(q)
+
+    def go_on(inner: pe.GraphBuilder) -> Tensor:
+        return inner.softmax(inner.dequantize(q))
+
+    b.output("y", b.cond(b.any_ge(q, 1.5), exit_early, go_on)[0])
+    return b.build()
+
+
+def _gate() -> Graph:
+    b = pe.GraphBuilder()
+    x = b.input("x", (9,), "float32")
+    b.output("hit", b.any_ge(x, 0.5))
+    b.output("same", b.reshape(x, (3, 3)))
+    return b.build()
+
+
+def plans() -> dict[str, pe.Plan]:
+    """The seeds by name."""
+    return {
+        "cnn_s8": pe.compile(_int8_cnn(1, "same", 1)),
+        "cnn_s8_strided": pe.compile(_int8_cnn(2, "valid", 2)),
+        "cnn_s8_litert_ref": pe.compile(_int8_cnn(1, "same", 1), rounding="litert-ref"),
+        "cnn_s8_kept": pe.compile(_int8_cnn(1, "same", 1), keep="all"),
+        "cnn_f32": pe.compile(_float_cnn()),
+        "cnn_f32_kept": pe.compile(_float_cnn(), keep="all"),
+        "conversions": pe.compile(_conversions()),
+        "entries": pe.compile({"main": _conversions(), "gate": _gate()}),
+    }
+
+
+def main(folder: str) -> None:
+    target = Path(folder)
+    target.mkdir(parents=True, exist_ok=True)
+    for name, plan in plans().items():
+        plan.save(target / f"{name}.pedge")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,56 @@
+"""Truncated and mutated plans under ASan and UBSan: refused or executed, never out of bounds."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import make_plan_seeds
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MUTATIONS = 20_000  # of each plan, half of them with a new CRC
+
+
+@pytest.fixture(scope="module")
+def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("seeds")
+    make_plan_seeds.main(str(folder))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def replay(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The fuzz target as an ordinary program."""
+    cc = next((c for c in ("clang-19", "clang", "gcc") if shutil.which(c)), None)
+    if cc is None:
+        pytest.skip("needs a C compiler with sanitizers")
+    text = (ROOT / "csrc/sources.cmake").read_text(encoding="utf-8")
+    sources = [ROOT / "csrc" / name for name in re.findall(r"^\s+(\S+\.c)$", text, re.MULTILINE)]
+    sources += [ROOT / "tests/fuzz/fuzz_plan.c", ROOT / "tests/fuzz/replay_plan.c"]
+    program = tmp_path_factory.mktemp("replay") / "replay_plan"
+    flags = ["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off"]
+    flags += ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    subprocess.run(
+        [cc, *flags, f"-I{ROOT / 'csrc/include'}", f"-I{ROOT / 'csrc'}", *sources, "-o", program], check=True
+    )
+    return program
+
+
+def test_mutated_plans_are_refused_or_run(replay: Path, seeds: Path) -> None:
+    """Three plans; at least 20 % of the mutations with a right CRC get past the header, and some are executed."""
+    plans = [seeds / f"{name}.pedge" for name in ("cnn_s8", "cnn_f32", "entries")]
+    done = subprocess.run([replay, str(MUTATIONS), *plans], capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    shares = re.search(r"past the header ([\d.]+) %, verified ([\d.]+) %, executed ([\d.]+) %", done.stderr)
+    assert shares, done.stderr
+    assert float(shares[1]) >= 20
+    assert float(shares[3]) >= 5
+
+
+def test_the_seeds_hold_every_op_kind(seeds: Path) -> None:
+    """So that the fuzzer starts from each."""
+    from pyedge import _core
+
+    everything = b"".join(p.read_bytes() for p in seeds.iterdir())
+    assert [k for k in _core.op_kinds() if f"\0{k}\0".encode() not in everything] == []
