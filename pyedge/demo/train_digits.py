@@ -7,6 +7,7 @@ float32 code, so the same NumPy and BLAS give the same weights. About 15 seconds
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -128,20 +129,22 @@ def main() -> None:
     images, labels = digits.images[order].astype(np.uint8), digits.target[order].astype(np.uint8)
     x = (images[..., None] / 16).astype(np.float32)
     p = train(x[HELD_OUT:], labels[HELD_OUT:], rng)
-    accuracy = [float((forward(p, x[part])[0].argmax(1) == labels[part]).mean()) for part in (slice(HELD_OUT), slice(HELD_OUT, None))]
+    accuracy = [
+        float((forward(p, x[part])[0].argmax(1) == labels[part]).mean())
+        for part in (slice(HELD_OUT), slice(HELD_OUT, None))
+    ]
     print(f"parameters {sum(w.size for w in p.values())}, held out {accuracy[0]:.4f}, training {accuracy[1]:.4f}")
     p["conv_w"] = p["conv_w"].reshape(8, 3, 3, 1)
     for i in ("1", "2"):
         p[f"dw{i}_w"] = p[f"dw{i}_w"].reshape(3, 3, -1)
         p[f"pw{i}_w"] = p[f"pw{i}_w"][:, None, None, :]
-    calibration = images[HELD_OUT : HELD_OUT + CALIBRATION]
-    np.savez_compressed(
-        Path(__file__).with_name("digits.npz"),
-        images=images[:HELD_OUT],
-        labels=labels[:HELD_OUT],
-        calibration=calibration,
+    arrays: dict[str, Any] = {
+        "images": images[:HELD_OUT],
+        "labels": labels[:HELD_OUT],
+        "calibration": images[HELD_OUT : HELD_OUT + CALIBRATION],
         **p,
-    )
+    }
+    np.savez_compressed(Path(__file__).with_name("digits.npz"), **arrays)
 
 
 if __name__ == "__main__":

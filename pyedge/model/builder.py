@@ -253,15 +253,16 @@ class GraphBuilder:
                 branch's results: as many, of the same shapes and dtypes, in both.
 
         Returns:
-            The results, quantized as those of `then`.
+            The results, quantized as those of `then`; a single one is named as the op, several NAME:0, NAME:1 ...
         """
         self._visible(predicate)
         name = name or self._unused("if")
         attrs = {"then": self._branch(then, f"{name}/then"), "else": self._branch(otherwise, f"{name}/else")}
         first = [self._lookup(n, attrs["then"]) for n in attrs["then"].output_names]
+        names = [name] if len(first) == 1 else [f"{name}:{i}" for i in range(len(first))]
         results = [
-            self._graph.add_tensor(Tensor(self._unused(f"{name}:{i}"), t.shape, t.dtype, quant=t.quant))
-            for i, t in enumerate(first)
+            self._graph.add_tensor(Tensor(n, t.shape, t.dtype, quant=t.quant))
+            for n, t in zip(names, first, strict=True)
         ]
         self._graph.ops.append(Op("if", name, [predicate.name], [t.name for t in results], attrs))
         return results

@@ -201,14 +201,14 @@ def _tensor(model: Any, t: Any, index: int, buffers: int, file: bytes) -> FileTe
 
 
 def _constant(where: str, buffer: Any, dtype: str, sizes: list[int], file: bytes) -> np.ndarray | None:
-    """The tensor's value, a read-only copy; None if its buffer is empty."""
+    """The tensor's value, a copy; None if its buffer is empty."""
     if buffer.Offset() > 1:  # in files above 2 GiB the bytes lie behind the FlatBuffer
         start, size = buffer.Offset(), buffer.Size()
         if start + size > len(file):
             raise ModelError(f"{where}: its bytes {start} to {start + size} lie behind the end of the file")
         raw = np.frombuffer(file, np.uint8, size, start)
     elif buffer.DataLength() == 0:
-        return None
+        return np.zeros(sizes, _STORED[dtype]) if 0 in sizes else None  # the shape of a scalar has no elements
     else:
         raw = buffer.DataAsNumpy()
     stored = np.dtype(_STORED[dtype])

@@ -168,6 +168,8 @@ def cases():
         "float_softmax",
         one("SOFTMAX", "SoftmaxOptions", {"Beta": 0.7}, [5, 11], [5, 11], dtype="float32", out="float32"),
     )
+    yield "linear_per_channel", linear([4, 32], 24, 32, [4, 24], channels=24)
+    yield "linear_many", linear([48, 64], 40, 64, [48, 40])
 
 
 def main() -> None:
