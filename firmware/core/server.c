@@ -13,6 +13,7 @@ enum { RC_UNKNOWN = 1, RC_MEMORY = 2, RC_VALUE = 3, RC_NOT_FOUND = 5, RC_STATE =
 enum { GROUP_OS = 0, GROUP_IMAGE = 1, GROUP_PYEDGE = 70 };
 enum { READ = 0, WRITE = 2, HEADER_BYTES = 8, SHA_BYTES = 32, COUNTS_ALIGN = 8 };
 enum { UPLOAD_NONE = 0, UPLOAD_POOL = 1, UPLOAD_STORE = 2 };
+enum { LINKED = STORE_SLOTS }; /* the "slot" of the plan that was linked with the firmware */
 
 /* What a request carries. A key has one type in all commands, so that one table reads them; unknown keys are passed over. */
 typedef struct request {
@@ -98,12 +99,12 @@ static void release(server *s)
     s->counted = s->last.valid = false;
 }
 
-/* Takes a plan into use whose SHA-256 has just been checked. The pool holds the plan, unless it lies in a slot, then the
+/* Takes a plan into use whose SHA-256 was checked, if it came over the link. The pool holds the plan, unless it lies in a slot, then the
  * arena, then the counts. */
 static bool bind(server *s, const uint8_t *plan, uint32_t bytes, int slot, fault *f)
 {
     release(s);
-    if (pe_plan_verify(plan, bytes, PE_VERIFY_SKIP_CRC, &f->err)) {
+    if (pe_plan_verify(plan, bytes, slot == LINKED ? 0 : PE_VERIFY_SKIP_CRC, &f->err)) {
         fail(f, RC_CORRUPT, f->err.text);
         return false;
     }
@@ -393,19 +394,35 @@ static void cmd_plan(server *s, const request *q, cbor_writer *w, fault *f)
     put_text(w, "where", s->slot == STORE_NONE ? "ram" : "slot");
 }
 
-static void cmd_use_slot(server *s, const request *q, cbor_writer *w, fault *f)
+/* The plan in flash: the store's active one, or else the one that was linked with the firmware. */
+static const uint8_t *plan_in_flash(server *s, uint32_t *bytes, int *slot)
 {
     const store *st = open_store(s);
-    const uint8_t *sha;
+    const uint8_t *sha, *plan = store_plan(st, st->active, bytes, &sha);
+    *slot = st->active;
+#ifdef PYEDGE_PLAN_FILE
+    extern const uint8_t pyedge_plan[], pyedge_plan_end[];
+    if (!plan) {
+        *slot = LINKED;
+        *bytes = (uint32_t)(pyedge_plan_end - pyedge_plan);
+        return pyedge_plan;
+    }
+#endif
+    return plan;
+}
+
+static void cmd_use_slot(server *s, const request *q, cbor_writer *w, fault *f)
+{
+    int slot;
     uint32_t bytes;
-    const uint8_t *plan = store_plan(st, st->active, &bytes, &sha);
+    const uint8_t *plan = plan_in_flash(s, &bytes, &slot);
     if (!plan) {
         fail(f, RC_NOT_FOUND, "no plan in the store");
         return;
     }
     if (s->upload.target == UPLOAD_POOL) /* the arena takes its place */
         s->upload.target = UPLOAD_NONE;
-    if (bind(s, plan, bytes, st->active, f))
+    if (bind(s, plan, bytes, slot, f))
         cmd_plan(s, q, w, f);
 }
 

@@ -1,0 +1,61 @@
+"""Fixtures of the firmware room: images built from firmware/ by each compiler, and plans to run on them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+FIRMWARE = ROOT / "firmware"
+COMPILERS = ("clang", "gcc", "zig")
+
+
+def need(*programs: str) -> None:
+    """Skips the test if one of the programs is not installed."""
+    for program in programs:
+        if shutil.which(program) is None:
+            pytest.skip(f"needs {program}")
+
+
+def need_compiler(compiler: str) -> None:
+    """Skips the test if an rv32 cross compiler is not installed."""
+    if compiler == "zig":
+        pytest.importorskip("ziglang")
+    else:
+        need(*{"clang": ("clang-19", "ld.lld-19"), "gcc": ()}[compiler], "riscv64-unknown-elf-gcc")
+
+
+Build = Callable[..., Path]
+
+
+@pytest.fixture(scope="session")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """build("virt-rv32", "gcc", PYEDGE_MARCH="rv32imafc"): the image; the same arguments build once."""
+    done: dict[tuple[object, ...], Path] = {}
+
+    def configure_and_build(board: str, compiler: str = "", source: Path = FIRMWARE, **options: str) -> Path:
+        need("cmake", "ninja")
+        key = (board, compiler, source, *sorted(options.items()))
+        if key not in done:
+            folder = tmp_path_factory.mktemp(f"{board}-{compiler}")
+            command = ["cmake", "-S", str(source), "-B", str(folder), "-G", "Ninja", f"-DPYEDGE_BOARD={board}"]
+            if compiler:
+                need_compiler(compiler)
+                command.append(f"-DCMAKE_TOOLCHAIN_FILE={FIRMWARE}/cmake/{compiler}-rv32.cmake")
+            command += [f"-D{name}={value}" for name, value in options.items()]
+            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(["ninja", "-C", str(folder), "-j2", "--quiet"], check=True)
+            (done[key],) = [p for p in folder.iterdir() if p.name in ("host", "example") or p.suffix == ".elf"]
+        return done[key]
+
+    return configure_and_build
+
+
+@pytest.fixture(scope="session")
+def host_firmware(build: Build) -> Path:
+    """The host port under ASan and UBSan."""
+    return build("host", PYEDGE_SANITIZE="address,undefined")

@@ -1,0 +1,166 @@
+/* store.c on a simulated NOR flash whose power is cut at every operation, in three ways: afterwards a whole plan is active, the
+ * old or the new one, and the next update works. Sectors are small, so that the journal turns over. */
+#include <setjmp.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "pyedge.h"
+#include "sha256.h"
+#include "store.h"
+#include "unit.h"
+
+enum { SECTOR = 256, SLOT = 1024, UNIT = 8, SIZE = 2 * SECTOR + 2 * SLOT };
+enum { NONE, PARTIAL, NOISY, WAYS };
+
+static _Alignas(64) uint8_t flash[SIZE];
+static const port_store nor = {flash, SECTOR, SLOT, UNIT};
+static int operations, cut_at, cut_how;
+static jmp_buf power;
+
+static void operate(uint32_t offset, const uint8_t *want, uint32_t n)
+{
+    CHECK(offset + n <= SIZE);
+    if (++operations != cut_at) {
+        memcpy(flash + offset, want, n);
+        return;
+    }
+    uint32_t whole = cut_how == NONE ? 0 : (uint32_t)rand() % (n + 1);
+    memcpy(flash + offset, want, whole);
+    for (uint32_t i = whole; cut_how == NOISY && i < n; i++) {
+        uint8_t mix = (uint8_t)(rand() >> 5);
+        flash[offset + i] = (uint8_t)((flash[offset + i] & mix) | (want[i] & ~mix));
+    }
+    longjmp(power, 1);
+}
+
+int port_erase(uint32_t offset)
+{
+    uint8_t erased[SECTOR];
+    memset(erased, 0xFF, sizeof erased);
+    CHECK(offset % SECTOR == 0);
+    operate(offset, erased, SECTOR);
+    return 0;
+}
+
+int port_program(uint32_t offset, const uint8_t *data, uint32_t n)
+{
+    uint8_t want[SLOT];
+    CHECK(offset % UNIT == 0 && n % UNIT == 0 && n <= sizeof want);
+    for (uint32_t i = 0; i < n; i++) {
+        CHECK(flash[offset + i] == 0xFF); /* the store never programs twice, which ECC flash could not bear */
+        want[i] = data[i];
+    }
+    operate(offset, want, n);
+    return 0;
+}
+
+static void make_plan(uint8_t *plan, uint32_t *bytes, unsigned seed)
+{
+    srand(seed);
+    *bytes = 1 + (uint32_t)rand() % SLOT;
+    for (uint32_t i = 0; i < *bytes; i++)
+        plan[i] = (uint8_t)(rand() >> 5);
+}
+
+/* An update as server.c does it, in odd chunks. */
+static void update(store *s, const uint8_t *plan, uint32_t bytes)
+{
+    uint8_t sha[32];
+    sha256(plan, bytes, sha);
+    int slot = store_begin(s, bytes);
+    CHECK(slot != STORE_NONE && slot != s->active);
+    for (uint32_t off = 0; off < bytes;) {
+        uint32_t n = bytes - off < 100 ? bytes - off : 100;
+        int32_t taken = store_write(s, slot, off, plan + off, n, off + n == bytes);
+        CHECK(taken > 0);
+        off += (uint32_t)taken;
+    }
+    CHECK(memcmp(store_slot(s, slot), plan, bytes) == 0);
+    CHECK(store_commit(s, slot, bytes, sha) && s->active == slot);
+}
+
+static int update_survives(store *s, const uint8_t *plan, uint32_t bytes)
+{
+    if (setjmp(power))
+        return 0;
+    update(s, plan, bytes);
+    return 1;
+}
+
+static int is_active(const store *s, const uint8_t *plan, uint32_t bytes)
+{
+    uint32_t length;
+    const uint8_t *sha, *got = store_plan(s, s->active, &length, &sha);
+    return got && length == bytes && memcmp(got, plan, bytes) == 0;
+}
+
+int main(void)
+{
+    static uint8_t old[SLOT], new[SLOT], next[SLOT], before[SIZE];
+    uint32_t old_bytes, new_bytes, next_bytes;
+    store s;
+    int cuts = 0, kept = 0;
+
+    /* A flash of garbage is a store without a plan, and takes one. */
+    srand(9);
+    for (int i = 0; i < SIZE; i++)
+        flash[i] = (uint8_t)(rand() >> 5);
+    store_open(&s, &nor);
+    CHECK(s.active == STORE_NONE);
+    make_plan(old, &old_bytes, 1);
+    update(&s, old, old_bytes);
+
+    for (unsigned round = 0; round < 40; round++) { /* the journal has 2 x 4 places */
+        memcpy(before, flash, SIZE);
+        make_plan(new, &new_bytes, 2 * round + 2);
+        make_plan(next, &next_bytes, 2 * round + 3);
+        for (int how = 0; how < WAYS; how++) {
+            for (int at = 1;; at++) {
+                memcpy(flash, before, SIZE);
+                store_open(&s, &nor);
+                CHECK(is_active(&s, old, old_bytes));
+                srand((unsigned)at);
+                operations = 0;
+                cut_at = at;
+                cut_how = how;
+                if (update_survives(&s, new, new_bytes))
+                    break; /* fewer operations than that */
+                cuts++;
+                cut_at = 0;
+                store_open(&s, &nor);
+                CHECK(is_active(&s, old, old_bytes) || is_active(&s, new, new_bytes));
+                kept += is_active(&s, old, old_bytes);
+                update(&s, next, next_bytes);
+                store_open(&s, &nor);
+                CHECK(is_active(&s, next, next_bytes));
+            }
+            cut_at = 0;
+        }
+        store_open(&s, &nor);
+        CHECK(is_active(&s, new, new_bytes));
+        memcpy(old, new, new_bytes);
+        old_bytes = new_bytes;
+    }
+
+    /* A slot that rots gives way to the one before; one that rots too leaves none. */
+    update(&s, next, next_bytes);
+    int slot = s.active;
+    flash[store_slot(&s, slot) - flash] ^= 1;
+    store_open(&s, &nor);
+    CHECK(s.active == 1 - slot && is_active(&s, old, old_bytes));
+    flash[store_slot(&s, 1 - slot) - flash] ^= 1;
+    store_open(&s, &nor);
+    CHECK(s.active == STORE_NONE);
+    update(&s, next, next_bytes);
+    store_open(&s, &nor);
+    CHECK(is_active(&s, next, next_bytes));
+
+    CHECK(store_begin(&s, SLOT + 1) == STORE_NONE);
+    port_store read_only = nor;
+    read_only.write_bytes = 0;
+    store_open(&s, &read_only);
+    CHECK(is_active(&s, next, next_bytes) && store_begin(&s, 1) == STORE_NONE);
+
+    printf("%d cuts, %d kept the old plan, 0 lost both\n", cuts, kept);
+    return 0;
+}
