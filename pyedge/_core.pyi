@@ -1,6 +1,7 @@
 """The C code, seen from Python (csrc/bindings). Numbers and buffers only; names and shapes live in session.py and plan/."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,18 +20,30 @@ def op_check(kind: int, params: bytes, tensors: Sequence[tuple[int, tuple[int, .
     Raises PlanRefused if they do not fit together.
     """
 
-def op_run(kind: int, params: bytes, inputs: Sequence[npt.NDArray | None], outputs: Sequence[npt.NDArray]) -> None:
-    """Checks and runs one op on C-contiguous arrays (float32, int8, int32, bool). Raises PlanRefused or TypeError."""
+def op_run(
+    kind: int, params: bytes, inputs: Sequence[npt.NDArray[Any] | None], outputs: Sequence[npt.NDArray[Any]]
+) -> None:
+    """Checks and runs one op on C-contiguous arrays (float32, int8, int32, bool); the GIL is released.
+
+    Arrays that do not start on 16 bytes go through an aligned copy. Raises PlanRefused if tensors or params do not fit,
+    TypeError for another dtype, a strided array or a read-only output, ValueError for an output that overlaps an array.
+    """
 
 class Plan:
-    """A verified plan; keeps a 64-byte-aligned reference to (or, where unaligned, a copy of) the bytes."""
+    """A verified plan. Keeps a reference to a read-only buffer on 64 bytes (a mapped file), else a copy of the bytes.
+
+    Raises PlanRefused. A buffer shorter or longer than the plan in it: shorter is refused, what follows is ignored.
+    """
 
     def __init__(self, data: bytes | bytearray | memoryview | npt.NDArray[np.uint8], skip_crc: bool = False) -> None: ...
-    arena_bytes: int
-    data: memoryview  # read-only
+    @property
+    def arena_bytes(self) -> int: ...
+    @property
+    def data(self) -> memoryview:
+        """The bytes, read-only; keeps the plan alive."""
 
 class Session:
-    """One arena on a plan."""
+    """One arena on a plan, all zeros at first."""
 
     def __init__(self, plan: Plan) -> None: ...
     def tensor(self, number: int) -> npt.NDArray[np.uint8]:
@@ -38,5 +51,5 @@ class Session:
     def run(self, entry: int, counts: npt.NDArray[np.uint64] | None = None) -> bool:
         """Runs an entry without the GIL; False, and nothing done, if the session is already running.
 
-        counts: one element per op of the plan, nanoseconds are added.
+        counts: one element per op of the plan, nanoseconds are added. Raises PlanRefused for an entry that the plan lacks.
         """
