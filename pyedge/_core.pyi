@@ -1,4 +1,4 @@
-"""The C code, seen from Python (csrc/bindings). Numbers and buffers only; names and shapes live in session.py and plan/."""
+"""The C code, seen from Python (csrc/bindings). Numbers and buffers only; names and shapes: session.py and plan/."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,6 @@ def abi_version() -> int: ...
 def crc32(data: bytes | memoryview | npt.NDArray[np.uint8]) -> int: ...
 def op_kinds() -> dict[str, int]: ...  # ops of this build: {"conv2d_s8": 3, ...}
 def kernels(op: str = "") -> list[str]: ...  # micro-kernels of this build, "gemm_s8__portable_2x4", filtered by prefix
-
 def op_check(kind: int, params: bytes, tensors: Sequence[tuple[int, tuple[int, ...]] | None], inputs: int) -> int:
     """Scratch bytes that an op needs. tensors: (dtype, dims) of inputs then outputs, None for an absent input.
 
@@ -35,7 +34,9 @@ class Plan:
     Raises PlanRefused. A buffer shorter or longer than the plan in it: shorter is refused, what follows is ignored.
     """
 
-    def __init__(self, data: bytes | bytearray | memoryview | npt.NDArray[np.uint8], skip_crc: bool = False) -> None: ...
+    def __init__(
+        self, data: bytes | bytearray | memoryview | npt.NDArray[np.uint8], skip_crc: bool = False
+    ) -> None: ...
     @property
     def arena_bytes(self) -> int: ...
     @property
@@ -51,5 +52,6 @@ class Session:
     def run(self, entry: int, counts: npt.NDArray[np.uint64] | None = None) -> bool:
         """Runs an entry without the GIL; False, and nothing done, if the session is already running.
 
-        counts: one element per op of the plan, nanoseconds are added. Raises PlanRefused for an entry that the plan lacks.
+        counts: one element per op of the plan, nanoseconds are added.
+        Raises PlanRefused for an entry that the plan lacks.
         """
