@@ -154,3 +154,21 @@ def test_an_input_that_nothing_reads_has_a_place_of_its_own() -> None:
     b.output("y", b.relu(x))
     y = pe.Session(pe.compile(b.build())).run([np.full((1, 8), 7, np.float32), np.full((1, 8), -1, np.float32)])
     np.testing.assert_array_equal(y[0], np.full((1, 8), 7))
+
+
+def test_arms_do_not_share_an_output_with_what_the_other_arm_reads() -> None:
+    """One arm could compute the first output in place of s; the other reads s after it has written that output."""
+    b = pe.GraphBuilder()
+    x = b.input("x", (1, 8), "float32")
+    p, s = b.add(x, x), b.add(x, b.constant(np.float32([1])))
+    outputs = b.cond(
+        b.any_ge(x, 0.0),
+        lambda inner: [inner.relu(p), inner.add(s, s)],
+        lambda inner: [inner.relu(s), inner.constant(np.zeros((1, 8), np.float32))],
+    )
+    for name, tensor in zip(("first", "second"), outputs, strict=True):
+        b.output(name, tensor)
+    x_value = np.full((1, 8), 3, np.float32)
+    first, second = pe.Session(pe.compile(b.build())).run([x_value])
+    np.testing.assert_array_equal(first, 2 * x_value)
+    np.testing.assert_array_equal(second, 2 * (x_value + 1))
