@@ -103,10 +103,8 @@ static _Alignas(16) uint8_t scratch[64 * 1024];
 static pe_tensor tensor(uint8_t dtype, uint8_t rank, int d0, int d1, int d2, int d3)
 {
     uint32_t element = dtype == PE_S8 ? 1 : 4;
-    return (pe_tensor){.dtype = dtype,
-                       .rank = rank,
-                       .dims = {d0, d1, d2, d3, 1, 1},
-                       .bytes = (uint32_t)(d0 * d1 * d2 * d3) * element};
+    return (pe_tensor){
+        .dtype = dtype, .rank = rank, .dims = {d0, d1, d2, d3, 1, 1}, .bytes = (uint32_t)(d0 * d1 * d2 * d3) * element};
 }
 
 static int8_t expected(const shape *s, int oy, int ox, int o, int x_zero_point, const pe_output_s8 *out)
@@ -122,8 +120,7 @@ static int8_t expected(const shape *s, int oy, int ox, int o, int x_zero_point, 
                 continue;
             }
             for (int c = 0; c < s->c; c++)
-                sum += (uint32_t)((inside ? pixel[c] : x_zero_point) *
-                                  w.s8[((o * s->kh + i) * s->kw + j) * s->c + c]);
+                sum += (uint32_t)((inside ? pixel[c] : x_zero_point) * w.s8[((o * s->kh + i) * s->kw + j) * s->c + c]);
         }
     return pe_requantize_s8(sum, q[3 * o + 1], q[3 * o + 2], out);
 }
@@ -177,9 +174,11 @@ static int measure(const shape *s, int is_float)
         return 1;
     }
     for (uint32_t i = 0; i < tx.bytes / (is_float ? 4 : 1); i++)
-        is_float ? (void)(x.f32[i] = (float)(random_below(2001) - 1000) / 1024) : (void)(x.s8[i] = (int8_t)(random_below(256) - 128));
+        is_float ? (void)(x.f32[i] = (float)(random_below(2001) - 1000) / 1024)
+                 : (void)(x.s8[i] = (int8_t)(random_below(256) - 128));
     for (uint32_t i = 0; i < tw.bytes / (is_float ? 4 : 1); i++)
-        is_float ? (void)(w.f32[i] = (float)(random_below(2001) - 1000) / 1024) : (void)(w.s8[i] = (int8_t)(random_below(255) - 127));
+        is_float ? (void)(w.f32[i] = (float)(random_below(2001) - 1000) / 1024)
+                 : (void)(w.s8[i] = (int8_t)(random_below(255) - 127));
     int shift = 5; /* outputs of some tens */
     for (int n = k; n > 4; n /= 4)
         shift++;

@@ -37,8 +37,8 @@ static inline void store(size_t rows, size_t n, const uint32_t *sums, const pe_c
     }
 }
 
-/* n >= 1 columns; four sums a row are written. */
-/* Not inlined: its sums and pointers are all the registers there are. */
+/* Sums of two rows by n columns, n >= 1, to [2][COLUMNS]. Four a row are written: the last column stands in for missing ones.
+ * Not inlined: its sums and pointers are all the registers there are. */
 static __attribute__((noinline)) void dot_2x4(size_t n, size_t k, const int8_t *a0, const int8_t *a1, const int8_t *b,
                                               uint32_t *sums)
 {
