@@ -88,6 +88,14 @@ def test_wrap32_is_int32_arithmetic():
     assert fp.wrap32(x).tolist() == [-(2**31), 2**31 - 1, 5, -7]
 
 
+def test_the_product_of_two_scales_of_linear_is_float32():
+    """Per tensor x * w is rounded to float32 before the division, per channel and for convolutions it is not."""
+    x, w, y = (float(np.float32(v)) for v in (0.1, 0.7, 0.3))
+    assert qm.linear_scales(x, [w], y)[0] == float(np.float32(x) * np.float32(w)) / y
+    assert qm.channel_scales(x, [w], y)[0] == x * w / y != qm.linear_scales(x, [w], y)[0]
+    assert np.array_equal(qm.linear_scales(x, [w, w], y), qm.channel_scales(x, [w, w], y))
+
+
 @pytest.mark.parametrize(
     "activation, expected",
     [(None, (-128, 127)), ("relu", (-10, 127)), ("relu6", (-10, 50)), ("relu_n1_to_1", (-20, 0))],

@@ -30,10 +30,10 @@ def test_ranges_are_the_extremes_over_all_samples(batch):
 def test_data_that_do_not_fit_are_refused():
     """Another shape, no samples, a broken batch, an unknown name."""
     for data, message in (
-        (np.zeros((4, 2), np.float32), r"'x': calibration data float32\[4, 2\]"),
+        (np.zeros((4, 2), np.float32), r"'x' is float32\[2, 3\], given was float32\[4, 2\]"),
         (np.zeros((0, 3), np.float32), r"float32\[0, 3\]"),
-        (np.zeros((3, 3), np.float32), "a multiple of 2"),
-        ({"z": DATA}, "no calibration data; given: z"),
+        (np.zeros((3, 3), np.float32), r"given was float32\[3, 3\]"),
+        ({"z": DATA}, "'x' is missing; given: z"),
     ):
         with pytest.raises(pe.ShapeError, match=message):
             ranges(graph(2), data)
