@@ -33,7 +33,8 @@ void cbor_uint(cbor_writer *w, uint64_t value);
 void cbor_int(cbor_writer *w, int32_t value);
 void cbor_bool(cbor_writer *w, bool value);
 void cbor_bytes(cbor_writer *w, const void *data, uint32_t n);
-uint8_t *cbor_reserve(cbor_writer *w, uint32_t n); /* as cbor_bytes, for the caller to fill in; NULL if it did not fit */
+uint8_t *cbor_reserve(cbor_writer *w,
+                      uint32_t n); /* as cbor_bytes, for the caller to fill in; NULL if it did not fit */
 void cbor_text(cbor_writer *w, const char *text);
 void cbor_text_n(cbor_writer *w, const void *text, uint32_t n);
 void cbor_array(cbor_writer *w, uint32_t elements);

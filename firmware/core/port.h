@@ -14,28 +14,29 @@ typedef struct port_store {
 
 typedef struct port_info {
     const char *board;
-    const char *unit;        /* of port_count: "instructions", "cycles" or "ns" */
-    uint32_t hz;             /* rate of that unit, 0 if it has none */
-    uint32_t boot;           /* differs after every reset, 0 if the board cannot */
-    uint8_t *buf;            /* link buffer of buf_bytes + 2 (the CRC) */
-    uint32_t buf_bytes;      /* longest message, header and body; >= 256 */
-    uint8_t *pool;           /* RAM for plan and arena, 64-byte aligned */
+    const char *unit;   /* of port_count: "instructions", "cycles" or "ns" */
+    uint32_t hz;        /* rate of that unit, 0 if it has none */
+    uint32_t boot;      /* differs after every reset, 0 if the board cannot */
+    uint8_t *buf;       /* link buffer of buf_bytes + 2 (the CRC) */
+    uint32_t buf_bytes; /* longest message, header and body; >= 256 */
+    uint8_t *pool;      /* RAM for plan and arena, 64-byte aligned */
     uint32_t pool_bytes;
-    uint32_t static_bytes;   /* RAM of the firmware itself: no pool, no stack */
-    const uint8_t *stack;    /* lowest address of the stack, painted with PORT_PAINT; NULL: unknown */
+    uint32_t static_bytes; /* RAM of the firmware itself: no pool, no stack */
+    const uint8_t *stack;  /* lowest address of the stack, painted with PORT_PAINT; NULL: unknown */
     uint32_t stack_bytes;
     const port_store *store; /* NULL: none */
 } port_info;
 
 enum { PORT_PAINT = 0xA5 };
 
-void port_init(port_info *info);                       /* fills all of info, brings up the link */
-uint32_t port_rx(uint8_t *data, uint32_t n);           /* waits until bytes have come; returns how many, 1 .. n */
+void port_init(port_info *info);             /* fills all of info, brings up the link */
+uint32_t port_rx(uint8_t *data, uint32_t n); /* waits until bytes have come; returns how many, 1 .. n */
 void port_tx(const uint8_t *data, uint32_t n);
-uint64_t port_count(void *ctx);                        /* never runs backwards; ctx is not used */
-_Noreturn void port_reset(void);                       /* all that was sent before still arrives */
+uint64_t port_count(void *ctx);  /* never runs backwards; ctx is not used */
+_Noreturn void port_reset(void); /* all that was sent before still arrives */
 
 /* Offsets from the store's base. 0 or a negative number. Not called where write_bytes is 0. */
-int port_erase(uint32_t offset);                       /* the sector that begins here */
-int port_program(uint32_t offset, const uint8_t *data, uint32_t n); /* whole units into erased bytes, in ascending order */
+int port_erase(uint32_t offset); /* the sector that begins here */
+int port_program(uint32_t offset, const uint8_t *data,
+                 uint32_t n); /* whole units into erased bytes, in ascending order */
 #endif

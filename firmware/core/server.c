@@ -9,7 +9,16 @@
 #define PYEDGE_VERSION "unversioned" /* set by the build */
 #endif
 
-enum { RC_UNKNOWN = 1, RC_MEMORY = 2, RC_VALUE = 3, RC_NOT_FOUND = 5, RC_STATE = 6, RC_SIZE = 7, RC_SUPPORT = 8, RC_CORRUPT = 9 };
+enum {
+    RC_UNKNOWN = 1,
+    RC_MEMORY = 2,
+    RC_VALUE = 3,
+    RC_NOT_FOUND = 5,
+    RC_STATE = 6,
+    RC_SIZE = 7,
+    RC_SUPPORT = 8,
+    RC_CORRUPT = 9
+};
 enum { GROUP_OS = 0, GROUP_IMAGE = 1, GROUP_PYEDGE = 70 };
 enum { READ = 0, WRITE = 2, HEADER_BYTES = 8, SHA_BYTES = 32, COUNTS_ALIGN = 8 };
 enum { UPLOAD_NONE = 0, UPLOAD_POOL = 1, UPLOAD_STORE = 2 };
@@ -482,7 +491,8 @@ static void run(server *s, const request *q, uint32_t repeats, fault *f)
     }
     uint32_t number;
     for (uint32_t i = 0; (number = pe_entry_output_tensor(&s->session, q->e, i)) != PE_NONE; i++)
-        s->last.crc = pe_crc32(s->last.crc, pe_tensor_data(&s->session, number), pe_tensor_at(&s->session, number)->bytes);
+        s->last.crc =
+            pe_crc32(s->last.crc, pe_tensor_data(&s->session, number), pe_tensor_at(&s->session, number)->bytes);
 }
 
 static void cmd_run(server *s, const request *q, cbor_writer *w, fault *f)
@@ -591,7 +601,8 @@ static const command COMMANDS[] = {
 static uint32_t find_field(const cbor_item *key)
 {
     uint32_t i = 0;
-    while (i < FIELD_COUNT && (strlen(FIELDS[i].key) != key->value || memcmp(FIELDS[i].key, key->data, key->value) != 0))
+    while (i < FIELD_COUNT &&
+           (strlen(FIELDS[i].key) != key->value || memcmp(FIELDS[i].key, key->data, key->value) != 0))
         i++;
     return i;
 }
@@ -652,7 +663,8 @@ uint32_t server_handle(server *s, uint32_t n)
 {
     uint8_t *buf = s->port->buf;
     uint8_t op = buf[0] & 7;
-    if (n < HEADER_BYTES || n > s->port->buf_bytes || (uint32_t)(buf[2] << 8 | buf[3]) != n - HEADER_BYTES || (op != READ && op != WRITE))
+    if (n < HEADER_BYTES || n > s->port->buf_bytes || (uint32_t)(buf[2] << 8 | buf[3]) != n - HEADER_BYTES ||
+        (op != READ && op != WRITE))
         return 0;
     uint32_t group = (uint32_t)(buf[4] << 8 | buf[5]), id = buf[7];
     const command *c = COMMANDS, *end = COMMANDS + sizeof COMMANDS / sizeof COMMANDS[0];

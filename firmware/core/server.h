@@ -12,7 +12,7 @@
 typedef struct upload {
     uint8_t target; /* enum in server.c */
     int8_t slot;
-    bool good;      /* complete, and accepted */
+    bool good; /* complete, and accepted */
     uint32_t bytes, off;
     uint8_t sha[32];
 } upload;
@@ -25,7 +25,7 @@ typedef struct server {
     bool counted;           /* counts are those of the last run */
     pe_session session;     /* session.plan is NULL without a plan */
     uint32_t plan_bytes;
-    uint64_t *counts;       /* one per op of the plan, NULL if the pool has no room for them */
+    uint64_t *counts; /* one per op of the plan, NULL if the pool has no room for them */
     upload upload;
     struct {
         bool valid;

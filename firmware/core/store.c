@@ -18,8 +18,8 @@ _Static_assert(sizeof(record) == 64, "a journal record");
 static bool read_record(const store *s, uint32_t offset, record *r)
 {
     memcpy(r, s->flash->base + offset, sizeof *r);
-    return r->magic == MAGIC && r->crc == pe_crc32(0, r, offsetof(record, crc)) && r->slot < STORE_SLOTS && r->length > 0 &&
-           r->length <= s->flash->slot_bytes;
+    return r->magic == MAGIC && r->crc == pe_crc32(0, r, offsetof(record, crc)) && r->slot < STORE_SLOTS &&
+           r->length > 0 && r->length <= s->flash->slot_bytes;
 }
 
 static bool is_blank(const uint8_t *p, uint32_t n)
@@ -104,8 +104,8 @@ int32_t store_write(store *s, int slot, uint32_t off, const uint8_t *data, uint3
     const port_store *flash = s->flash;
     uint32_t at = (uint32_t)(store_slot(s, slot) - flash->base) + off, unit = flash->write_bytes;
     uint32_t whole = n - n % unit, rest = last ? n - whole : 0;
-    for (uint32_t sector = at + (flash->sector_bytes - at % flash->sector_bytes) % flash->sector_bytes; sector < at + whole + rest;
-         sector += flash->sector_bytes)
+    for (uint32_t sector = at + (flash->sector_bytes - at % flash->sector_bytes) % flash->sector_bytes;
+         sector < at + whole + rest; sector += flash->sector_bytes)
         if (port_erase(sector))
             return -1;
     if (whole && port_program(at, data, whole))
@@ -129,7 +129,8 @@ bool store_commit(store *s, int slot, uint32_t bytes, const uint8_t sha[32])
     r.crc = pe_crc32(0, &r, offsetof(record, crc));
     if (s->fresh && port_erase(at))
         return false;
-    bool good = !port_program(at, (const uint8_t *)&r, sizeof r) && read_record(s, at, &check) && !memcmp(&r, &check, sizeof r);
+    bool good =
+        !port_program(at, (const uint8_t *)&r, sizeof r) && read_record(s, at, &check) && !memcmp(&r, &check, sizeof r);
 
     /* A place that took the record badly is passed over by the next. */
     s->next = at + (uint32_t)sizeof r;

@@ -18,7 +18,8 @@ typedef struct store {
     bool fresh;                   /* the next record's sector has to be erased first */
 } store;
 
-void store_open(store *s, const port_store *flash); /* reads the journal and hashes the slots: time grows with the plans */
+void store_open(store *s,
+                const port_store *flash); /* reads the journal and hashes the slots: time grows with the plans */
 
 /* A slot's plan; NULL if it holds none. *sha: its 32 bytes. */
 const uint8_t *store_plan(const store *s, int slot, uint32_t *bytes, const uint8_t **sha);

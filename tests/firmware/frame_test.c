@@ -52,7 +52,11 @@ int main(void)
     for (uint32_t n = 1; n <= CAPACITY - 2; n++)
         for (int kind = 0; kind < 4; kind++) {
             for (uint32_t i = 0; i < n; i++)
-                message[i] = kind == 0 ? 1 + i % 255 : kind == 1 ? 0 : kind == 2 ? (rand() & 15 ? 7 : 0) : (i + 1) % 254 ? 9 : 0;
+                message[i] = kind == 0       ? 1 + i % 255
+                             : kind == 1     ? 0
+                             : kind == 2     ? (rand() & 15 ? 7 : 0)
+                             : (i + 1) % 254 ? 9
+                                             : 0;
             send(message, n);
             CHECK(receive(&rx, 0) == n && memcmp(buf, message, n) == 0);
         }

@@ -19,7 +19,14 @@
 
 #include "firmware.h"
 
-enum { SECTOR = 64 * 1024, SLOT = 4 * 1024 * 1024, UNIT = 8, STORE = 2 * SECTOR + 2 * SLOT, POOL = 16 * 1024 * 1024, CUT_EXIT = 9 };
+enum {
+    SECTOR = 64 * 1024,
+    SLOT = 4 * 1024 * 1024,
+    UNIT = 8,
+    STORE = 2 * SECTOR + 2 * SLOT,
+    POOL = 16 * 1024 * 1024,
+    CUT_EXIT = 9
+};
 
 static struct {
     char **argv;
@@ -95,7 +102,8 @@ uint32_t port_rx(uint8_t *data, uint32_t n)
 {
     pid_t parent = getppid();
     for (;;) {
-        struct pollfd wait[2] = {{.fd = host.fd, .events = POLLIN}, {.fd = host.pty ? STDIN_FILENO : -1, .events = POLLIN}};
+        struct pollfd wait[2] = {{.fd = host.fd, .events = POLLIN},
+                                 {.fd = host.pty ? STDIN_FILENO : -1, .events = POLLIN}};
         if (poll(wait, 2, 1000) < 0 && errno != EINTR)
             die("poll");
         if (wait[0].revents) {
@@ -207,7 +215,10 @@ int main(int argc, char **argv)
                 usage();
         } else if (!strcmp(argv[i], "--cut")) {
             host.cut_at = strtoul(value, &end, 10);
-            host.cut_how = !strcmp(end, ":none") ? 'n' : !strcmp(end, ":partial") ? 'p' : !strcmp(end, ":noisy") ? 'r' : 0;
+            host.cut_how = !strcmp(end, ":none")      ? 'n'
+                           : !strcmp(end, ":partial") ? 'p'
+                           : !strcmp(end, ":noisy")   ? 'r'
+                                                      : 0;
             if (!host.cut_how)
                 usage();
         } else {

@@ -6,7 +6,8 @@ uint64_t riscv_instret(void)
 {
     uint32_t high, low, again;
     do { /* until the high word stays */
-        __asm__ volatile("csrr %0, minstreth\n csrr %1, minstret\n csrr %2, minstreth" : "=r"(high), "=r"(low), "=r"(again)::"memory");
+        __asm__ volatile("csrr %0, minstreth\n csrr %1, minstret\n csrr %2, minstreth"
+                         : "=r"(high), "=r"(low), "=r"(again)::"memory");
     } while (high != again);
     return (uint64_t)high << 32 | low;
 }

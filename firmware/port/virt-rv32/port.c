@@ -4,7 +4,16 @@
 #include "riscv/riscv.h"
 
 enum { UART = 0x10000000, TEST = 0x100000, RTC = 0x101000, PLIC = 0x0C000000, UART_IRQ = 10, NOR = 0x22000000 };
-enum { UART_DATA = 0, UART_IER = 1, UART_FCR = 2, UART_LCR = 3, UART_MCR = 4, UART_LSR = 5, LSR_DATA = 0x01, LSR_THR_EMPTY = 0x20 };
+enum {
+    UART_DATA = 0,
+    UART_IER = 1,
+    UART_FCR = 2,
+    UART_LCR = 3,
+    UART_MCR = 4,
+    UART_LSR = 5,
+    LSR_DATA = 0x01,
+    LSR_THR_EMPTY = 0x20
+};
 enum { PLIC_ENABLE = PLIC + 0x2000, PLIC_THRESHOLD = PLIC + 0x200000, PLIC_CLAIM = PLIC + 0x200004 };
 enum { FIFO = 16, BUF = 1024, TEST_RESET = 0x7777 };
 
@@ -15,7 +24,8 @@ void port_init(port_info *info)
     static const port_store store = {(const uint8_t *)NOR, 256 * 1024, 4 * 1024 * 1024, 4};
     static uint8_t buf[BUF + 2];
 
-    R8(UART + UART_LCR) = 0x83; /* divisor 1, the fastest: QEMU takes the receiver's time-out from it, though no baud rate */
+    R8(UART + UART_LCR) =
+        0x83; /* divisor 1, the fastest: QEMU takes the receiver's time-out from it, though no baud rate */
     R8(UART + UART_DATA) = 1;
     R8(UART + UART_IER) = 0;
     R8(UART + UART_LCR) = 0x03; /* 8N1 */
@@ -82,7 +92,13 @@ _Noreturn void port_reset(void)
 }
 
 /* CFI command set 1 (Intel): two 16-bit chips side by side on a 32-bit bus, so each command is given twice. */
-enum { NOR_ERASE = 0x00200020, NOR_CONFIRM = 0x00D000D0, NOR_PROGRAM = 0x00400040, NOR_CLEAR = 0x00500050, NOR_READ = 0x00FF00FF };
+enum {
+    NOR_ERASE = 0x00200020,
+    NOR_CONFIRM = 0x00D000D0,
+    NOR_PROGRAM = 0x00400040,
+    NOR_CLEAR = 0x00500050,
+    NOR_READ = 0x00FF00FF
+};
 enum { NOR_READY = 0x00800080, NOR_FAILED = 0x003A003A };
 
 static int nor_wait(uint32_t address)
@@ -107,7 +123,8 @@ int port_program(uint32_t offset, const uint8_t *data, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i += 4) {
         uint32_t address = NOR + offset + i;
-        uint32_t word = data[i] | (uint32_t)data[i + 1] << 8 | (uint32_t)data[i + 2] << 16 | (uint32_t)data[i + 3] << 24;
+        uint32_t word =
+            data[i] | (uint32_t)data[i + 1] << 8 | (uint32_t)data[i + 2] << 16 | (uint32_t)data[i + 3] << 24;
         uint32_t old = R32(address);
         if (word == old)
             continue;
