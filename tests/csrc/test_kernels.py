@@ -44,7 +44,7 @@ def run(kind: str, params: bytes, inputs: list[npt.NDArray[Any] | None], shape: 
 
 
 def wrap32(x: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    return (x + 2**31) % 2**32 - 2**31
+    return np.asarray((x + 2**31) % 2**32 - 2**31)
 
 
 def requantize(acc: npt.NDArray[np.int64], multiplier: int, shift: int) -> npt.NDArray[np.int64]:
