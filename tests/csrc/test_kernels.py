@@ -55,7 +55,7 @@ def requantize(acc: npt.NDArray[np.int64], multiplier: int, shift: int) -> npt.N
     nudged = product + np.where(product >= 0, 2**30, 1 - 2**30)
     high = np.where(nudged >= 0, nudged // 2**31, -(-nudged // 2**31))
     remainder, mask = high & (2**right - 1), 2**right - 1
-    return (high >> right) + (remainder > (mask >> 1) + (high < 0))
+    return np.asarray((high >> right) + (remainder > (mask >> 1) + (high < 0)))
 
 
 def to_s8(acc: Any, q: npt.NDArray[np.int32], zero_point: int, low: int, high: int) -> npt.NDArray[np.int8]:
