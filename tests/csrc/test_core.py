@@ -32,6 +32,18 @@ def test_a_session_runs_and_branches() -> None:
     assert floats(s, 1).tolist() == [0, 1, 2, 6, 0, 1]
 
 
+@pytest.mark.parametrize(("when", "inputs", "added"), [(1, 1, False), (0, 1, True), (0, 0, False), (1, 0, False)])
+def test_a_branch_is_taken_when_its_predicate_says_so(when: int, inputs: int, added: bool) -> None:
+    """Here the predicate is true. A branch without one is always taken."""
+    image = gated_plan().image()
+    image.params(2).when = when
+    image.ops[2].inputs = inputs
+    s = _core.Session(_core.Plan(image.sealed()))
+    floats(s, 0)[:] = 5
+    assert s.run(0)
+    assert floats(s, 1).tolist() == ([6, 7, 8, 6, 7, 8] if added else [5] * 6)
+
+
 def test_sessions_share_a_plan_and_nothing_else() -> None:
     """Each has an arena of its own, zero at first."""
     plan = _core.Plan(gated_plan().image().sealed())

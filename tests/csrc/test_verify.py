@@ -73,9 +73,9 @@ GATED = {
     "i.tensors[3].offset = 16": "TENSOR",
     "i.tensors[0].scale = math.nan": "TENSOR",
     "i.tensors[0].scale = -1": "TENSOR",
-    # The product of the dims is 24 modulo 2^32, and modulo 2^64.
-    "i.tensors[0].rank = 4; i.tensors[0].dims = [65536, 65536, 2, 3, 1, 1]": "TENSOR",
-    "i.tensors[0].rank = 6; i.tensors[0].dims = [65536, 65536, 65536, 65536, 2, 3]": "TENSOR",
+    # The product is 24 bytes, as the record says, but modulo 2^32 and modulo 2^64.
+    "i.tensors[0].rank = 5; i.tensors[0].dims = [8069, 1901, 7, 5, 2, 1]": "TENSOR",
+    "i.tensors[0].rank = 6; i.tensors[0].dims = [384773, 49477, 8681, 5581, 5, 6]": "TENSOR",
     "i.ops[1].kind = 999": "UNKNOWN_OP",
     "i.ops[1].kind = 0": "UNKNOWN_OP",
     "i.ops[0].inputs = 200": "OP",
