@@ -40,74 +40,72 @@ def _reads(op: Op) -> Iterable[str]:
 
 
 class _Sets:
-    """A graph as sets of op numbers, bit masks: who makes and who reads each buffer."""
+    """A graph as sets of op numbers, bit masks: what runs before an op, and who reads each buffer that it touches."""
 
     def __init__(self, graph: Graph) -> None:
-        alias: dict[str, str] = {}  # output of a reshape -> what it is a view of
+        n = len(graph.ops)
+        alias: dict[str, str] = {}  # output of a reshape -> the buffer that it is a view of
         for op in graph.ops:
             if op.kind == "reshape" and op.inputs[0] is not None:
                 alias[op.outputs[0]] = alias.get(op.inputs[0], op.inputs[0])
-        n = len(graph.ops)
-        self.all = (1 << n) - 1
-        self.needs = [0] * n  # ops that must run before
-        self.bytes: dict[str, int] = {}
-        self.readers: dict[str, int] = {}  # ops that read a buffer; beyond all ops for an output
-        self.makes: list[list[str]] = [[] for _ in range(n)]
-        maker: dict[str, int] = {}
-        for i, op in enumerate(graph.ops):
-            maker.update(dict.fromkeys(op.outputs, i))
-        for name in graph.input_names:
-            self._buffer(graph, name)
-        for i, op in enumerate(graph.ops):
-            for name in op.outputs:
-                if name not in alias:
-                    self._buffer(graph, name)
-                    self.makes[i].append(name)
+        maker = {name: i for i, op in enumerate(graph.ops) for name in op.outputs}
+        buffers = [name for name in (*graph.input_names, *maker) if name not in alias]
+        size = {name: _bytes(graph, name) for name in buffers}
+        readers = dict.fromkeys(buffers, 0)
+        self.needs = [0] * n  # ops that must run before op i
         for i, op in enumerate(graph.ops):
             for name in _reads(op):
                 if name in maker:
                     self.needs[i] |= 1 << maker[name]
-                if (buffer := alias.get(name, name)) in self.readers:
-                    self.readers[buffer] |= 1 << i
+                if (buffer := alias.get(name, name)) in readers:
+                    readers[buffer] |= 1 << i
         for name in graph.output_names:
-            if (buffer := alias.get(name, name)) in self.readers:
-                self.readers[buffer] |= 1 << n
+            if (buffer := alias.get(name, name)) in readers:
+                readers[buffer] |= 1 << n  # an op that never runs: outputs stay
+        self.all = (1 << n) - 1
+        self.start = sum(size[name] for name in graph.input_names)
+        self.made = [sum(size[name] for name in op.outputs if name in size) for op in graph.ops]
+        touched = [{alias.get(name, name) for name in (*_reads(op), *op.outputs)} for op in graph.ops]
+        self.touched = [sorted((readers[b], size[b]) for b in t if b in readers) for t in touched]
 
-    def _buffer(self, graph: Graph, name: str) -> None:
-        t = graph.tensors[name]
-        self.bytes[name] = align(math.prod(d or 1 for d in t.shape) * np.dtype(t.dtype).itemsize)
-        self.readers[name] = 0
+    def ready(self, done: int) -> list[int]:
+        """Ops that can run after the set `done`."""
+        return [i for i, needs in enumerate(self.needs) if not done >> i & 1 and not needs & ~done]
 
-    def run(self, done: int, live: frozenset[str], i: int) -> tuple[int, frozenset[str]]:
-        """Bytes that live while op i runs, and what lives after it."""
-        during = live.union(self.makes[i])
+    def run(self, done: int, live: int, i: int) -> tuple[int, int]:
+        """Bytes that live while op i runs after the set `done`, and after it; live: bytes before it."""
         left = ~(done | 1 << i)
-        return sum(self.bytes[b] for b in during), frozenset(b for b in during if self.readers[b] & left)
+        during = live + self.made[i]
+        return during, during - sum(size for readers, size in self.touched[i] if not readers & left)
+
+
+def _bytes(graph: Graph, name: str) -> int:
+    t = graph.tensors[name]
+    return align(math.prod(d or 1 for d in t.shape) * np.dtype(t.dtype).itemsize)
 
 
 def _search(graph: Graph) -> list[int] | None:
     """Numbers of the ops in the best order; None if the given order is as good or the search is too large."""
     sets = _Sets(graph)
-    live = start = frozenset(graph.input_names)
-    done = given = 0
+    live, done, given = sets.start, 0, 0
     for i in range(len(graph.ops)):
-        size, live = sets.run(done, live, i)
-        given, done = max(given, size), done | 1 << i
+        during, live = sets.run(done, live, i)
+        given, done = max(given, during), done | 1 << i
     # Smallest peak first; then the most ops done, so that ties cost nothing; then the lowest set, for determinism.
-    heap: list[tuple[int, int, int, frozenset[str], tuple[int, ...]]] = [(0, 0, 0, start, ())]
+    heap: list[tuple[int, int, int, int, tuple[int, ...]]] = [(0, 0, 0, sets.start, ())]
     seen: set[int] = set()
-    while heap:
+    while heap and len(seen) < SEARCH_STATES:
         top, _, done, live, order = heapq.heappop(heap)
-        if done == sets.all or top >= given:
-            return list(order) if top < given else None
+        if done == sets.all:
+            return list(order)
         if done in seen:
             continue
         seen.add(done)
-        if len(seen) > SEARCH_STATES:
-            return None
-        for i in range(len(graph.ops)):
-            if not done >> i & 1 and sets.needs[i] & ~done == 0:
-                size, after = sets.run(done, live, i)
-                if max(top, size) < given and done | 1 << i not in seen:
-                    heapq.heappush(heap, (max(top, size), -len(order) - 1, done | 1 << i, after, (*order, i)))
+        moves = [(i, *sets.run(done, live, i)) for i in sets.ready(done)]
+        # An op that neither lifts the peak nor leaves more behind can as well run now: any order with it later is no
+        # smaller, because what it frees stays until it runs.
+        free = [move for move in moves if move[1] <= top and move[2] <= live][:1]
+        for i, during, after in free or moves:
+            if during < given and done | 1 << i not in seen:
+                heapq.heappush(heap, (max(top, during), -len(order) - 1, done | 1 << i, after, (*order, i)))
     return None
