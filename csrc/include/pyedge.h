@@ -52,7 +52,8 @@ uint32_t pe_abi_version(void);
 const char *pe_status_text(pe_status status); /* short, static, never NULL */
 
 /* Checks every offset, size, shape product, index and enum of a plan; nothing is written. Time is linear in its size.
- * err may be NULL. */
+ * plan must lie on a multiple of 16, in RAM, flash or a mapped file, and must not change afterwards but for its constants:
+ * any bits there are safe. plan_bytes may be more than the file has, as in a flash slot. err may be NULL. */
 pe_status pe_plan_verify(const void *plan, size_t plan_bytes, unsigned flags, pe_error *err);
 
 uint32_t pe_plan_arena_bytes(const void *plan);
