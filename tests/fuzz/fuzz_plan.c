@@ -11,8 +11,8 @@
 
 #include "ops/ops.h"
 
-#define WORK_BUDGET (1 << 18)  /* of MACs or elements, over all entries */
-#define ARENA_BUDGET (1 << 20) /* bytes */
+#define WORK_BUDGET (1 << 17)  /* of MACs or elements, over all entries */
+#define ARENA_BUDGET (1 << 18) /* bytes */
 
 size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max_size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -131,6 +131,9 @@ static void execute(const uint8_t *plan, uint32_t seed)
     if (pe_session_init(&s, plan, arena, bytes) != PE_OK)
         abort();
     for (uint32_t e = 0; e < pe_entry_count(&s); e++) {
+        int32_t found = pe_entry_find(&s, pe_plan_string(&s, pe_entry_at(&s, e)->name));
+        if (found < 0 || (uint32_t)found > e || !pe_tensor_data(&s, 0) != !pe_tensor_at(&s, 0))
+            abort();
         if (pe_run(&s, e, seed & 1 ? &profile : NULL) != PE_OK)
             abort();
     }
