@@ -1,159 +1,17 @@
 #include "server.h"
 
-#include "cbor.h"
+#include "bound.h"
 #include "mem.h"
 #include "ops/ops.h"
 #include "sha256.h"
+#include "upload.h"
 
 #ifndef PYEDGE_VERSION
 #define PYEDGE_VERSION "unversioned" /* set by the build */
 #endif
 
-enum {
-    RC_UNKNOWN = 1,
-    RC_MEMORY = 2,
-    RC_VALUE = 3,
-    RC_NOT_FOUND = 5,
-    RC_STATE = 6,
-    RC_SIZE = 7,
-    RC_SUPPORT = 8,
-    RC_CORRUPT = 9
-};
 enum { GROUP_OS = 0, GROUP_IMAGE = 1, GROUP_PYEDGE = 70 };
-enum { READ = 0, WRITE = 2, HEADER_BYTES = 8, SHA_BYTES = 32, COUNTS_ALIGN = 8 };
-enum { UPLOAD_NONE = 0, UPLOAD_POOL = 1, UPLOAD_STORE = 2 };
-enum { LINKED = STORE_SLOTS }; /* the "slot" of the plan that was linked with the firmware */
-
-/* What a request carries. A key has one type in all commands, so that one table reads them; unknown keys are passed over. */
-typedef struct request {
-    uint32_t has; /* bit: row of FIELDS */
-    uint32_t off, len, e, i, n, id, prof, crc, data_bytes, sha_bytes;
-    const uint8_t *data, *sha;
-} request;
-
-enum { TEXT, OFF, DATA, LEN, SHA, ENTRY, INDEX, N, ID, PROF, CRC };
-
-static const struct {
-    char key[5];
-    uint8_t type;
-    uint8_t place; /* of the number, or of the length of a string */
-} FIELDS[] = {
-    [TEXT] = {"d", CBOR_TEXT, offsetof(request, data_bytes)},
-    [OFF] = {"off", CBOR_UINT, offsetof(request, off)},
-    [DATA] = {"data", CBOR_BYTES, offsetof(request, data_bytes)},
-    [LEN] = {"len", CBOR_UINT, offsetof(request, len)},
-    [SHA] = {"sha", CBOR_BYTES, offsetof(request, sha_bytes)},
-    [ENTRY] = {"e", CBOR_UINT, offsetof(request, e)},
-    [INDEX] = {"i", CBOR_UINT, offsetof(request, i)},
-    [N] = {"n", CBOR_UINT, offsetof(request, n)},
-    [ID] = {"id", CBOR_UINT, offsetof(request, id)},
-    [PROF] = {"prof", CBOR_BOOL, offsetof(request, prof)},
-    [CRC] = {"crc", CBOR_UINT, offsetof(request, crc)},
-};
-enum { FIELD_COUNT = sizeof FIELDS / sizeof FIELDS[0] };
-
-/* What goes wrong. err.status is PE_OK unless a plan was refused. */
-typedef struct fault {
-    uint32_t rc;
-    const char *what;
-    pe_error err;
-} fault;
-
-static void fail(fault *f, uint32_t rc, const char *what)
-{
-    f->rc = rc;
-    f->what = what;
-}
-
-static uint32_t align_up(uint32_t n, uint32_t alignment)
-{
-    return (n + alignment - 1) & ~(alignment - 1);
-}
-
-static void put_uint(cbor_writer *w, const char *key, uint64_t value)
-{
-    cbor_text(w, key);
-    cbor_uint(w, value);
-}
-
-static void put_text(cbor_writer *w, const char *key, const char *value)
-{
-    cbor_text(w, key);
-    cbor_text(w, value);
-}
-
-static void put_bool(cbor_writer *w, const char *key, bool value)
-{
-    cbor_text(w, key);
-    cbor_bool(w, value);
-}
-
-/* -- the plan in use ------------------------------------------------------------------------------------------------- */
-
-static const pe_plan_header *header(const server *s)
-{
-    return (const pe_plan_header *)(const void *)s->session.plan;
-}
-
-static uint32_t op_count(const server *s)
-{
-    return header(s)->ops.bytes / (uint32_t)sizeof(pe_op);
-}
-
-static void release(server *s)
-{
-    s->session.plan = NULL;
-    s->slot = STORE_NONE;
-    s->counts = NULL;
-    s->counted = s->last.valid = false;
-}
-
-/* Takes a plan into use whose SHA-256 was checked, if it came over the link. The pool holds the plan, unless it lies in a slot, then the
- * arena, then the counts. */
-static bool bind(server *s, const uint8_t *plan, uint32_t bytes, int slot, fault *f)
-{
-    release(s);
-    if (pe_plan_verify(plan, bytes, slot == LINKED ? 0 : PE_VERIFY_SKIP_CRC, &f->err)) {
-        fail(f, RC_CORRUPT, f->err.text);
-        return false;
-    }
-    const pe_plan_header *h = (const pe_plan_header *)(const void *)plan;
-    uint64_t arena = slot == STORE_NONE ? align_up(bytes, PE_ARENA_ALIGN) : 0;
-    uint64_t counts = (arena + h->arena_bytes + COUNTS_ALIGN - 1) / COUNTS_ALIGN * COUNTS_ALIGN;
-    if (arena + h->arena_bytes > s->port->pool_bytes) {
-        fail(f, RC_MEMORY, "the arena does not fit into the pool");
-        return false;
-    }
-    uint8_t *pool = s->port->pool;
-    if (pe_session_init(&s->session, plan, pool + arena, h->arena_bytes)) {
-        release(s);
-        fail(f, RC_UNKNOWN, "session");
-        return false;
-    }
-    memset(pool + arena, 0, h->arena_bytes); /* what a run without inputs gives is at least always the same */
-    s->slot = (int8_t)slot;
-    s->plan_bytes = bytes;
-    if (counts + (uint64_t)op_count(s) * sizeof(uint64_t) <= s->port->pool_bytes)
-        s->counts = (uint64_t *)(void *)(pool + counts);
-    return true;
-}
-
-/* Bytes of the pool that are taken. */
-static uint32_t pool_used(const server *s)
-{
-    if (!s->session.plan)
-        return 0;
-    uint32_t used = (uint32_t)(s->session.arena - s->port->pool) + header(s)->arena_bytes;
-    return s->counts ? align_up(used, COUNTS_ALIGN) + op_count(s) * (uint32_t)sizeof(uint64_t) : used;
-}
-
-static const store *open_store(server *s)
-{
-    if (!s->store_open)
-        store_open(&s->store, s->port->store); /* at first use: it hashes the plans */
-    s->store_open = true;
-    return &s->store;
-}
+enum { READ = 0, WRITE = 2, HEADER_BYTES = 8 };
 
 /* -- group 0: os ----------------------------------------------------------------------------------------------------- */
 
@@ -180,133 +38,6 @@ static void cmd_parameters(server *s, const request *q, cbor_writer *w, fault *f
     cbor_map(w, 2);
     put_uint(w, "buf_size", s->port->buf_bytes);
     put_uint(w, "buf_count", 1);
-}
-
-/* -- uploads, to the pool and to the store --------------------------------------------------------------------------- */
-
-static bool has_sha(const uint8_t *data, uint32_t bytes, const uint8_t *sha)
-{
-    uint8_t digest[SHA_BYTES];
-    sha256(data, bytes, digest);
-    return memcmp(digest, sha, sizeof digest) == 0;
-}
-
-/* Whether the target holds that very plan already, as it lies there now. */
-static bool holds(server *s, uint8_t target, uint32_t bytes, const uint8_t *sha)
-{
-    if (target == UPLOAD_POOL)
-        return s->session.plan == s->port->pool && s->plan_bytes == bytes && has_sha(s->session.plan, bytes, sha);
-    const store *st = open_store(s);
-    const uint8_t *recorded;
-    uint32_t length;
-    const uint8_t *plan = store_plan(st, st->active, &length, &recorded);
-    return plan && length == bytes && memcmp(recorded, sha, SHA_BYTES) == 0 && has_sha(plan, length, sha);
-}
-
-static bool begin_upload(server *s, const request *q, uint8_t target, fault *f)
-{
-    upload *u = &s->upload;
-    *u = (upload){.target = UPLOAD_NONE, .bytes = q->len};
-    memcpy(u->sha, q->sha, SHA_BYTES);
-    if (q->len == 0) {
-        fail(f, RC_VALUE, "len");
-        return false;
-    }
-    if (holds(s, target, q->len, q->sha)) {
-        u->off = q->len;
-        u->good = true;
-    } else if (target == UPLOAD_POOL) {
-        release(s); /* the one in use may lie there */
-        if (q->len > s->port->pool_bytes) {
-            fail(f, RC_MEMORY, "the plan does not fit into the pool");
-            return false;
-        }
-    } else {
-        if (!s->port->store || !s->port->store->write_bytes) {
-            fail(f, RC_SUPPORT, "this board cannot write its store");
-            return false;
-        }
-        u->slot = (int8_t)store_begin(&s->store, q->len);
-        if (u->slot == STORE_NONE) {
-            fail(f, RC_MEMORY, "the plan does not fit into a slot");
-            return false;
-        }
-        if (u->slot == s->slot)
-            release(s);
-    }
-    u->target = target;
-    return true;
-}
-
-/* Takes as much of the chunk as the target can. */
-static void take(server *s, const request *q, fault *f)
-{
-    upload *u = &s->upload;
-    uint32_t left = u->bytes - u->off;
-    if (q->data_bytes > left) {
-        fail(f, RC_VALUE, "more data than len");
-        return;
-    }
-    if (u->target == UPLOAD_POOL) {
-        memcpy(s->port->pool + u->off, q->data, q->data_bytes);
-        u->off += q->data_bytes;
-        return;
-    }
-    int32_t taken = store_write(&s->store, u->slot, u->off, q->data, q->data_bytes, q->data_bytes == left);
-    if (taken < 0) {
-        u->target = UPLOAD_NONE;
-        fail(f, RC_UNKNOWN, "the flash failed");
-    } else if (taken == 0 && q->data_bytes) {
-        fail(f, RC_VALUE, "less data than the flash writes at once");
-    } else {
-        u->off += (uint32_t)taken;
-    }
-}
-
-/* Sets good if the whole plan has the right hash and is accepted. Asked again it does the same again. */
-static void finish(server *s, fault *f)
-{
-    upload *u = &s->upload;
-    const uint8_t *plan = u->target == UPLOAD_POOL ? s->port->pool : store_slot(&s->store, u->slot);
-    if (!has_sha(plan, u->bytes, u->sha))
-        return;
-    if (u->target == UPLOAD_POOL) {
-        u->good = bind(s, plan, u->bytes, STORE_NONE, f);
-    } else if (pe_plan_verify(plan, u->bytes, PE_VERIFY_SKIP_CRC, &f->err)) {
-        fail(f, RC_CORRUPT, f->err.text);
-    } else {
-        u->good = store_commit(&s->store, u->slot, u->bytes, u->sha);
-        if (!u->good)
-            fail(f, RC_UNKNOWN, "the journal failed");
-    }
-}
-
-static void receive(server *s, const request *q, cbor_writer *w, fault *f, uint8_t target)
-{
-    upload *u = &s->upload;
-    bool opens = q->off == 0 && (q->has >> LEN & q->has >> SHA & 1);
-    bool under_way = u->target == target && u->off < u->bytes;
-    if (opens && !(under_way && q->len == u->bytes && memcmp(q->sha, u->sha, SHA_BYTES) == 0)) {
-        if (!begin_upload(s, q, target, f))
-            return;
-    } else if (q->off == 0 && u->target != target) {
-        fail(f, RC_VALUE, "an upload begins with len and sha");
-        return;
-    }
-    if (u->target != target) { /* nothing is under way, perhaps after a reset: begin again */
-        cbor_map(w, 1);
-        put_uint(w, "off", 0);
-        return;
-    }
-    if (q->off == u->off && u->off < u->bytes)
-        take(s, q, f);
-    bool whole = u->off == u->bytes;
-    if (whole && !u->good && !f->rc)
-        finish(s, f);
-    cbor_map(w, 1 + whole);
-    put_uint(w, "off", u->off);
-    if (whole)
-        put_bool(w, "match", u->good);
 }
 
 /* -- group 1: image -------------------------------------------------------------------------------------------------- */
@@ -342,8 +73,7 @@ static void cmd_state(server *s, const request *q, cbor_writer *w, fault *f)
         cbor_map(w, 7);
         put_uint(w, "slot", (uint32_t)slot);
         put_text(w, "version", version);
-        cbor_text(w, "hash");
-        cbor_bytes(w, sha[slot], SHA_BYTES);
+        put_bytes(w, "hash", sha[slot], SHA_BYTES);
         put_bool(w, "bootable", true);
         put_bool(w, "active", slot == st->active);
         put_bool(w, "confirmed", slot == st->active);
@@ -353,7 +83,7 @@ static void cmd_state(server *s, const request *q, cbor_writer *w, fault *f)
 
 static void cmd_upload(server *s, const request *q, cbor_writer *w, fault *f)
 {
-    receive(s, q, w, f, UPLOAD_STORE);
+    receive_chunk(s, q, w, f, UPLOAD_STORE);
 }
 
 /* -- group 70: pyedge ------------------------------------------------------------------------------------------------ */
@@ -381,7 +111,7 @@ static void cmd_hello(server *s, const request *q, cbor_writer *w, fault *f)
 
 static void cmd_load(server *s, const request *q, cbor_writer *w, fault *f)
 {
-    receive(s, q, w, f, UPLOAD_POOL);
+    receive_chunk(s, q, w, f, UPLOAD_POOL);
 }
 
 static void cmd_plan(server *s, const request *q, cbor_writer *w, fault *f)
@@ -394,30 +124,12 @@ static void cmd_plan(server *s, const request *q, cbor_writer *w, fault *f)
     uint8_t sha[SHA_BYTES];
     sha256(s->session.plan, s->plan_bytes, sha); /* of what is there now, not of what came */
     cbor_map(w, 6);
-    cbor_text(w, "sha");
-    cbor_bytes(w, sha, sizeof sha);
+    put_bytes(w, "sha", sha, sizeof sha);
     put_uint(w, "len", s->plan_bytes);
-    put_uint(w, "arena", header(s)->arena_bytes);
+    put_uint(w, "arena", plan_header(s)->arena_bytes);
     put_uint(w, "entries", pe_entry_count(&s->session));
-    put_uint(w, "ops", op_count(s));
+    put_uint(w, "ops", plan_ops(s));
     put_text(w, "where", s->slot == STORE_NONE ? "ram" : "slot");
-}
-
-/* The plan in flash: the store's active one, or else the one that was linked with the firmware. */
-static const uint8_t *plan_in_flash(server *s, uint32_t *bytes, int *slot)
-{
-    const store *st = open_store(s);
-    const uint8_t *sha, *plan = store_plan(st, st->active, bytes, &sha);
-    *slot = st->active;
-#ifdef PYEDGE_PLAN_FILE
-    extern const uint8_t pyedge_plan[], pyedge_plan_end[];
-    if (!plan) {
-        *slot = LINKED;
-        *bytes = (uint32_t)(pyedge_plan_end - pyedge_plan);
-        return pyedge_plan;
-    }
-#endif
-    return plan;
 }
 
 static void cmd_use_slot(server *s, const request *q, cbor_writer *w, fault *f)
@@ -431,7 +143,7 @@ static void cmd_use_slot(server *s, const request *q, cbor_writer *w, fault *f)
     }
     if (s->upload.target == UPLOAD_POOL) /* the arena takes its place */
         s->upload.target = UPLOAD_NONE;
-    if (bind(s, plan, bytes, slot, f))
+    if (bind_plan(s, plan, bytes, slot, f))
         cmd_plan(s, q, w, f);
 }
 
@@ -460,7 +172,7 @@ static void cmd_input(server *s, const request *q, cbor_writer *w, fault *f)
     uint32_t number, next = q->off + q->data_bytes;
     if (!find_tensor(s, q, true, &number, f))
         return;
-    if (q->has >> CRC & 1 && q->crc != pe_crc32(0, q->data, q->data_bytes)) {
+    if (has(q, FIELD_CRC) && q->crc != pe_crc32(0, q->data, q->data_bytes)) {
         fail(f, RC_CORRUPT, "crc of data");
         return;
     }
@@ -478,7 +190,7 @@ static void run(server *s, const request *q, uint32_t repeats, fault *f)
     }
     pe_profile profile = {.now = port_count, .counts = s->counts};
     if (profiled)
-        memset(s->counts, 0, op_count(s) * sizeof *s->counts);
+        memset(s->counts, 0, plan_ops(s) * sizeof *s->counts);
     s->counted = profiled;
     s->last.valid = true;
     s->last.id = q->id;
@@ -497,7 +209,7 @@ static void run(server *s, const request *q, uint32_t repeats, fault *f)
 
 static void cmd_run(server *s, const request *q, cbor_writer *w, fault *f)
 {
-    uint32_t repeats = q->has >> N & 1 ? q->n : 1;
+    uint32_t repeats = has(q, FIELD_N) ? q->n : 1;
     if (!s->session.plan) {
         fail(f, RC_STATE, "no plan");
         return;
@@ -537,7 +249,7 @@ static void cmd_profile(server *s, const request *q, cbor_writer *w, fault *f)
         fail(f, RC_STATE, "the last run was without prof");
         return;
     }
-    if (off > op_count(s)) {
+    if (off > plan_ops(s)) {
         fail(f, RC_VALUE, "off");
         return;
     }
@@ -545,7 +257,7 @@ static void cmd_profile(server *s, const request *q, cbor_writer *w, fault *f)
     put_uint(w, "off", off);
     cbor_text(w, "ops");
     uint32_t room = ((uint32_t)(w->end - w->p) - 5) / 9; /* a count takes 9 bytes at most */
-    uint32_t n = op_count(s) - off;
+    uint32_t n = plan_ops(s) - off;
     n = n < room ? n : room;
     cbor_array(w, n);
     for (uint32_t i = 0; i < n; i++)
@@ -565,7 +277,7 @@ static void cmd_memory(server *s, const request *q, cbor_writer *w, fault *f)
     (void)q, (void)f;
     bool bound = s->session.plan != NULL;
     cbor_map(w, 6);
-    put_uint(w, "arena", bound ? header(s)->arena_bytes : 0);
+    put_uint(w, "arena", bound ? plan_header(s)->arena_bytes : 0);
     put_uint(w, "plan", bound && s->slot == STORE_NONE ? s->plan_bytes : 0);
     put_uint(w, "static", s->port->static_bytes);
     put_uint(w, "stack", stack_used(s->port));
@@ -582,81 +294,27 @@ typedef struct command {
 } command;
 
 static const command COMMANDS[] = {
-    {GROUP_OS, 0, WRITE, 1 << TEXT, cmd_echo},
+    {GROUP_OS, 0, WRITE, 1 << FIELD_TEXT, cmd_echo},
     {GROUP_OS, 5, WRITE, 0, cmd_reset},
     {GROUP_OS, 6, READ, 0, cmd_parameters},
     {GROUP_IMAGE, 0, READ, 0, cmd_state},
-    {GROUP_IMAGE, 1, WRITE, 1 << OFF | 1 << DATA, cmd_upload},
+    {GROUP_IMAGE, 1, WRITE, 1 << FIELD_OFF | 1 << FIELD_DATA, cmd_upload},
     {GROUP_PYEDGE, 0, READ, 0, cmd_hello},
-    {GROUP_PYEDGE, 1, WRITE, 1 << OFF | 1 << DATA, cmd_load},
+    {GROUP_PYEDGE, 1, WRITE, 1 << FIELD_OFF | 1 << FIELD_DATA, cmd_load},
     {GROUP_PYEDGE, 2, READ, 0, cmd_plan},
-    {GROUP_PYEDGE, 3, WRITE, 1 << ENTRY | 1 << INDEX | 1 << OFF | 1 << DATA, cmd_input},
-    {GROUP_PYEDGE, 4, WRITE, 1 << ENTRY | 1 << ID, cmd_run},
-    {GROUP_PYEDGE, 5, READ, 1 << ENTRY | 1 << INDEX | 1 << OFF | 1 << N, cmd_output},
-    {GROUP_PYEDGE, 6, READ, 1 << OFF, cmd_profile},
+    {GROUP_PYEDGE, 3, WRITE, 1 << FIELD_ENTRY | 1 << FIELD_INDEX | 1 << FIELD_OFF | 1 << FIELD_DATA, cmd_input},
+    {GROUP_PYEDGE, 4, WRITE, 1 << FIELD_ENTRY | 1 << FIELD_ID, cmd_run},
+    {GROUP_PYEDGE, 5, READ, 1 << FIELD_ENTRY | 1 << FIELD_INDEX | 1 << FIELD_OFF | 1 << FIELD_N, cmd_output},
+    {GROUP_PYEDGE, 6, READ, 1 << FIELD_OFF, cmd_profile},
     {GROUP_PYEDGE, 7, READ, 0, cmd_memory},
     {GROUP_PYEDGE, 8, WRITE, 0, cmd_use_slot},
 };
-
-static uint32_t find_field(const cbor_item *key)
-{
-    uint32_t i = 0;
-    while (i < FIELD_COUNT &&
-           (strlen(FIELDS[i].key) != key->value || memcmp(FIELDS[i].key, key->data, key->value) != 0))
-        i++;
-    return i;
-}
-
-/* The body: one map and nothing behind it; none at all is an empty map. False: it makes no sense. */
-static bool read_request(request *q, const uint8_t *body, uint32_t n)
-{
-    cbor_reader r = {body, body + n};
-    cbor_item map, key, value;
-    memset(q, 0, sizeof *q);
-    if (n == 0)
-        return true;
-    if (!cbor_next(&r, &map) || map.type != CBOR_MAP)
-        return false;
-    for (uint32_t pair = 0; pair < map.value; pair++) {
-        if (!cbor_next(&r, &key) || key.type != CBOR_TEXT || !cbor_next(&r, &value) || !cbor_skip(&r, &value))
-            return false;
-        uint32_t i = find_field(&key);
-        if (i == FIELD_COUNT)
-            continue;
-        if (value.type != FIELDS[i].type || (i == SHA && value.value != SHA_BYTES))
-            return false;
-        q->has |= 1u << i;
-        memcpy((uint8_t *)q + FIELDS[i].place, &value.value, sizeof value.value);
-        if (i == SHA)
-            q->sha = value.data;
-        else if (value.data)
-            q->data = value.data;
-    }
-    return r.p == r.end;
-}
-
-static void put_fault(cbor_writer *w, const fault *f, bool own)
-{
-    bool refused = own && f->err.status != PE_OK;
-    bool op = refused && f->err.op != PE_NONE, tensor = refused && f->err.tensor != PE_NONE;
-    cbor_map(w, 2 + refused + op + tensor);
-    put_uint(w, "rc", f->rc);
-    put_text(w, own ? "what" : "rsn", f->what);
-    if (refused) {
-        cbor_text(w, "st");
-        cbor_int(w, f->err.status);
-    }
-    if (op)
-        put_uint(w, "op", f->err.op);
-    if (tensor)
-        put_uint(w, "t", f->err.tensor);
-}
 
 void server_init(server *s, const port_info *port)
 {
     memset(s, 0, sizeof *s);
     s->port = port;
-    release(s);
+    release_plan(s);
 }
 
 uint32_t server_handle(server *s, uint32_t n)

@@ -1,0 +1,20 @@
+/* The plan in use, and where plans lie. */
+#ifndef BOUND_H
+#define BOUND_H
+#include "request.h"
+#include "server.h"
+
+const pe_plan_header *plan_header(const server *s); /* there must be a plan */
+uint32_t plan_ops(const server *s);
+uint32_t pool_used(const server *s); /* bytes of the pool that are taken */
+
+/* Takes a plan into use, out of the one before. The pool holds the plan if slot is STORE_NONE, then the arena, then the
+ * counts. False after fail(). */
+bool bind_plan(server *s, const uint8_t *plan, uint32_t bytes, int slot, fault *f);
+void release_plan(server *s);
+
+const store *open_store(server *s); /* reads it at the first call: that hashes the plans */
+
+/* The plan in flash: the store's active one, or else the one that was linked with the firmware; NULL without. */
+const uint8_t *plan_in_flash(server *s, uint32_t *bytes, int *slot);
+#endif

@@ -1,0 +1,105 @@
+#include "request.h"
+
+#include "mem.h"
+
+static const struct {
+    char key[5];
+    uint8_t type;
+    uint8_t place; /* of the number, or of the length of a string */
+} FIELDS[] = {
+    [FIELD_TEXT] = {"d", CBOR_TEXT, offsetof(request, data_bytes)},
+    [FIELD_OFF] = {"off", CBOR_UINT, offsetof(request, off)},
+    [FIELD_DATA] = {"data", CBOR_BYTES, offsetof(request, data_bytes)},
+    [FIELD_LEN] = {"len", CBOR_UINT, offsetof(request, len)},
+    [FIELD_SHA] = {"sha", CBOR_BYTES, offsetof(request, sha_bytes)},
+    [FIELD_ENTRY] = {"e", CBOR_UINT, offsetof(request, e)},
+    [FIELD_INDEX] = {"i", CBOR_UINT, offsetof(request, i)},
+    [FIELD_N] = {"n", CBOR_UINT, offsetof(request, n)},
+    [FIELD_ID] = {"id", CBOR_UINT, offsetof(request, id)},
+    [FIELD_PROF] = {"prof", CBOR_BOOL, offsetof(request, prof)},
+    [FIELD_CRC] = {"crc", CBOR_UINT, offsetof(request, crc)},
+};
+enum { FIELD_COUNT = sizeof FIELDS / sizeof FIELDS[0] };
+
+static uint32_t find_field(const cbor_item *key)
+{
+    uint32_t i = 0;
+    while (i < FIELD_COUNT &&
+           (strlen(FIELDS[i].key) != key->value || memcmp(FIELDS[i].key, key->data, key->value) != 0))
+        i++;
+    return i;
+}
+
+bool read_request(request *q, const uint8_t *body, uint32_t n)
+{
+    cbor_reader r = {body, body + n};
+    cbor_item map, key, value;
+    memset(q, 0, sizeof *q);
+    if (n == 0)
+        return true;
+    if (!cbor_next(&r, &map) || map.type != CBOR_MAP)
+        return false;
+    for (uint32_t pair = 0; pair < map.value; pair++) {
+        if (!cbor_next(&r, &key) || key.type != CBOR_TEXT || !cbor_next(&r, &value) || !cbor_skip(&r, &value))
+            return false;
+        uint32_t i = find_field(&key);
+        if (i == FIELD_COUNT)
+            continue;
+        if (value.type != FIELDS[i].type || (i == FIELD_SHA && value.value != SHA_BYTES))
+            return false;
+        q->has |= 1u << i;
+        memcpy((uint8_t *)q + FIELDS[i].place, &value.value, sizeof value.value);
+        if (i == FIELD_SHA)
+            q->sha = value.data;
+        else if (value.data)
+            q->data = value.data;
+    }
+    return r.p == r.end;
+}
+
+void fail(fault *f, uint32_t rc, const char *what)
+{
+    f->rc = rc;
+    f->what = what;
+}
+
+void put_fault(cbor_writer *w, const fault *f, bool own)
+{
+    bool refused = own && f->err.status != PE_OK;
+    bool op = refused && f->err.op != PE_NONE, tensor = refused && f->err.tensor != PE_NONE;
+    cbor_map(w, 2 + refused + op + tensor);
+    put_uint(w, "rc", f->rc);
+    put_text(w, own ? "what" : "rsn", f->what);
+    if (refused) {
+        cbor_text(w, "st");
+        cbor_int(w, f->err.status);
+    }
+    if (op)
+        put_uint(w, "op", f->err.op);
+    if (tensor)
+        put_uint(w, "t", f->err.tensor);
+}
+
+void put_uint(cbor_writer *w, const char *key, uint64_t value)
+{
+    cbor_text(w, key);
+    cbor_uint(w, value);
+}
+
+void put_text(cbor_writer *w, const char *key, const char *value)
+{
+    cbor_text(w, key);
+    cbor_text(w, value);
+}
+
+void put_bool(cbor_writer *w, const char *key, bool value)
+{
+    cbor_text(w, key);
+    cbor_bool(w, value);
+}
+
+void put_bytes(cbor_writer *w, const char *key, const void *data, uint32_t n)
+{
+    cbor_text(w, key);
+    cbor_bytes(w, data, n);
+}

@@ -1,0 +1,130 @@
+#include "upload.h"
+
+#include "bound.h"
+#include "mem.h"
+#include "sha256.h"
+
+static bool has_sha(const uint8_t *data, uint32_t bytes, const uint8_t *sha)
+{
+    uint8_t digest[SHA_BYTES];
+    sha256(data, bytes, digest);
+    return memcmp(digest, sha, sizeof digest) == 0;
+}
+
+/* Whether the target holds that very plan already, as it lies there now. */
+static bool holds(server *s, uint8_t target, uint32_t bytes, const uint8_t *sha)
+{
+    if (target == UPLOAD_POOL)
+        return s->session.plan == s->port->pool && s->plan_bytes == bytes && has_sha(s->session.plan, bytes, sha);
+    const store *st = open_store(s);
+    const uint8_t *recorded;
+    uint32_t length;
+    const uint8_t *plan = store_plan(st, st->active, &length, &recorded);
+    return plan && length == bytes && memcmp(recorded, sha, SHA_BYTES) == 0 && has_sha(plan, length, sha);
+}
+
+static bool begin_upload(server *s, const request *q, uint8_t target, fault *f)
+{
+    upload *u = &s->upload;
+    *u = (upload){.target = UPLOAD_NONE, .bytes = q->len};
+    memcpy(u->sha, q->sha, SHA_BYTES);
+    if (q->len == 0) {
+        fail(f, RC_VALUE, "len");
+        return false;
+    }
+    if (holds(s, target, q->len, q->sha)) {
+        u->off = q->len;
+        u->good = true;
+    } else if (target == UPLOAD_POOL) {
+        release_plan(s); /* the one in use may lie there */
+        if (q->len > s->port->pool_bytes) {
+            fail(f, RC_MEMORY, "the plan does not fit into the pool");
+            return false;
+        }
+    } else {
+        if (!s->port->store || !s->port->store->write_bytes) {
+            fail(f, RC_SUPPORT, "this board cannot write its store");
+            return false;
+        }
+        u->slot = (int8_t)store_begin(&s->store, q->len);
+        if (u->slot == STORE_NONE) {
+            fail(f, RC_MEMORY, "the plan does not fit into a slot");
+            return false;
+        }
+        if (u->slot == s->slot)
+            release_plan(s);
+    }
+    u->target = target;
+    return true;
+}
+
+/* Takes as much of the chunk as the target can. */
+static void take(server *s, const request *q, fault *f)
+{
+    upload *u = &s->upload;
+    uint32_t left = u->bytes - u->off;
+    if (q->data_bytes > left) {
+        fail(f, RC_VALUE, "more data than len");
+        return;
+    }
+    if (u->target == UPLOAD_POOL) {
+        memcpy(s->port->pool + u->off, q->data, q->data_bytes);
+        u->off += q->data_bytes;
+        return;
+    }
+    int32_t taken = store_write(&s->store, u->slot, u->off, q->data, q->data_bytes, q->data_bytes == left);
+    if (taken < 0) {
+        u->target = UPLOAD_NONE;
+        fail(f, RC_UNKNOWN, "the flash failed");
+    } else if (taken == 0 && q->data_bytes) {
+        fail(f, RC_VALUE, "less data than the flash writes at once");
+    } else {
+        u->off += (uint32_t)taken;
+    }
+}
+
+/* Sets good if the whole plan has the right hash and is accepted. Asked again it does the same again. */
+static void finish(server *s, fault *f)
+{
+    upload *u = &s->upload;
+    const uint8_t *plan = u->target == UPLOAD_POOL ? s->port->pool : store_slot(&s->store, u->slot);
+    if (!has_sha(plan, u->bytes, u->sha))
+        return;
+    if (u->target == UPLOAD_POOL) {
+        u->good = bind_plan(s, plan, u->bytes, STORE_NONE, f);
+    } else if (pe_plan_verify(plan, u->bytes, PE_VERIFY_SKIP_CRC, &f->err)) {
+        fail(f, RC_CORRUPT, f->err.text);
+    } else {
+        u->good = store_commit(&s->store, u->slot, u->bytes, u->sha);
+        if (!u->good)
+            fail(f, RC_UNKNOWN, "the journal failed");
+    }
+}
+
+void receive_chunk(server *s, const request *q, cbor_writer *w, fault *f, uint8_t target)
+{
+    upload *u = &s->upload;
+    bool opens = q->off == 0 && has(q, FIELD_LEN) && has(q, FIELD_SHA);
+    bool under_way = u->target == target && u->off < u->bytes;
+    if (opens && !(under_way && q->len == u->bytes && memcmp(q->sha, u->sha, SHA_BYTES) == 0)) {
+        if (!begin_upload(s, q, target, f))
+            return;
+    } else if (q->off == 0 && u->target != target) {
+        fail(f, RC_VALUE, "an upload begins with len and sha");
+        return;
+    }
+    if (u->target != target) { /* nothing is under way, perhaps after a reset: begin again */
+        cbor_map(w, 1);
+        put_uint(w, "off", 0);
+        return;
+    }
+    if (q->off == u->off && u->off < u->bytes)
+        take(s, q, f);
+    bool whole = u->off == u->bytes;
+    if (whole && !u->good && !f->rc)
+        finish(s, f);
+    cbor_map(w, 1 + whole);
+    put_uint(w, "off", u->off);
+    if (whole)
+        put_bool(w, "match", u->good);
+}
