@@ -292,7 +292,10 @@ def _run(
         return data.reshape(value.dims) if data is not None else None
 
     outputs = [a for a in (array_of(n) for n in step.outputs) if a is not None]
-    _core.op_run(KINDS[step.kind], step.params, [array_of(n) for n in step.inputs], outputs)
+    try:
+        _core.op_run(KINDS[step.kind], step.params, [array_of(n) for n in step.inputs], outputs)
+    except ValueError as error:  # out overlaps an operand
+        raise ShapeError(f"{kind}: {error}") from None
     return result
 
 

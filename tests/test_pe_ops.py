@@ -33,6 +33,8 @@ def test_out_takes_the_result() -> None:
         pe.ops.conv2d(X, W, out=out[..., :2].copy())
     with pytest.raises(pe.ShapeError, match=r"out .* not C-contiguous"):
         pe.ops.conv2d(X, W, out=np.empty((2, 6, 5, 6), np.float32)[..., ::2])
+    with pytest.raises(pe.ShapeError, match=r"clip: .*overlaps"):
+        pe.ops.clip(out, 0.0, 1.0, out=out)
     out.flags.writeable = False
     with pytest.raises(pe.ShapeError, match="read-only"):
         pe.ops.conv2d(X, W, out=out)

@@ -71,8 +71,11 @@ class Plan:
             raise PlanError(f"{path}: {error}") from None
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Writes the plan to a file."""
-        Path(path).write_bytes(self.data)
+        """Writes the plan to a file. Raises PlanError."""
+        try:
+            Path(path).write_bytes(self.data)
+        except OSError as error:
+            raise PlanError(f"{path}: {error.strerror or error}") from None
 
     def recompile(self, keep: Keep) -> Plan:
         """The same graphs compiled with another `keep`. Raises PlanError for a plan from a file: it has no graph."""

@@ -21,6 +21,8 @@ def test_a_saved_plan_runs_as_the_one_that_was_compiled(plans: dict[str, pe.Plan
     for name, plan in plans.items():
         plan.save(tmp_path / f"{name}.pedge")
         loaded = pe.load(tmp_path / f"{name}.pedge")
+        with pytest.raises(pe.PlanError, match="nowhere"):
+            plan.save(tmp_path / "nowhere" / name)
         assert isinstance(loaded, pe.Plan)
         assert bytes(loaded.data) == bytes(plan.data)
         assert loaded.to_dict() == plan.to_dict()
