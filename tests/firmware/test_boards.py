@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import binascii
+import struct
 import subprocess
 from pathlib import Path
 
@@ -71,7 +72,9 @@ def test_virt_rv32_has_the_bits_of_the_host(build: Build, plans: dict[str, Path]
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)
-def test_sifive_e_executes_a_plan_from_flash(build: Build, plans: dict[str, Path], tmp_path: Path, compiler: str) -> None:
+def test_sifive_e_executes_a_plan_from_flash(
+    build: Build, plans: dict[str, Path], tmp_path: Path, compiler: str
+) -> None:
     """16 KiB of RAM: the plan stays in flash, and the firmware's own RAM is below 1,900 B with the stack it used."""
     need("qemu-system-riscv32")
     image = build("sifive-e", compiler)
@@ -96,6 +99,17 @@ def test_a_model_within_16_kib(build: Build, data_dir: Path, tmp_path: Path) -> 
         assert board.ask(WRITE, PYEDGE, 8) is not None
         memory = check_bits(board, path)
     assert memory["arena"] + memory["static"] + memory["stack"] < 2684, memory
+
+
+@pytest.mark.parametrize("compiler", COMPILERS)
+def test_a_firmware_trimmed_to_resnet8_is_below_48_kb(build: Build, data_dir: Path, compiler: str) -> None:
+    """Code and read-only data, link included, model not: what is loaded of the ELF file."""
+    plan = pe.compile(pe.load(data_dir / "models/mlperf_ic_resnet8_int8.tflite"))
+    image = build("virt-rv32", compiler, PYEDGE_TRIM=";".join(sorted({op.kind for op in plan.ops})))
+    elf = image.read_bytes()
+    phoff, _shoff, _flags, _ehsize, phentsize, phnum = struct.unpack_from("<IIIHHH", elf, 28)
+    segments = [struct.unpack_from("<8I", elf, phoff + i * phentsize) for i in range(phnum)]
+    assert sum(filesz for type_, _off, _va, _pa, filesz, *_ in segments if type_ == 1) < 48_000
 
 
 def test_a_plan_in_nor_flash_survives_a_reset(build: Build, plans: dict[str, Path], tmp_path: Path) -> None:

@@ -17,11 +17,14 @@ SOURCES = {
 }
 
 
+SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+
 def run_unit(name: str, tmp_path: Path) -> bytes:
     """Builds and runs tests/firmware/<name>_test.c; what it prints."""
     need("cc")
     program = tmp_path / name
-    flags = ["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    flags = ["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", *SANITIZE]
     include = [f"-I{ROOT / folder}" for folder in ("csrc/include", "csrc", "firmware/core", "tests/firmware")]
     files = [f"tests/firmware/{name}_test.c", *SOURCES[name]]
     subprocess.run(["cc", *flags, *include, *(str(ROOT / file) for file in files), "-o", str(program)], check=True)
@@ -43,7 +46,7 @@ def test_cbor_is_what_cbor2_reads(tmp_path: Path) -> None:
 
 
 def test_a_power_cut_at_any_flash_operation_leaves_a_whole_plan(tmp_path: Path) -> None:
-    """Cuts before, within and with noise in every operation of 40 updates: old or new plan, and the next update works."""
+    """Cuts before, within and with noise in each operation of 40 updates: old or new plan; the next update works."""
     out = run_unit("store", tmp_path).decode()
     assert int(out.split()[0]) > 1000 and out.endswith("0 lost both\n")
 

@@ -51,7 +51,7 @@ def sha_of_slot(board: Board) -> bytes | None:
 
 
 def test_an_upload_is_the_same_however_often_chunks_are_repeated(board: Board, plans: tuple[bytes, ...]) -> None:
-    """Each chunk twice, chunks from elsewhere, an upload begun again: the board says where it stands, and ends right."""
+    """Each chunk twice, chunks from elsewhere, begun again: the board says where it stands, and ends right."""
     for group in (PYEDGE, IMAGE):
         data = plans[0]
         begin = {"off": 0, "data": data[:100], "len": len(data), "sha": hashlib.sha256(data).digest()}
@@ -139,7 +139,9 @@ def test_requests_that_make_no_sense_are_answered(board: Board, plans: tuple[byt
         assert answer is not None and answer["rc"] == rc, (group, id, body, answer)
 
 
-def test_an_upload_begun_in_the_slot_of_the_plan_in_use_takes_it_out_of_use(board: Board, plans: tuple[bytes, ...]) -> None:
+def test_an_upload_begun_in_the_slot_of_the_plan_in_use_takes_it_out_of_use(
+    board: Board, plans: tuple[bytes, ...]
+) -> None:
     """A plan is executed where it lies, so nothing may run it while its place is written."""
     board.upload(IMAGE, plans[0])
     assert sha_of_slot(board) is not None  # bound: slot of plan 0
@@ -260,7 +262,11 @@ def test_the_pty_is_printed_and_the_process_ends_with_standard_input(host_firmwa
 
 def test_a_parent_that_dies_leaves_no_process(host_firmware: Path) -> None:
     """The parent is killed; the firmware's pty goes within seconds."""
-    code = f"import subprocess,time; p=subprocess.Popen([{str(host_firmware)!r}], stdin=subprocess.PIPE); print(p.pid, flush=True); time.sleep(60)"
+    code = f"""if True:
+        import subprocess, time
+        process = subprocess.Popen([{str(host_firmware)!r}], stdin=subprocess.PIPE)
+        print(process.pid, flush=True)
+        time.sleep(60)"""
     parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
     assert parent.stdout is not None
     lines = [parent.stdout.readline().decode().strip() for _ in range(2)]

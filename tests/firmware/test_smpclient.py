@@ -1,4 +1,4 @@
-"""The real smpclient, unchanged, talks to the firmware over a pty: what docs/link.md promises to existing SMP clients."""
+"""The real smpclient, unchanged, talks to the firmware over a pty."""
 
 from __future__ import annotations
 

@@ -78,7 +78,9 @@ class Board:
         assert binascii.crc_hqx(message, 0) == 0, message
         return message[:-2]
 
-    def ask(self, op: int, group: int, id: int, body: Any = None, timeout_s: float = 5.0, tries: int = 3) -> dict[str, Any] | None:
+    def ask(
+        self, op: int, group: int, id: int, body: Any = None, timeout_s: float = 5.0, tries: int = 3
+    ) -> dict[str, Any] | None:
         """The answer's map, or None if the board is gone."""
         self.seq = (self.seq + 1) & 255
         request = pack(op, group, id, cbor2.dumps({} if body is None else body), self.seq)
@@ -136,7 +138,7 @@ def virt(image: Path, flash: Path | None = None, cpu: str = "rv32") -> list[str]
     command += ["-M", "virt", "-cpu", cpu, "-m", "32", "-bios", str(image)]
     if flash is not None:
         command += ["-drive", f"if=pflash,unit=1,format=raw,file={flash}"]
-    return command + ["-chardev", "socket,id=link,fd={fd}", "-serial", "chardev:link"]
+    return [*command, "-chardev", "socket,id=link,fd={fd}", "-serial", "chardev:link"]
 
 
 def sifive_e(image: Path, store: Path | None = None) -> list[str]:
@@ -145,7 +147,7 @@ def sifive_e(image: Path, store: Path | None = None) -> list[str]:
     command += ["-M", "sifive_e", "-bios", "none", "-kernel", str(image)]
     if store is not None:
         command += ["-device", f"loader,file={store}"]
-    return command + ["-chardev", "socket,id=link,fd={fd}", "-serial", "chardev:link"]
+    return [*command, "-chardev", "socket,id=link,fd={fd}", "-serial", "chardev:link"]
 
 
 def erased_flash(path: Path, bytes_: int = 32 << 20) -> Path:
@@ -164,7 +166,7 @@ def record(sequence: int, slot: int, plan: bytes) -> bytes:
 
 
 def store_elf(plan: bytes, address: int = 0x20800000, sector_bytes: int = 4096) -> bytes:
-    """A store with one record and slot 0, for a board that cannot write it. ELF: QEMU loads raw files up to the size of RAM."""
+    """A store with one record and slot 0, for a board that cannot write it. As ELF: QEMU limits raw files to its RAM."""
     data = record(1, 0, plan).ljust(2 * sector_bytes, b"\xff") + plan
     ident = b"\x7fELF" + bytes([1, 1, 1]).ljust(12, b"\0")
     head = ident + struct.pack("<HHIIIIIHHHHHH", 2, 243, 1, address, 52, 0, 0, 52, 32, 1, 40, 0, 0)
