@@ -22,7 +22,7 @@ def op_check(kind: int, params: bytes, tensors: Sequence[tuple[int, tuple[int, .
 def op_run(
     kind: int, params: bytes, inputs: Sequence[npt.NDArray[Any] | None], outputs: Sequence[npt.NDArray[Any]]
 ) -> None:
-    """Checks and runs one op on C-contiguous arrays (float32, int8, int32, bool); the GIL is released.
+    """Checks and runs one op on C-contiguous arrays of the dtypes of plans; the GIL is released.
 
     Arrays that do not start on 16 bytes go through an aligned copy. Raises PlanRefused if tensors or params do not fit,
     TypeError for another dtype, a strided array or a read-only output, ValueError for an output that overlaps an array.

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from . import _core
 from .errors import PlanError, ShapeError
-from .model.graph import Graph, Op, Quantization, Tensor
+from .model.graph import DTYPES, Graph, Op, Quantization, Tensor, array_dtype
 from .model.ops import Padding, infer_op
 from .plan.lower import lower
 from .plan.structs import KINDS
@@ -272,12 +272,12 @@ def _run(
         if is_input:
             graph.input_names.append(name)
     op = Op(kind, kind, names, ["y"], attrs)
-    shape, dtype = infer_op(op, [None if n is None else graph.tensors[n] for n in names])
+    [(shape, dtype)] = infer_op(op, [None if n is None else graph.tensors[n] for n in names])
     y = graph.add_tensor(Tensor("y", shape, dtype, None, _quantization(result_q) if dtype == "int8" else None))
     graph.ops, graph.output_names = [op], ["y"]
     program = lower(graph)
     step = program.steps[0]
-    result = np.empty([d or 1 for d in y.shape], dtype) if out is None else out
+    result = np.empty([d or 1 for d in y.shape], array_dtype(dtype)) if out is None else out
     if out is not None:
         _check_array(kind, "out", out)
         if out.shape != y.shape or str(out.dtype) != dtype:
@@ -300,9 +300,9 @@ def _run(
 
 
 def _check_array(kind: str, name: str, array: Array) -> None:
-    if not isinstance(array, np.ndarray) or str(array.dtype) not in ("float32", "int8", "int32", "bool"):
+    if not isinstance(array, np.ndarray) or str(array.dtype) not in DTYPES:
         given = f"{array.dtype} array" if isinstance(array, np.ndarray) else type(array).__name__
-        raise ShapeError(f"{kind}: {name} must be a float32, int8, int32 or bool array, not {given}")
+        raise ShapeError(f"{kind}: {name} must be an array of a dtype of graphs, not {given}")
     if not array.flags.c_contiguous:
         raise ShapeError(f"{kind}: {name} {list(array.shape)} is not C-contiguous; pass np.ascontiguousarray({name})")
     if name == "out" and not array.flags.writeable:

@@ -10,6 +10,7 @@ import numpy as np
 
 from . import _core
 from .errors import BusyError, PlanError, ShapeError
+from .model.graph import array_dtype
 from .plan import Entry, Keep, OpCount, Plan, PlanTensor, Profile
 
 Array = np.ndarray[Any, Any]
@@ -116,7 +117,7 @@ class Session:
         if runs < 1 or warmup < 0:
             raise ValueError(f"runs={runs}, warmup={warmup}: at least 1 and 0")
         e = self.plan.entry(entry)
-        arrays = match_inputs(e, [np.zeros(_shape(t), t.dtype) for t in e.inputs] if inputs is None else inputs)
+        arrays = match_inputs(e, [np.zeros(_shape(t), array_dtype(t.dtype)) for t in e.inputs] if inputs is None else inputs)
         counts = np.zeros(len(self.plan.ops), np.uint64)
         samples = np.zeros((runs, len(e.ops)), np.int64)
         with _Claim(self._lock):
@@ -135,7 +136,7 @@ class Session:
             raise BusyError("this session is running in another thread; give each thread a session of its own")
 
     def _view(self, tensor: PlanTensor) -> Array:
-        return self._core.tensor(tensor.number).view(tensor.dtype).reshape(_shape(tensor))
+        return self._core.tensor(tensor.number).view(array_dtype(tensor.dtype)).reshape(_shape(tensor))
 
 
 class _Claim:
@@ -166,7 +167,7 @@ def match_inputs(entry: Entry, inputs: Mapping[str, Array] | Sequence[Array]) ->
         raise ShapeError(f"entry {entry.name!r}: {len(inputs)} inputs given, it takes {len(entry.inputs)}: {expected}")
     arrays = [np.asarray(x) for x in inputs]
     for t, x in zip(entry.inputs, arrays, strict=True):
-        if x.shape != t.shape or x.dtype != np.dtype(t.dtype):
+        if x.shape != t.shape or x.dtype != array_dtype(t.dtype):
             raise ShapeError(f"tensor {t.name!r} is {t.dtype}{list(t.shape)}, given was {x.dtype}{list(x.shape)}")
     return arrays
 

@@ -236,7 +236,7 @@ struct SingleOp {
         if (dims.size() > PE_MAX_RANK)
             refuse(PE_ERR_TENSOR, std::nullopt, number, "rank");
         t.rank = static_cast<uint8_t>(dims.size());
-        uint64_t bytes = dtype == PE_F32 || dtype == PE_S32 ? 4 : 1;
+        uint64_t bytes = 1u << pe_dtype_shift(t.dtype);
         for (size_t k = 0; k < PE_MAX_RANK; k++) {
             py::ssize_t n = k < dims.size() ? dims[k] : 1;
             if (n < 1 || n > PE_MAX_EXTENT || bytes * static_cast<uint64_t>(n) > PE_MAX_EXTENT)
@@ -277,15 +277,20 @@ uint32_t op_check(uint32_t kind, const py::bytes &params,
 
 int dtype_of(const py::array &a)
 {
-    if (py::isinstance<py::array_t<float>>(a))
-        return PE_F32;
-    if (py::isinstance<py::array_t<int8_t>>(a))
-        return PE_S8;
-    if (py::isinstance<py::array_t<int32_t>>(a))
-        return PE_S32;
-    if (py::isinstance<py::array_t<bool>>(a))
-        return PE_BOOL;
-    throw py::type_error("arrays must be float32, int8, int32 or bool, not " + py::str(a.dtype()).cast<std::string>());
+    static const struct {
+        const char *name;
+        pe_dtype dtype;
+    } known[] = {
+        {"float32", PE_F32}, {"int8", PE_S8},     {"int32", PE_S32},     {"bool", PE_BOOL}, {"uint8", PE_U8},
+        {"int16", PE_S16},   {"uint16", PE_U16},  {"uint32", PE_U32},    {"int64", PE_S64}, {"uint64", PE_U64},
+        {"float16", PE_F16}, {"float64", PE_F64}, {"bfloat16", PE_BF16},
+    };
+    std::string name = py::str(a.dtype()); // ">f4" and the like are in another byte order
+    for (const auto &k : known) {
+        if (name == k.name)
+            return k.dtype;
+    }
+    throw py::type_error("arrays must be of a number type that plans have, not " + name);
 }
 
 // The kernels want tensors on PE_ARENA_ALIGN. NumPy's own arrays are; a view that is not goes through a copy.

@@ -6,7 +6,7 @@
 
 #define PE_PLAN_MAGIC 0x47444550 /* "PEDG" */
 #define PE_PLAN_MAJOR 1
-#define PE_PLAN_MINOR 0
+#define PE_PLAN_MINOR 1
 #define PE_MAX_RANK 6
 #define PE_MAX_OP_TENSORS 16     /* inputs + outputs of one op */
 #define PE_MAX_ENTRIES 64        /* few, so that a branch is checked against each */
@@ -19,7 +19,32 @@ enum pe_dtype {
     PE_F32 = 1, /* IEEE binary32 */
     PE_S8 = 2,
     PE_S32 = 3,
-    PE_BOOL = 4 /* one byte, 0 or 1; any other non-zero byte reads as true */
+    PE_BOOL = 4, /* one byte, 0 or 1; any other non-zero byte reads as true */
+    PE_U8 = 5,
+    PE_S16 = 6,
+    PE_U16 = 7,
+    PE_U32 = 8,
+    PE_S64 = 9,
+    PE_U64 = 10,
+    PE_F16 = 11, /* IEEE binary16 */
+    PE_F64 = 12, /* IEEE binary64 */
+    PE_BF16 = 13 /* the upper half of a binary32 */
+};
+
+/* Number formats below 8 bits and of 8-bit floats: a tensor of PE_U8 or PE_S8 holds a code in each byte, S4 and S2 their
+ * values. */
+enum pe_format {
+    PE_FORMAT_NONE = 0, /* what the dtype says */
+    PE_FORMAT_F8_E4M3FN = 1,
+    PE_FORMAT_F8_E4M3FNUZ = 2,
+    PE_FORMAT_F8_E5M2 = 3,
+    PE_FORMAT_F8_E5M2FNUZ = 4,
+    PE_FORMAT_F8_E8M0 = 5,
+    PE_FORMAT_F4_E2M1 = 6,
+    PE_FORMAT_S4 = 7,
+    PE_FORMAT_U4 = 8,
+    PE_FORMAT_S2 = 9,
+    PE_FORMAT_U2 = 10
 };
 
 enum pe_tensor_kind {

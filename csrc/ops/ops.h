@@ -40,9 +40,27 @@ pe_status pe_op_check(const pe_op_def *def, const pe_call *c, uint32_t params_by
 /* A tensor record by itself: dtype, rank, dims and bytes agree. NULL, or what is wrong. */
 const char *pe_tensor_fault(const pe_tensor *t);
 
+/* log2 of the bytes of an element; of a dtype that is known. */
+static inline uint32_t pe_dtype_shift(uint8_t dtype)
+{
+    switch (dtype) {
+    case PE_S8:
+    case PE_U8:
+    case PE_BOOL: return 0;
+    case PE_S16:
+    case PE_U16:
+    case PE_F16:
+    case PE_BF16: return 1;
+    case PE_S64:
+    case PE_U64:
+    case PE_F64: return 3;
+    default: return 2;
+    }
+}
+
 /* The number of elements of a checked tensor record. */
 static inline uint32_t pe_tensor_elements(const pe_tensor *t)
 {
-    return t->dtype == PE_S8 || t->dtype == PE_BOOL ? t->bytes : t->bytes / 4;
+    return t->bytes >> pe_dtype_shift(t->dtype);
 }
 #endif

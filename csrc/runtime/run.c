@@ -135,18 +135,47 @@ static void resolve(const pe_session *s, const pe_op *op, pe_call *c)
     c->scratch_bytes = op->scratch_bytes;
 }
 
+static void canonicalize_f32(float *y, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (pe_is_nan(y[i]))
+            y[i] = pe_float_from_bits(PE_NAN_BITS);
+    }
+}
+
+static void canonicalize_16(uint16_t *y, uint32_t n, uint16_t infinity, uint16_t nan)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if ((y[i] & 0x7FFF) > infinity)
+            y[i] = nan;
+    }
+}
+
+/* In integers, so that no float64 code comes into a firmware that has no use for it. */
+static void canonicalize_f64(uint64_t *y, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if ((y[i] & INT64_MAX) > 0x7FF0000000000000)
+            y[i] = 0x7FF8000000000000;
+    }
+}
+
 /* A NaN's payload depends on the CPU; what leaves is the same everywhere. */
 static void canonicalize_nans(const pe_session *s, const pe_entry *e)
 {
     for (uint32_t i = 0; i < e->output_count; i++) {
         uint32_t number = *index_of(s, e->outputs + i);
         const pe_tensor *t = pe_tensor_at(s, number);
-        if (t->dtype != PE_F32 || t->kind != PE_TENSOR_ARENA)
+        if (t->kind != PE_TENSOR_ARENA)
             continue;
-        float *y = pe_tensor_data(s, number);
-        for (uint32_t k = 0; k < t->bytes / sizeof *y; k++) {
-            if (pe_is_nan(y[k]))
-                y[k] = pe_float_from_bits(PE_NAN_BITS);
+        void *y = pe_tensor_data(s, number);
+        uint32_t n = pe_tensor_elements(t);
+        switch (t->dtype) {
+        case PE_F32: canonicalize_f32(y, n); break;
+        case PE_F16: canonicalize_16(y, n, 0x7C00, 0x7E00); break;
+        case PE_BF16: canonicalize_16(y, n, 0x7F80, 0x7FC0); break;
+        case PE_F64: canonicalize_f64(y, n); break;
+        default: break;
         }
     }
 }

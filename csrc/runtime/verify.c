@@ -108,17 +108,11 @@ static pe_status check_sections(view *v)
 
 const char *pe_tensor_fault(const pe_tensor *t)
 {
-    uint32_t size;
-    switch (t->dtype) {
-    case PE_F32:
-    case PE_S32: size = 4; break;
-    case PE_S8:
-    case PE_BOOL: size = 1; break;
-    default: return "unknown dtype";
-    }
+    if (t->dtype < PE_F32 || t->dtype > PE_BF16)
+        return "unknown dtype";
     if (t->rank > PE_MAX_RANK)
         return "rank";
-    uint64_t bytes = size;
+    uint64_t bytes = 1u << pe_dtype_shift(t->dtype);
     for (uint32_t i = 0; i < PE_MAX_RANK; i++) {
         if (t->dims[i] < 1 || (i >= t->rank && t->dims[i] != 1))
             return "dims";

@@ -8,6 +8,7 @@ import click
 import numpy as np
 
 from .. import Session, VerificationError
+from ..model.graph import array_dtype
 from ._common import (
     board_option,
     console,
@@ -62,7 +63,7 @@ def command(
     """
     plan = load_plan(model, board, batch, shapes)
     e = plan.entry(entry)
-    zeros = [{t.name: np.zeros(t.shape, t.dtype) for t in e.inputs}]
+    zeros = [{t.name: np.zeros(t.shape, array_dtype(t.dtype)) for t in e.inputs}]
     runs = load_runs(data, plan, entry) if data is not None else zeros
     local = Session(plan) if compare else None
     results: list[dict[str, np.ndarray]] = []

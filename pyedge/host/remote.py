@@ -17,6 +17,7 @@ import numpy as np
 from ..boards import Profile as BoardProfile
 from ..boards import load_profile
 from ..errors import BoardError, LinkError, PlanError, ToolError, UnsupportedError, VerificationError
+from ..model.graph import array_dtype
 from ..plan import Entry, OpCount, Plan, PlanTensor, Profile
 from ..session import match_inputs
 from . import build, emulator, frame, ports, timing
@@ -316,7 +317,7 @@ class Remote:
         if runs < 1 or warmup < 0:
             raise ValueError(f"runs={runs}, warmup={warmup}: at least 1 and 0")
         e = self._entry(entry)
-        arrays = match_inputs(e, [np.zeros(t.shape, t.dtype) for t in e.inputs] if inputs is None else inputs)
+        arrays = match_inputs(e, [np.zeros(t.shape, array_dtype(t.dtype)) for t in e.inputs] if inputs is None else inputs)
         samples = np.zeros((runs, len(e.ops)), np.uint64)
         for i in range(-warmup, runs):
             self._send(e, arrays)
@@ -407,7 +408,7 @@ class Remote:
 
 def _array(data: bytes, t: PlanTensor) -> Array:
     """A tensor from its bytes on the wire, little-endian."""
-    dtype = np.dtype(t.dtype)
+    dtype = array_dtype(t.dtype)
     return np.frombuffer(data, dtype.newbyteorder("<")).astype(dtype).reshape(t.shape)
 
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..errors import ModelError
 from .check import check
-from .graph import Graph, Op, Quantization, Tensor
+from .graph import Graph, Op, Quantization, Tensor, array_dtype
 from .ops import Padding, Pair, infer_op
 
 Side = int | tuple[int, int]
@@ -60,15 +60,21 @@ class GraphBuilder:
         scale: npt.ArrayLike | None = None,
         zero_point: int = 0,
         axis: int = 0,
+        dtype: str | None = None,
     ) -> Tensor:
-        """A constant float32, int8, int32 or bool array. scale: one number, or one for each slice along axis."""
+        """A constant array of a dtype of graphs; float64 becomes float32 unless dtype says otherwise.
+
+        scale: one number, or one for each slice along axis.
+        """
         data = np.ascontiguousarray(value)
-        if data.dtype == np.float64:
+        if dtype is not None:
+            data = data.astype(array_dtype(dtype))
+        elif data.dtype == np.float64:
             data = data.astype(np.float32)
         data = data.reshape(np.shape(value))  # ascontiguousarray makes a scalar [1]
         quant = _quantization(scale, zero_point, axis)
         return self._graph.add_tensor(
-            Tensor(name or self._unused("constant"), data.shape, str(data.dtype), data, quant)
+            Tensor(name or self._unused("constant"), data.shape, dtype or str(data.dtype), data, quant)
         )
 
     def output(self, name: str, tensor: Tensor) -> None:
@@ -349,7 +355,7 @@ class GraphBuilder:
                 self._visible(t)
         result_name = name or self._unused(kind)
         op = Op(kind, result_name, [None if t is None else t.name for t in operands], [result_name], attrs)
-        shape, dtype = infer_op(op, operands)
+        [(shape, dtype)] = infer_op(op, operands)
         result = self._graph.add_tensor(Tensor(result_name, shape, dtype, quant=quant if dtype == "int8" else None))
         self._graph.ops.append(op)
         return result

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..errors import ModelError
-from .graph import DTYPES, Graph, Op, Tensor
+from .graph import DTYPES, Graph, Op, Tensor, array_dtype
 from .ops import infer_shapes
 
 # Weights' axis of output channels, in the graph's layouts.
@@ -55,7 +55,7 @@ def _check_tensor(t: Tensor) -> None:
         raise ModelError(f"tensor {t.name!r} has dtype {t.dtype}, expected one of {', '.join(DTYPES)}")
     if any(d is not None and d < 1 for d in t.shape):
         raise ModelError(f"tensor {t.name!r} has the empty shape {list(t.shape)}")
-    if t.data is not None and (t.data.shape != t.shape or t.data.dtype != np.dtype(t.dtype)):
+    if t.data is not None and (t.data.shape != t.shape or t.data.dtype != array_dtype(t.dtype)):
         raise ModelError(f"tensor {t.name!r} is {t.dtype}{list(t.shape)}, its value {t.data.dtype}{list(t.data.shape)}")
     q = t.quant
     if q is None:

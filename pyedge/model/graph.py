@@ -15,7 +15,21 @@ import numpy as np
 
 from ..errors import ModelError, ShapeError
 
-DTYPES = ("float32", "int8", "int32", "bool")
+DTYPES = (
+    *("float32", "int8", "int32", "bool", "uint8", "int16", "uint16", "uint32", "int64", "uint64"),
+    *("float16", "float64", "bfloat16"),
+)
+
+
+def array_dtype(name: str) -> np.dtype[Any]:
+    """NumPy's dtype of a tensor's arrays. bfloat16 is that of ml_dtypes, or uint16 codes where it is not installed."""
+    if name != "bfloat16":
+        return np.dtype(name)
+    try:
+        import ml_dtypes
+    except ImportError:
+        return np.dtype(np.uint16)
+    return np.dtype(ml_dtypes.bfloat16)
 
 
 @dataclass(frozen=True)

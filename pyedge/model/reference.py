@@ -10,7 +10,7 @@ does linear as LiteRT's reference kernel: sum * (double) factor, rounded once, h
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,14 +18,17 @@ import numpy as np
 from ..errors import ModelError, ShapeError
 from . import quantmath as qm
 from .fixed_point import Ints, exp_negative, high_multiply, reciprocal, round_shift, scale_twice_rounded, wrap32
-from .graph import Graph, Op, Tensor
+from .graph import Graph, Op, Tensor, array_dtype
 from .ops import Pair, infer_shapes, resolve_padding
 
 ROUNDINGS = ("tflite", "litert-ref")
 
 Arrays = list[Any]  # the values of an op's operands; None where one is absent
-Tensors = list[Any]  # their Tensors, then that of the result
-Rule = Callable[[Op, Arrays, Tensors, str], np.ndarray]
+Tensors = list[Any]  # their Tensors, then those of the results
+Rule = Callable[[Op, Arrays, Tensors, str], np.ndarray | list[np.ndarray]]
+
+# Rules for every dtype of a kind; the families in reference_*.py add theirs. Other kinds: _FLOAT and _INT8 below.
+RULES: dict[str, Rule] = {}
 
 
 def run(
@@ -46,7 +49,7 @@ def run(
     if rounding not in ROUNDINGS:
         raise ModelError(f"rounding {rounding!r} is unknown; known: {', '.join(ROUNDINGS)}")
     for t in graph.inputs:
-        if t.name not in inputs or inputs[t.name].dtype != np.dtype(t.dtype):
+        if t.name not in inputs or inputs[t.name].dtype != array_dtype(t.dtype):
             given = inputs[t.name].dtype if t.name in inputs else "nothing"
             raise ShapeError(f"tensor {t.name!r}: {given} given, expected {t.dtype}")
     graph = infer_shapes(graph, {name: inputs[name].shape for name in graph.input_names})
@@ -67,13 +70,27 @@ def _run(graph: Graph, outer: Mapping[str, Tensor], values: dict[str, np.ndarray
             _run(branch, tensors, inner, rounding)
             values.update(zip(op.outputs, (inner[n] for n in branch.output_names), strict=True))
             continue
-        y = tensors[op.outputs[0]]
         operands = [None if n is None else tensors[n] for n in op.inputs]
         arrays = [None if n is None else values[n] for n in op.inputs]
-        quantized = any(t is not None and t.dtype == "int8" for t in (operands[0], y))
-        rule = _INT8[op.kind] if quantized else _FLOAT[op.kind]
-        result = rule(op, arrays, [*operands, y], rounding)
-        values[y.name] = result.reshape(y.shape).astype(y.dtype)
+        results = [tensors[n] for n in op.outputs]
+        for y, value in zip(results, evaluate(op, arrays, operands, results, rounding), strict=True):
+            values[y.name] = value
+
+
+def evaluate(
+    op: Op, arrays: Arrays, operands: Sequence[Tensor | None], results: Sequence[Tensor], rounding: str = "tflite"
+) -> Arrays:
+    """The values of an op's results, of their shapes and dtypes; any kind but "if"."""
+    rule = RULES.get(op.kind)
+    if rule is None:
+        quantized = any(t is not None and t.dtype == "int8" for t in (operands[0], results[0]))
+        rule = (_INT8 if quantized else _FLOAT)[op.kind]
+    with np.errstate(all="ignore"):
+        found = rule(op, arrays, [*operands, *results], rounding)
+    values = found if isinstance(found, list) else [found]
+    return [
+        np.asarray(v).reshape(t.shape).astype(array_dtype(t.dtype)) for v, t in zip(values, results, strict=True)
+    ]
 
 
 # --- windows --------------------------------------------------------------------------------------------------------

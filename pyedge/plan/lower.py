@@ -16,7 +16,7 @@ import numpy as np
 from .. import _core
 from ..errors import PlanError, PyedgeError, ShapeError
 from ..model import quantmath
-from ..model.graph import Graph, Op, Tensor
+from ..model.graph import Graph, Op, Tensor, array_dtype
 from ..model.ops import resolve_padding
 from . import structs
 from .program import Keep, Program, Step, Value
@@ -37,7 +37,7 @@ def lower(graph: Graph, entry: str = "main", rounding: str = "tflite", keep: Kee
     """
     if rounding not in structs.ROUNDING:
         raise PlanError(f"rounding {rounding!r} is not known; one of {', '.join(structs.ROUNDING)}")
-    build = _Builder(graph, entry, structs.ROUNDING[rounding], keep)
+    build = Builder(graph, entry, structs.ROUNDING[rounding], keep)
     for tensor in graph.inputs:
         build.program.inputs.append(build.new(tensor))
     build.ops(graph)
@@ -46,7 +46,7 @@ def lower(graph: Graph, entry: str = "main", rounding: str = "tflite", keep: Kee
     return build.program
 
 
-class _Builder:
+class Builder:
     """Collects values and steps. Names are looked up in the innermost graph first (the arms of an `if` nest)."""
 
     def __init__(self, graph: Graph, entry: str, rounding: int, keep: Keep) -> None:
@@ -79,7 +79,7 @@ class _Builder:
             raise PlanError(
                 f"tensor {tensor.name!r} has {len(tensor.shape)} axes, at most {structs.MAX_RANK} are possible"
             )
-        if math.prod(dims) * np.dtype(tensor.dtype).itemsize > structs.MAX_EXTENT:
+        if math.prod(dims) * array_dtype(tensor.dtype).itemsize > structs.MAX_EXTENT:
             raise PlanError(f"tensor {tensor.name!r} {list(dims)} has more than 2^30 bytes")
         per_tensor = tensor.dtype == "int8" and tensor.scale is not None
         number = len(self.program.values)
@@ -184,9 +184,9 @@ class _Builder:
     def optional_input(self, op: Op, i: int) -> int | None:
         return self.input(op, i) if i < len(op.inputs) and op.inputs[i] is not None else None
 
-    def result(self, op: Op) -> int:
-        """The value that the op writes: bound already if it is the output of an `if`, else a new one."""
-        name = op.outputs[0]
+    def result(self, op: Op, i: int = 0) -> int:
+        """The i-th value that the op writes: bound already if it is the output of an `if`, else a new one."""
+        name = op.outputs[i]
         return self.numbers[-1][name] if name in self.numbers[-1] else self.new(self.tensor(name))
 
     def variant(self, family: str, op: Op, number: int) -> str:
@@ -209,11 +209,11 @@ class _Builder:
             raise PlanError(f"op {op.name!r} ({op.kind}): input and output have different scales")
 
 
-_LOWERINGS: dict[str, Callable[[_Builder, Op], None]] = {}
+_LOWERINGS: dict[str, Callable[[Builder, Op], None]] = {}
 
 
-def _lowers(*kinds: str) -> Callable[[Callable[[_Builder, Op], None]], Callable[[_Builder, Op], None]]:
-    def register(function: Callable[[_Builder, Op], None]) -> Callable[[_Builder, Op], None]:
+def lowers(*kinds: str) -> Callable[[Callable[[Builder, Op], None]], Callable[[Builder, Op], None]]:
+    def register(function: Callable[[Builder, Op], None]) -> Callable[[Builder, Op], None]:
         for kind in kinds:
             _LOWERINGS[kind] = function
         return function
@@ -221,7 +221,7 @@ def _lowers(*kinds: str) -> Callable[[Callable[[_Builder, Op], None]], Callable[
     return register
 
 
-def _clamps(b: _Builder, op: Op, y: int) -> dict[str, Any]:
+def _clamps(b: Builder, op: Op, y: int) -> dict[str, Any]:
     """y_min .. f_max of a fused activation."""
     activation = op.attrs.get("activation")
     if activation not in quantmath.ACTIVATION_RANGES:
@@ -229,7 +229,7 @@ def _clamps(b: _Builder, op: Op, y: int) -> dict[str, Any]:
     return _bounds(b, op, y, *quantmath.ACTIVATION_RANGES[activation])
 
 
-def _bounds(b: _Builder, op: Op, y: int, low: float, high: float) -> dict[str, Any]:
+def _bounds(b: Builder, op: Op, y: int, low: float, high: float) -> dict[str, Any]:
     if b.program.values[y].dtype == "int8":
         y_min, y_max = quantmath.clip_range(low, high, *b.scale(op, y))
         return {"y_min": y_min, "y_max": y_max}
@@ -237,7 +237,7 @@ def _bounds(b: _Builder, op: Op, y: int, low: float, high: float) -> dict[str, A
 
 
 def _channel_table(
-    b: _Builder, op: Op, x: int, w: Tensor, sums: np.ndarray, bias: int | None, factors: np.ndarray, rounding: int
+    b: Builder, op: Op, x: int, w: Tensor, sums: np.ndarray, bias: int | None, factors: np.ndarray, rounding: int
 ) -> int:
     """The constant q[C_out][3] (pe_channel): bias with -zero_point(x) * sum(w) folded in, then the factor to y's scale.
 
@@ -265,7 +265,7 @@ def _channel_table(
     return b.constant(f"{op.name}:q", table)
 
 
-def _weights(b: _Builder, op: Op, axes: tuple[int, ...]) -> tuple[Tensor, np.ndarray, np.ndarray]:
+def _weights(b: Builder, op: Op, axes: tuple[int, ...]) -> tuple[Tensor, np.ndarray, np.ndarray]:
     """The constant int8 weights of an op, their sums over axes (int64) and their scales."""
     tensor = b.tensor(str(op.inputs[1]))
     if tensor.data is None or tensor.dtype != "int8" or tensor.quant is None:
@@ -281,8 +281,8 @@ def _padding(
     return resolve_padding(op.attrs["padding"], size, window, op.attrs["stride"], dilation)
 
 
-@_lowers("conv2d", "depthwise_conv2d")
-def _conv2d(b: _Builder, op: Op) -> None:
+@lowers("conv2d", "depthwise_conv2d")
+def _conv2d(b: Builder, op: Op) -> None:
     depthwise = op.kind == "depthwise_conv2d"
     x, y = b.input(op, 0), b.result(op)
     values = b.program.values
@@ -317,8 +317,8 @@ def _conv2d(b: _Builder, op: Op) -> None:
     b.emit(kind, op.name, [x, w, q], [y], **params)
 
 
-@_lowers("linear")
-def _linear(b: _Builder, op: Op) -> None:
+@lowers("linear")
+def _linear(b: Builder, op: Op) -> None:
     x, y = b.input(op, 0), b.result(op)
     values = b.program.values
     w = b.input(op, 1)
@@ -341,8 +341,8 @@ def _linear(b: _Builder, op: Op) -> None:
     b.emit(kind, op.name, [x2, w, q], [y2], **params)
 
 
-@_lowers("add")
-def _add(b: _Builder, op: Op) -> None:
+@lowers("add")
+def _add(b: Builder, op: Op) -> None:
     x0, x1, y = b.input(op, 0), b.input(op, 1), b.result(op)
     params = _clamps(b, op, y)
     kind = b.variant("add", op, x0)
@@ -355,8 +355,8 @@ def _add(b: _Builder, op: Op) -> None:
     b.emit(kind, op.name, [x0, x1], [y], **params)
 
 
-@_lowers("avg_pool2d", "max_pool2d")
-def _pool2d(b: _Builder, op: Op) -> None:
+@lowers("avg_pool2d", "max_pool2d")
+def _pool2d(b: Builder, op: Op) -> None:
     x, y = b.input(op, 0), b.result(op)
     b.same_scale(op, x, y)
     in_dims, out_dims = b.program.values[x].dims, b.program.values[y].dims
@@ -379,8 +379,8 @@ def _pool2d(b: _Builder, op: Op) -> None:
     )
 
 
-@_lowers("mean")
-def _mean(b: _Builder, op: Op) -> None:
+@lowers("mean")
+def _mean(b: Builder, op: Op) -> None:
     x, y = b.input(op, 0), b.result(op)
     params: dict[str, Any] = {"axes": sum(1 << axis for axis in op.attrs["axes"])}
     kind = b.variant("mean", op, x)
@@ -392,8 +392,8 @@ def _mean(b: _Builder, op: Op) -> None:
     b.emit(kind, op.name, [x], [y], **params)
 
 
-@_lowers("softmax")
-def _softmax(b: _Builder, op: Op) -> None:
+@lowers("softmax")
+def _softmax(b: Builder, op: Op) -> None:
     x, y = b.input(op, 0), b.result(op)
     rank = len(b.program.values[x].dims)
     if rank == 0 or op.attrs["axis"] % rank != rank - 1:
@@ -408,8 +408,8 @@ def _softmax(b: _Builder, op: Op) -> None:
     b.emit(kind, op.name, [x], [y], multiplier=p.multiplier, shift=p.shift, diff_min=p.diff_min)
 
 
-@_lowers("reshape")
-def _reshape(b: _Builder, op: Op) -> None:
+@lowers("reshape")
+def _reshape(b: Builder, op: Op) -> None:
     x, name = b.input(op, 0), op.outputs[0]
     if name in b.numbers[-1] or b.keep == "all":
         b.copy(x, op.name, b.result(op))
@@ -425,8 +425,8 @@ def _reshape(b: _Builder, op: Op) -> None:
     b.numbers[-1][name] = number
 
 
-@_lowers("quantize")
-def _quantize(b: _Builder, op: Op) -> None:
+@lowers("quantize")
+def _quantize(b: Builder, op: Op) -> None:
     x, y = b.input(op, 0), b.result(op)
     if b.program.values[x].dtype == "int8":
         _requantize(b, op, x, y, -math.inf, math.inf)
@@ -435,7 +435,7 @@ def _quantize(b: _Builder, op: Op) -> None:
     b.emit("quantize_f32_s8", op.name, [x], [y], scale=scale, y_zero_point=zero_point, y_min=-128, y_max=127)
 
 
-def _requantize(b: _Builder, op: Op, x: int, y: int, low: float, high: float) -> None:
+def _requantize(b: Builder, op: Op, x: int, y: int, low: float, high: float) -> None:
     (sx, zx), (sy, zy) = b.scale(op, x), b.scale(op, y)
     factor = quantmath.rescale_multiplier(sx, sy)
     b.emit(
@@ -451,15 +451,15 @@ def _requantize(b: _Builder, op: Op, x: int, y: int, low: float, high: float) ->
     )
 
 
-@_lowers("dequantize")
-def _dequantize(b: _Builder, op: Op) -> None:
+@lowers("dequantize")
+def _dequantize(b: Builder, op: Op) -> None:
     x, y = b.input(op, 0), b.result(op)
     scale, zero_point = b.scale(op, x)
     b.emit("dequantize_s8_f32", op.name, [x], [y], scale=scale, x_zero_point=zero_point)
 
 
-@_lowers("relu", "relu6", "clip")
-def _clip(b: _Builder, op: Op) -> None:
+@lowers("relu", "relu6", "clip")
+def _clip(b: Builder, op: Op) -> None:
     low, high = (op.attrs["min"], op.attrs["max"]) if op.kind == "clip" else quantmath.ACTIVATION_RANGES[op.kind]
     x, y = b.input(op, 0), b.result(op)
     if b.program.values[x].dtype == "int8" and b.scale(op, x) != b.scale(op, y):
@@ -468,8 +468,8 @@ def _clip(b: _Builder, op: Op) -> None:
     b.emit(b.variant("clip", op, x), op.name, [x], [y], **_bounds(b, op, y, low, high))
 
 
-@_lowers("any_ge")
-def _any_ge(b: _Builder, op: Op) -> None:
+@lowers("any_ge")
+def _any_ge(b: Builder, op: Op) -> None:
     x, threshold = b.input(op, 0), float(op.attrs["threshold"])
     kind = b.variant("any_ge", op, x)
     if kind == "any_ge_f32":
@@ -481,8 +481,8 @@ def _any_ge(b: _Builder, op: Op) -> None:
     b.emit(kind, op.name, [x], [b.result(op)], threshold=min(max(code, -128), 128))
 
 
-@_lowers("if")
-def _if(b: _Builder, op: Op) -> None:
+@lowers("if")
+def _if(b: Builder, op: Op) -> None:
     """branch over the then-arm unless the predicate holds; both arms write the op's outputs."""
     predicate = b.input(op, 0)
     outputs = [b.numbers[-1].get(name) for name in op.outputs]
@@ -495,7 +495,7 @@ def _if(b: _Builder, op: Op) -> None:
     to_end.target = len(b.program.steps)
 
 
-def _arm(b: _Builder, op: Op, graph: Graph, outputs: Sequence[int]) -> None:
+def _arm(b: Builder, op: Op, graph: Graph, outputs: Sequence[int]) -> None:
     """The ops of one arm; its outputs go to the values `outputs`, by a copy if no op of the arm can write there."""
     if len(graph.output_names) != len(outputs):
         raise PlanError(f"op {op.name!r} (if): an arm has {len(graph.output_names)} outputs, the op {len(outputs)}")

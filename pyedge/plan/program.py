@@ -8,6 +8,8 @@ from typing import Literal
 
 import numpy as np
 
+from ..model.graph import array_dtype
+
 Keep = Literal["all"] | None
 
 
@@ -25,7 +27,7 @@ class Value:
 
     @property
     def bytes(self) -> int:
-        return math.prod(self.dims) * np.dtype(self.dtype).itemsize
+        return math.prod(self.dims) * array_dtype(self.dtype).itemsize
 
 
 @dataclass

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..model.graph import Quantization, Tensor
+from ..model.graph import Quantization, Tensor, array_dtype
 from . import structs
 
 
@@ -88,7 +88,7 @@ def read(data: memoryview) -> Tables:
     def tensor(number: int, r: Any) -> PlanTensor:
         shape, dtype = tuple(int(d) for d in r["dims"][: r["rank"]]), structs.DTYPES[int(r["dtype"])]
         constant, offset, size = int(r["kind"]) == structs.TENSOR_CONST, int(r["offset"]), int(r["bytes"])
-        content = np.frombuffer(consts[offset : offset + size], np.dtype(dtype)).reshape(shape) if constant else None
+        content = np.frombuffer(consts[offset : offset + size], array_dtype(dtype)).reshape(shape) if constant else None
         scale, zero_point = np.array([r["scale"]], np.float32), np.array([r["zero_point"]], np.int32)
         quant = Quantization(scale, zero_point) if scale[0] > 0 else None
         return PlanTensor(text(int(r["name"])), shape, dtype, content, quant, None, number, constant, offset, size)

@@ -10,9 +10,7 @@ import heapq
 import math
 from collections.abc import Iterable
 
-import numpy as np
-
-from ..model.graph import Graph, Op
+from ..model.graph import Graph, Op, array_dtype
 from .arena import align
 
 SEARCH_STATES = 20000  # sets of executed ops looked at; beyond it the model's own order stays
@@ -81,7 +79,7 @@ class _Sets:
 
 def _bytes(graph: Graph, name: str) -> int:
     t = graph.tensors[name]
-    return align(math.prod(d or 1 for d in t.shape) * np.dtype(t.dtype).itemsize)
+    return align(math.prod(d or 1 for d in t.shape) * array_dtype(t.dtype).itemsize)
 
 
 def _search(graph: Graph) -> list[int] | None:

@@ -36,6 +36,15 @@ DTYPES: dict[int, str] = {
     ffi.integer_const("PE_S8"): "int8",
     ffi.integer_const("PE_S32"): "int32",
     ffi.integer_const("PE_BOOL"): "bool",
+    ffi.integer_const("PE_U8"): "uint8",
+    ffi.integer_const("PE_S16"): "int16",
+    ffi.integer_const("PE_U16"): "uint16",
+    ffi.integer_const("PE_U32"): "uint32",
+    ffi.integer_const("PE_S64"): "int64",
+    ffi.integer_const("PE_U64"): "uint64",
+    ffi.integer_const("PE_F16"): "float16",
+    ffi.integer_const("PE_F64"): "float64",
+    ffi.integer_const("PE_BF16"): "bfloat16",
 }
 DTYPE_CODES: dict[str, int] = {name: code for code, name in DTYPES.items()}
 

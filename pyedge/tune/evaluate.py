@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ShapeError
-from ..model.graph import Graph
+from ..model.graph import Graph, array_dtype
 from ..plan import Plan, compile
 from ..session import Session
 
@@ -59,8 +59,8 @@ def evaluate(
     if labels is not None and len(labels) != len(x):
         raise ShapeError(f"{len(labels)} labels for {len(x)} samples")
     real = x if x.dtype != np.int8 or t.dtype != "int8" else t.dequantize(x)
-    if x.dtype != np.dtype(t.dtype):
-        x = t.quantize(x) if t.dtype == "int8" else x.astype(t.dtype)
+    if x.dtype != array_dtype(t.dtype):
+        x = t.quantize(x) if t.dtype == "int8" else x.astype(array_dtype(t.dtype))
     outputs = np.stack([session.run([sample.reshape(shape)], entry)[0] for sample in x])
     outputs = y.dequantize(outputs) if y.dtype == "int8" and y.scale is not None else outputs
     function = metric if callable(metric) else _METRICS.get(metric)

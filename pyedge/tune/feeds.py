@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ShapeError
+from ..model.graph import array_dtype
 from ..plan import Entry
 
 Array = npt.NDArray[Any]
@@ -33,7 +34,7 @@ def feeds(entry: Entry, samples: Mapping[str, Array]) -> list[dict[str, Array]]:
         if t.dtype == "int8" and np.issubdtype(x.dtype, np.floating):
             x = t.quantize(x)
         size = int(np.prod(t.shape))
-        if x.dtype != np.dtype(t.dtype) or size == 0 or x.size == 0 or x.size % size or not _fits(x.shape, t.shape):
+        if x.dtype != array_dtype(t.dtype) or size == 0 or x.size == 0 or x.size % size or not _fits(x.shape, t.shape):
             raise ShapeError(
                 f"tensor {t.name!r} is {t.dtype}{list(t.shape)}, given was {x.dtype}{list(x.shape)}; expected that shape,"
                 " or samples along the first axis"

@@ -54,7 +54,7 @@ static const void *section(const uint8_t *plan, pe_section s)
 
 static uint64_t elements(const pe_tensor *t)
 {
-    return t->dtype == PE_F32 || t->dtype == PE_S32 ? t->bytes / 4 : t->bytes;
+    return pe_tensor_elements(t);
 }
 
 /* MACs of a verified op, or elements touched, from above. */
@@ -228,9 +228,9 @@ static void repair_tensors(uint8_t *plan, size_t size, uint32_t *random)
     if (!t)
         return;
     t = (pe_tensor *)(plan + h->tensors.offset);
-    uint32_t arena = 0;
-    for (uint32_t i = 0; i < h->tensors.bytes / sizeof *t; i++) {
-        uint64_t bytes = t[i].dtype == PE_F32 || t[i].dtype == PE_S32 ? 4 : 1;
+    uint32_t arena = 0, count = h->tensors.bytes / sizeof *t; /* the table may lie on the header */
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t bytes = 1u << pe_dtype_shift(t[i].dtype);
         for (uint32_t k = 0; k < PE_MAX_RANK && bytes <= ARENA_BUDGET; k++) {
             if (t[i].dims[k] < 1 || k >= t[i].rank)
                 t[i].dims[k] = 1;
@@ -255,8 +255,8 @@ static void repair_scratch(uint8_t *plan, size_t size, uint32_t *random)
     if (!op || h->arena_bytes > ARENA_BUDGET / 2)
         return;
     op = (pe_op *)(plan + h->ops.offset);
-    uint32_t base = (h->arena_bytes + 15) & ~15u, most = 16384;
-    for (uint32_t i = 0; i < h->ops.bytes / sizeof *op; i++) {
+    uint32_t base = (h->arena_bytes + 15) & ~15u, most = 16384, count = h->ops.bytes / sizeof *op;
+    for (uint32_t i = 0; i < count; i++) {
         if (op[i].scratch_bytes == 0)
             continue;
         op[i].scratch_offset = base;
