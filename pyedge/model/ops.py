@@ -38,16 +38,17 @@ Pair = tuple[int, int]
 Padding = str | tuple[Pair, Pair]
 
 MAX_EXTENT = 2**30  # bytes or elements of one tensor
+ANY_NUMBER = MAX_EXTENT  # of operands
 _MAX_STEP = 32767  # strides, dilations, kernel sides of pools, paddings
 
 
-def _text(shape: Shape) -> str:
+def show(shape: Shape) -> str:
     return "[" + ", ".join("?" if d is None else str(d) for d in shape) + "]"
 
 
-def _misfit(op: Op, tensor: Tensor, expected: str) -> ShapeError:
+def misfit(op: Op, tensor: Tensor, expected: str) -> ShapeError:
     return ShapeError(
-        f"{op.kind} {op.name!r}: tensor {tensor.name!r} is {tensor.dtype}{_text(tensor.shape)}, expected {expected}"
+        f"{op.kind} {op.name!r}: tensor {tensor.name!r} is {tensor.dtype}{show(tensor.shape)}, expected {expected}"
     )
 
 
@@ -91,7 +92,7 @@ def _windows(op: Op, x: Tensor, kernel: Pair, dilation: Pair) -> tuple[int | Non
         reach = (k - 1) * d + 1
         if n + before + after < reach:
             raise ShapeError(
-                f"{op.kind} {op.name!r}: tensor {x.name!r} {_text(x.shape)} with padding {before} and {after} is "
+                f"{op.kind} {op.name!r}: tensor {x.name!r} {show(x.shape)} with padding {before} and {after} is "
                 f"smaller than the window of {reach} (kernel {kernel}, dilation {dilation})"
             )
         out.append((n + before + after - reach) // s + 1)
@@ -101,19 +102,19 @@ def _windows(op: Op, x: Tensor, kernel: Pair, dilation: Pair) -> tuple[int | Non
 # --- attributes -----------------------------------------------------------------------------------------------------
 
 
-def _is_int(v: Any, low: int, high: int = _MAX_STEP) -> bool:
+def is_int(v: Any, low: int, high: int = _MAX_STEP) -> bool:
     return isinstance(v, int) and not isinstance(v, bool) and low <= v <= high
 
 
 def _is_pair(v: Any, low: int) -> bool:
-    return isinstance(v, tuple) and len(v) == 2 and all(_is_int(e, low) for e in v)
+    return isinstance(v, tuple) and len(v) == 2 and all(is_int(e, low) for e in v)
 
 
-def _is_real(v: Any) -> bool:
+def is_real(v: Any) -> bool:
     return isinstance(v, int | float) and not isinstance(v, bool) and not math.isnan(v)
 
 
-_ATTRS: dict[str, tuple[Callable[[Any], bool], str]] = {
+ATTRS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "stride": (lambda v: _is_pair(v, 1), "two integers >= 1"),
     "dilation": (lambda v: _is_pair(v, 1), "two integers >= 1"),
     "kernel": (lambda v: _is_pair(v, 1), "two integers >= 1"),
@@ -121,7 +122,7 @@ _ATTRS: dict[str, tuple[Callable[[Any], bool], str]] = {
         lambda v: v in ("same", "valid") or (isinstance(v, tuple) and len(v) == 2 and all(_is_pair(p, 0) for p in v)),
         '"same", "valid" or ((top, bottom), (left, right))',
     ),
-    "groups": (lambda v: _is_int(v, 1, MAX_EXTENT), "an integer >= 1"),
+    "groups": (lambda v: is_int(v, 1, MAX_EXTENT), "an integer >= 1"),
     "activation": (
         lambda v: v is None or (isinstance(v, str) and v in ACTIVATION_RANGES),
         'None, "relu", "relu6" or "relu_n1_to_1"',
@@ -129,18 +130,18 @@ _ATTRS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "keep_dims": (lambda v: isinstance(v, bool), "a bool"),
     "keepdims": (lambda v: isinstance(v, bool), "a bool"),
     "axes": (
-        lambda v: isinstance(v, tuple) and all(_is_int(a, 0) for a in v) and list(v) == sorted(set(v)),
+        lambda v: isinstance(v, tuple) and all(is_int(a, 0) for a in v) and list(v) == sorted(set(v)),
         "ascending axis numbers",
     ),
-    "axis": (lambda v: _is_int(v, -1), "an axis number"),
-    "beta": (lambda v: _is_real(v) and 0 < v < math.inf, "a number > 0"),
+    "axis": (lambda v: is_int(v, -1), "an axis number"),
+    "beta": (lambda v: is_real(v) and 0 < v < math.inf, "a number > 0"),
     "shape": (
-        lambda v: isinstance(v, tuple) and all(_is_int(d, -1, MAX_EXTENT) and d != 0 for d in v) and v.count(-1) <= 1,
+        lambda v: isinstance(v, tuple) and all(is_int(d, -1, MAX_EXTENT) and d != 0 for d in v) and v.count(-1) <= 1,
         "sizes >= 1 with at most one -1",
     ),
-    "min": (_is_real, "a number"),
-    "max": (_is_real, "a number"),
-    "threshold": (_is_real, "a number"),
+    "min": (is_real, "a number"),
+    "max": (is_real, "a number"),
+    "threshold": (is_real, "a number"),
     "then": (lambda v: isinstance(v, Graph) and not v.input_names, "a graph without inputs"),
     "else": (lambda v: isinstance(v, Graph) and not v.input_names, "a graph without inputs"),
 }
@@ -152,7 +153,7 @@ Operands = Sequence[Tensor | None]
 Result = tuple[Shape, str]
 
 
-def _need(op: Op, operands: Operands, i: int) -> Tensor:
+def need(op: Op, operands: Operands, i: int) -> Tensor:
     t = operands[i]
     if t is None:
         raise ShapeError(f"{op.kind} {op.name!r}: operand {i} is missing")
@@ -160,23 +161,23 @@ def _need(op: Op, operands: Operands, i: int) -> Tensor:
 
 
 def _image(op: Op, operands: Operands) -> Tensor:
-    x = _need(op, operands, 0)
+    x = need(op, operands, 0)
     if len(x.shape) != 4 or x.dtype not in ("float32", "int8"):
-        raise _misfit(op, x, "float32 or int8 [N, H, W, C]")
+        raise misfit(op, x, "float32 or int8 [N, H, W, C]")
     return x
 
 
 def _weight(op: Op, operands: Operands, rank: int, outputs_axis: int) -> tuple[Tensor, tuple[int, ...]]:
     """The weight operand and its shape, checked together with the bias against the dtype of x."""
-    x, w = _need(op, operands, 0), _need(op, operands, 1)
+    x, w = need(op, operands, 0), need(op, operands, 1)
     if len(w.shape) != rank or w.dtype != x.dtype or None in w.shape:
-        raise _misfit(op, w, f"{x.dtype} of rank {rank}")
+        raise misfit(op, w, f"{x.dtype} of rank {rank}")
     shape = tuple(d for d in w.shape if d is not None)
     bias = operands[2] if len(operands) > 2 else None
     if bias is not None:
         dtype = "int32" if x.dtype == "int8" else "float32"
         if bias.shape != (shape[outputs_axis],) or bias.dtype != dtype:
-            raise _misfit(op, bias, f"{dtype}[{shape[outputs_axis]}] for weight {w.name!r} {_text(w.shape)}")
+            raise misfit(op, bias, f"{dtype}[{shape[outputs_axis]}] for weight {w.name!r} {show(w.shape)}")
     return w, shape
 
 
@@ -186,7 +187,7 @@ def _conv2d(op: Op, operands: Operands) -> Result:
     groups, c = op.attrs["groups"], x.shape[3]
     if c is None or c != depth * groups or co % groups:
         raise ShapeError(
-            f"conv2d {op.name!r}: tensor {x.name!r} {_text(x.shape)} and weight {w.name!r} {_text(w.shape)} "
+            f"conv2d {op.name!r}: tensor {x.name!r} {show(x.shape)} and weight {w.name!r} {show(w.shape)} "
             f"don't fit with {groups} groups"
         )
     return (x.shape[0], *_windows(op, x, (kh, kw), op.attrs["dilation"]), co), x.dtype
@@ -197,45 +198,45 @@ def _depthwise_conv2d(op: Op, operands: Operands) -> Result:
     w, (kh, kw, co) = _weight(op, operands, 3, 2)
     if x.shape[3] is None or co % x.shape[3]:
         raise ShapeError(
-            f"depthwise_conv2d {op.name!r}: weight {w.name!r} {_text(w.shape)} is no multiple of the channels of "
-            f"tensor {x.name!r} {_text(x.shape)}"
+            f"depthwise_conv2d {op.name!r}: weight {w.name!r} {show(w.shape)} is no multiple of the channels of "
+            f"tensor {x.name!r} {show(x.shape)}"
         )
     return (x.shape[0], *_windows(op, x, (kh, kw), op.attrs["dilation"]), co), x.dtype
 
 
 def _linear(op: Op, operands: Operands) -> Result:
-    x = _need(op, operands, 0)
+    x = need(op, operands, 0)
     if x.dtype not in ("float32", "int8") or not x.shape:
-        raise _misfit(op, x, "float32 or int8 of rank 1 or more")
+        raise misfit(op, x, "float32 or int8 of rank 1 or more")
     w, (n, k) = _weight(op, operands, 2, 0)
-    misfit = ShapeError(
-        f"linear {op.name!r}: tensor {x.name!r} {_text(x.shape)} does not fit weight {w.name!r} {_text(w.shape)}"
+    wrong = ShapeError(
+        f"linear {op.name!r}: tensor {x.name!r} {show(x.shape)} does not fit weight {w.name!r} {show(w.shape)}"
     )
     if op.attrs["keep_dims"]:
         if x.shape[-1] != k:
-            raise misfit
+            raise wrong
         return (*x.shape[:-1], n), x.dtype
     if None in x.shape:
         known = math.prod(d for d in x.shape if d is not None)
         if known % k and k % known:
-            raise misfit
+            raise wrong
         return (None, n), x.dtype
     size = math.prod(d for d in x.shape if d is not None)
     if size % k:
-        raise misfit
+        raise wrong
     return (size // k, n), x.dtype
 
 
 def _add(op: Op, operands: Operands) -> Result:
-    a, b = _need(op, operands, 0), _need(op, operands, 1)
+    a, b = need(op, operands, 0), need(op, operands, 1)
     if a.dtype != b.dtype or a.dtype not in ("float32", "int8"):
-        raise _misfit(op, b, f"{a.dtype} as tensor {a.name!r}, float32 or int8")
+        raise misfit(op, b, f"{a.dtype} as tensor {a.name!r}, float32 or int8")
     rank = max(len(a.shape), len(b.shape))
     shape: list[int | None] = []
     for p, q in zip((1,) * (rank - len(a.shape)) + a.shape, (1,) * (rank - len(b.shape)) + b.shape, strict=True):
         if not (_equal(p, q) or p == 1 or q == 1):
             raise ShapeError(
-                f"add {op.name!r}: tensors {a.name!r} {_text(a.shape)} and {b.name!r} {_text(b.shape)} don't broadcast"
+                f"add {op.name!r}: tensors {a.name!r} {show(a.shape)} and {b.name!r} {show(b.shape)} don't broadcast"
             )
         shape.append(q if p == 1 or (p is None and q != 1) else p)
     return tuple(shape), a.dtype
@@ -250,48 +251,48 @@ def _pool2d(op: Op, operands: Operands) -> Result:
 
 
 def _mean(op: Op, operands: Operands) -> Result:
-    x = _need(op, operands, 0)
+    x = need(op, operands, 0)
     axes = op.attrs["axes"]
     if x.dtype not in ("float32", "int8") or any(a >= len(x.shape) for a in axes):
-        raise _misfit(op, x, f"float32 or int8 with axes {list(axes)}")
+        raise misfit(op, x, f"float32 or int8 with axes {list(axes)}")
     if op.attrs["keepdims"]:
         return tuple(1 if i in axes else d for i, d in enumerate(x.shape)), x.dtype
     return tuple(d for i, d in enumerate(x.shape) if i not in axes), x.dtype
 
 
 def _softmax(op: Op, operands: Operands) -> Result:
-    x = _need(op, operands, 0)
+    x = need(op, operands, 0)
     if x.dtype not in ("float32", "int8") or not x.shape or op.attrs["axis"] not in (-1, len(x.shape) - 1):
-        raise _misfit(op, x, f"float32 or int8 whose last axis is {op.attrs['axis']}")
+        raise misfit(op, x, f"float32 or int8 whose last axis is {op.attrs['axis']}")
     return x.shape, x.dtype
 
 
 def _reshape(op: Op, operands: Operands) -> Result:
-    x = _need(op, operands, 0)
+    x = need(op, operands, 0)
     target: Shape = op.attrs["shape"]
     if None in x.shape:
         return tuple(None if d == -1 else d for d in target), x.dtype
     size = math.prod(d for d in x.shape if d is not None)
     rest = math.prod(d for d in target if d is not None and d != -1)
     if size % rest or (-1 not in target and size != rest):
-        raise ShapeError(f"reshape {op.name!r}: tensor {x.name!r} {_text(x.shape)} does not fit {list(target)}")
+        raise ShapeError(f"reshape {op.name!r}: tensor {x.name!r} {show(x.shape)} does not fit {list(target)}")
     return tuple(size // rest if d == -1 else d for d in target), x.dtype
 
 
 def _elementwise(dtypes: tuple[str, ...], result: str | None = None) -> Callable[[Op, Operands], Result]:
     def rule(op: Op, operands: Operands) -> Result:
-        x = _need(op, operands, 0)
+        x = need(op, operands, 0)
         if x.dtype not in dtypes:
-            raise _misfit(op, x, " or ".join(dtypes))
+            raise misfit(op, x, " or ".join(dtypes))
         return x.shape, result or x.dtype
 
     return rule
 
 
 def _any_ge(op: Op, operands: Operands) -> Result:
-    x = _need(op, operands, 0)
+    x = need(op, operands, 0)
     if x.dtype not in ("float32", "int8"):
-        raise _misfit(op, x, "float32 or int8")
+        raise misfit(op, x, "float32 or int8")
     return (1,), "bool"
 
 
@@ -300,7 +301,7 @@ def _any_ge(op: Op, operands: Operands) -> Result:
 
 def _size(shape: Shape) -> int:
     if None in shape:
-        raise ShapeError(f"shape {_text(shape)} has open sizes; fix them first (compile(batch=...) or infer_shapes)")
+        raise ShapeError(f"shape {show(shape)} has open sizes; fix them first (compile(batch=...) or infer_shapes)")
     return math.prod(d for d in shape if d is not None)
 
 
@@ -320,9 +321,9 @@ def _no_macs(operands: Operands, y: Shape) -> int:
 class Kind:
     """What is true of every op of a kind. optional: numbers of the operands that may be None or left out."""
 
-    operands: int
+    operands: int  # at most; ANY_NUMBER: one or more, none of them optional
     attrs: tuple[str, ...]
-    infer: Callable[[Op, Operands], Result] | None  # None: "if", whose results come from its graphs
+    infer: Callable[[Op, Operands], Result | list[Result]] | None  # None: "if", whose results come from its graphs
     optional: tuple[int, ...] = ()
     macs: Callable[[Operands, Shape], int] = _no_macs
 
@@ -361,13 +362,13 @@ def _check_attrs(op: Op, kind: Kind) -> None:
     if set(op.attrs) != set(kind.attrs):
         raise ModelError(f"{op.kind} {op.name!r}: attributes {sorted(op.attrs)}, expected {sorted(kind.attrs)}")
     for name in kind.attrs:
-        valid, expected = _ATTRS[name]
+        valid, expected = ATTRS[name]
         if not valid(op.attrs[name]):
             raise ModelError(f"{op.kind} {op.name!r}: {name} is {op.attrs[name]!r}, expected {expected}")
 
 
-def infer_op(op: Op, operands: Operands) -> Result:
-    """Shape and dtype of the result of any op but "if"; operands in the op's order, None where absent.
+def infer_op(op: Op, operands: Operands) -> list[Result]:
+    """Shape and dtype of each result of any op but "if"; operands in the op's order, None where absent.
 
     Raises:
         ShapeError: Operands that don't fit; names the op, the tensors and their shapes.
@@ -375,16 +376,20 @@ def infer_op(op: Op, operands: Operands) -> Result:
     """
     kind = _kind(op)
     _check_attrs(op, kind)
-    required = kind.operands - len(kind.optional)
-    if not required <= len(operands) <= kind.operands or len(op.outputs) != 1 or kind.infer is None:
+    required = 1 if kind.operands == ANY_NUMBER else kind.operands - len(kind.optional)
+    if not required <= len(operands) <= kind.operands or kind.infer is None:
         raise ModelError(
-            f"{op.kind} {op.name!r}: {len(operands)} operands and {len(op.outputs)} results, expected "
-            f"{required}{'' if required == kind.operands else f' to {kind.operands}'} and 1"
+            f"{op.kind} {op.name!r}: {len(operands)} operands, expected "
+            f"{required}{'' if required == kind.operands else f' to {kind.operands}'}"
         )
-    shape, dtype = kind.infer(op, operands)
-    if math.prod(d or 1 for d in shape) > MAX_EXTENT:
-        raise ShapeError(f"{op.kind} {op.name!r}: the result {_text(shape)} has more than 2^30 elements")
-    return shape, dtype
+    inferred = kind.infer(op, operands)
+    results = inferred if isinstance(inferred, list) else [inferred]
+    if len(op.outputs) != len(results):
+        raise ModelError(f"{op.kind} {op.name!r}: {len(op.outputs)} results, expected {len(results)}")
+    for shape, _ in results:
+        if math.prod(d or 1 for d in shape) > MAX_EXTENT:
+            raise ShapeError(f"{op.kind} {op.name!r}: the result {show(shape)} has more than 2^30 elements")
+    return results
 
 
 def op_macs(op: Op, tensors: Mapping[str, Tensor]) -> int:
@@ -417,9 +422,9 @@ def infer_shapes(graph: Graph, input_shapes: Mapping[str, Sequence[int | None]] 
             raise ShapeError(f"graph {graph.name!r} has no input {name!r}; its inputs: {', '.join(graph.input_names)}")
         given, tensor = tuple(shape), graph.tensors[name]
         if len(given) != len(tensor.shape) or not all(
-            _equal(g, d) and (g is None or _is_int(g, 1, MAX_EXTENT)) for g, d in zip(given, tensor.shape, strict=True)
+            _equal(g, d) and (g is None or is_int(g, 1, MAX_EXTENT)) for g, d in zip(given, tensor.shape, strict=True)
         ):
-            raise ShapeError(f"tensor {name!r}: shape {_text(given)} given, the model has {_text(tensor.shape)}")
+            raise ShapeError(f"tensor {name!r}: shape {show(given)} given, the model has {show(tensor.shape)}")
         tensor.shape = tuple(d if g is None else g for g, d in zip(given, tensor.shape, strict=True))
     _infer(graph, {})
     return graph
@@ -437,7 +442,7 @@ def _infer(graph: Graph, outer: Mapping[str, Tensor]) -> None:
         if op.kind == "if":
             results = _infer_if(op, ready)
         else:
-            results = [infer_op(op, [None if n is None else ready[n] for n in op.inputs])]
+            results = infer_op(op, [None if n is None else ready[n] for n in op.inputs])
         for name, (shape, dtype) in zip(op.outputs, results, strict=True):
             if name in ready or name not in graph.tensors:
                 problem = "is given twice" if name in ready else "is not among the graph's tensors"
@@ -464,6 +469,6 @@ def _infer_if(op: Op, ready: Mapping[str, Tensor]) -> list[Result]:
         visible = {**ready, **inner.tensors}
         branches.append([(visible[n].shape, visible[n].dtype) for n in inner.output_names])
     if branches[0] != branches[1] or len(branches[0]) != len(op.outputs):
-        text = [", ".join(f"{dtype}{_text(shape)}" for shape, dtype in b) for b in branches]
+        text = [", ".join(f"{dtype}{show(shape)}" for shape, dtype in b) for b in branches]
         raise ShapeError(f"if {op.name!r}: its branches give ({text[0]}) and ({text[1]}) for {len(op.outputs)} results")
     return branches[0]

@@ -88,9 +88,7 @@ def evaluate(
     with np.errstate(all="ignore"):
         found = rule(op, arrays, [*operands, *results], rounding)
     values = found if isinstance(found, list) else [found]
-    return [
-        np.asarray(v).reshape(t.shape).astype(array_dtype(t.dtype)) for v, t in zip(values, results, strict=True)
-    ]
+    return [np.asarray(v).reshape(t.shape).astype(array_dtype(t.dtype)) for v, t in zip(values, results, strict=True)]
 
 
 # --- windows --------------------------------------------------------------------------------------------------------

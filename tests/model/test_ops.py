@@ -13,7 +13,7 @@ from pyedge.model.ops import __doc__ as table
 def infer(kind, *operands, **attrs):
     tensors = [None if o is None else Tensor(f"t{i}", tuple(o[0]), o[1]) for i, o in enumerate(operands)]
     op = Op(kind, "op", [None if t is None else t.name for t in tensors], ["y"], attrs)
-    return infer_op(op, tensors)
+    return infer_op(op, tensors)[0]
 
 
 F, Q = "float32", "int8"
