@@ -73,8 +73,12 @@ __all__ = [
 ]
 
 
-def load(path: str | PathLike[str]) -> Graph | Plan:
-    """A graph from a .tflite file, or a plan from a .pedge file; what the file says that it is counts first.
+def load(path: str | PathLike[str], **options: Any) -> Graph | Plan:
+    """A graph from a .tflite or .onnx file, or a plan from a .pedge file; what the file says that it is counts first.
+
+    Args:
+        options: For .onnx: shapes={"input": (1, 16000)} and batch for open sizes; qdq="float" evaluates quantize and
+            dequantize as written, where the default "int8" makes integer ops of what stands between them.
 
     Raises:
         ModelError: No such file, or one that is damaged or of a format that pyedge does not read.
@@ -87,13 +91,20 @@ def load(path: str | PathLike[str]) -> Graph | Plan:
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror or error}") from None
     suffix = os.path.splitext(path)[1].lower()
+    if options and suffix != ".onnx":
+        raise ModelError(f"{path}: {', '.join(options)}: options are for .onnx files")
     if start[:4] == b"PEDG" or suffix == ".pedge":
         return Plan.load(path)
     if start[4:8] == b"TFL3" or suffix == ".tflite":
         from .model.tflite import load_tflite
 
         return load_tflite(path)
-    raise ModelError(f"{path}: neither a TensorFlow Lite model nor a plan; .tflite and .pedge files can be loaded")
+    if suffix == ".onnx":
+        from .compress.clean import clean_up
+        from .model.onnx import load_onnx
+
+        return clean_up(load_onnx(path, **options), options.get("qdq", "int8"))
+    raise ModelError(f"{path}: no .tflite, .onnx or .pedge file")
 
 
 def connect(target: str, **options: Any) -> Board:

@@ -13,6 +13,7 @@ ORDER = [
     ["compress", "train"],
     ["plan"],
     ["session", "ops"],
+    ["onnx_backend"],
     ["tune", "faults"],
     ["host"],
     ["demo"],

@@ -1,0 +1,485 @@
+"""From the nodes of an ONNX model to ops of a graph: names, values, constants, sub-graphs, functions.
+
+What one operator means is in the tables of elementwise.py, move.py, nn.py and quantized.py; here is what they share.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from ...errors import ModelError, PyedgeError, UnsupportedOpError
+from .. import reference
+from ..graph import DTYPES, Graph, Op, Quantization, Tensor
+from ..ops import KINDS, MAX_EXTENT, infer_op
+from . import file as onnx_file
+from . import functions
+from .formats import codes, elem_type, element, format_of
+from .node import Node, Unsupported
+
+_MAX_FOLDED = 2**26  # bytes of a constant made at import
+
+
+Converter = Callable[["Importer", Node], None]
+
+
+class Importer:
+    """Builds a graph node by node.
+
+    Args:
+        file: The model.
+        fold: Whether ops on constants are computed now. Without it every node becomes an op, as in a conformance test.
+        qdq: "int8" keeps quantize and dequantize ops as they are, so that a pass can fold them into integer ops.
+        known: Values of inputs. They are used for operands that fix a shape, and nowhere else.
+    """
+
+    def __init__(
+        self,
+        file: onnx_file.ModelFile,
+        converters: Mapping[tuple[str, str], Converter],
+        fold: bool = True,
+        qdq: str = "int8",
+        known: Mapping[str, np.ndarray] | None = None,
+    ) -> None:
+        self.file, self.converters, self.fold, self.qdq = file, converters, fold, qdq
+        self.graph = Graph(file.source.removesuffix(".onnx"))
+        self.graphs = [self.graph]  # outermost first
+        self.names: dict[str, Tensor] = {}  # ONNX name -> tensor
+        self.makers: dict[str, Op] = {}  # tensor -> op
+        self.cache: dict[str, np.ndarray] = {}  # values worked out for shapes
+        self.known = dict(known or {})
+        self.used: set[str] = set()  # those of them that were needed
+        self.formats: dict[int, str] = {}  # id of a tensor of codes -> format
+        self.used_names: set[str] = set()
+        self.reserved = {o for n in file.proto.graph.node for o in n.output}  # for the tensors that the model means
+        self.unsupported: list[str] = []
+        self.functions = {(f.domain, f.name): f for f in file.proto.functions}
+        self.depth = 0
+
+    # --- tensors ----------------------------------------------------------------------------------------------------
+
+    def fresh(self, stem: str) -> str:
+        """A name that no tensor has yet, in any graph."""
+        name, i = stem or "tensor", 0
+        while name in self.used_names or name in self.reserved:
+            i += 1
+            name = f"{stem}_{i}"
+        self.used_names.add(name)
+        return name
+
+    def const(self, value: Any, name: str = "constant", quant: Quantization | None = None) -> Tensor:
+        """A constant of the innermost graph."""
+        value = np.asarray(value)
+        data = codes(value)
+        dtype = str(data.dtype)
+        if dtype not in DTYPES:
+            raise Unsupported(f"{name!r} has elements of type {dtype}")
+        if data.size == 0 or data.nbytes > MAX_EXTENT:
+            raise Unsupported(f"{name!r} has the shape {list(data.shape)}")
+        if not data.flags["C_CONTIGUOUS"]:
+            data = data.copy(order="C")
+        tensor = self.graph.add_tensor(Tensor(self.fresh(name), data.shape, dtype, data, quant))
+        self.set_format(tensor, format_of(value))
+        return tensor
+
+    def format(self, tensor: Tensor) -> str | None:
+        """The number format of a tensor of codes, None where its dtype says all."""
+        return self.formats.get(id(tensor))
+
+    def set_format(self, tensor: Tensor, name: str | None) -> None:
+        if name is not None:
+            self.formats[id(tensor)] = name
+
+    def operand(self, n: Node, i: int) -> Tensor:
+        """Operand i of a node, which must be there."""
+        tensor = self.optional(n, i)
+        if tensor is None:
+            raise ModelError(f"node {n.name!r} ({n.op_type}): input {i} is missing")
+        return tensor
+
+    def optional(self, n: Node, i: int) -> Tensor | None:
+        """Operand i of a node, or None."""
+        name = n.inputs[i] if i < len(n.inputs) else None
+        if name is None:
+            return None
+        if name not in self.names:  # an initializer that was met first here, or the result of a refused node
+            raise Unsupported("")
+        return self.names[name]
+
+    def value(self, tensor: Tensor) -> np.ndarray | None:
+        """What a tensor holds if that follows from constants and from `known`, else None."""
+        if tensor.data is not None:
+            return tensor.data
+        if tensor.name in self.cache:
+            return self.cache[tensor.name]
+        if tensor.name in self.graphs[0].input_names:
+            value = self.known.get(tensor.name)
+            if value is not None:
+                self.used.add(tensor.name)
+            return value
+        op = self.makers.get(tensor.name)
+        if op is None or op.kind == "if":
+            return None
+        if op.kind in ("shape", "size"):  # all shapes are fixed
+            shape = np.array(self.tensor(op.inputs[0] or "").shape, np.int64)
+            return np.asarray(np.prod(shape) if op.kind == "size" else shape[op.attrs["start"] : op.attrs["end"]])
+        operands = [None if n is None else self.tensor(n) for n in op.inputs]
+        values = [None if t is None else self.value(t) for t in operands]
+        if any(t is not None and v is None for t, v in zip(operands, values, strict=True)):
+            return None
+        outputs = [self.tensor(n) for n in op.outputs]
+        self.cache.update(_evaluate(op, operands, values, outputs))
+        return self.cache[tensor.name]
+
+    def tensor(self, name: str) -> Tensor:
+        for graph in reversed(self.graphs):
+            if name in graph.tensors:
+                return graph.tensors[name]
+        raise ModelError(f"no tensor {name!r}")
+
+    def constant(self, n: Node, i: int) -> np.ndarray | None:
+        """The value of an operand that must be known now, because shapes or the choice of an op follow from it."""
+        tensor = self.optional(n, i)
+        if tensor is None:
+            return None
+        value = self.value(tensor)
+        if value is None:
+            raise Unsupported(f"input {i} ({tensor.name!r}) is not known at load")
+        return value
+
+    def ints(self, n: Node, name: str, i: int | None = None, default: Any = None) -> list[int] | Any:
+        """A list of integers from an attribute (older opsets) or from operand i (newer ones)."""
+        value = None if i is None else self.constant(n, i)
+        if value is not None:
+            return [int(v) for v in value.reshape(-1)]
+        given = n.attr(name, None)
+        if given is None:
+            return default
+        return [int(v) for v in given] if isinstance(given, list) else [int(given)]
+
+    # --- ops --------------------------------------------------------------------------------------------------------
+
+    def emit(
+        self,
+        kind: str,
+        inputs: Sequence[Tensor | None],
+        name: str,
+        quants: Sequence[Quantization | None] | None = None,
+        outputs: int = 1,
+        **attrs: Any,
+    ) -> list[Tensor]:
+        """Adds an op and gives its results; with `fold`, constants if all its operands are."""
+        if kind not in KINDS:
+            raise Unsupported(f"there is no op {kind!r}")
+        names = [self.fresh(f"{name}" if outputs == 1 else f"{name}:{i}") for i in range(outputs)]
+        op = Op(kind, names[0], [None if t is None else t.name for t in inputs], names, attrs)
+        results = infer_op(op, list(inputs))
+        given = quants or [None] * outputs
+        made = [Tensor(n, shape, dtype, quant=q) for n, (shape, dtype), q in zip(names, results, given, strict=True)]
+        if self.folds(kind, inputs):
+            values = _evaluate(op, inputs, [None if t is None else t.data for t in inputs], made)
+            if sum(v.nbytes for v in values.values()) <= _MAX_FOLDED:
+                for t in made:
+                    t.data = values[t.name]
+        for t in made:
+            self.graph.add_tensor(t)
+            self.makers[t.name] = op
+        if made[0].data is None:
+            self.graph.ops.append(op)
+        return made
+
+    def folds(self, kind: str, inputs: Sequence[Tensor | None]) -> bool:
+        if not self.fold or (self.qdq == "int8" and kind in ("quantize", "dequantize")):
+            return False
+        return all(t is None or t.data is not None for t in inputs)
+
+    def one(self, kind: str, inputs: Sequence[Tensor | None], name: str, **more: Any) -> Tensor:
+        """emit for an op with one result."""
+        return self.emit(kind, inputs, name, **more)[0]
+
+    def bind(self, n: Node, *tensors: Tensor) -> None:
+        """Makes tensors the results of a node; they get its names where they have none of the model yet."""
+        for name, tensor in zip(n.outputs, tensors, strict=False):
+            if name:
+                self.rename(tensor, name)
+                self.names[name] = tensor
+
+    def rename(self, tensor: Tensor, name: str) -> None:
+        """Gives a tensor that an op of the innermost graph has just made the name that the model has for it."""
+        op = self.makers.get(tensor.name)
+        taken = name in self.used_names or any(tensor is t for t in self.names.values())
+        if op is None or taken or tensor.name not in self.graph.tensors:
+            return
+        old, self.graph.tensors = tensor.name, {k: t for k, t in self.graph.tensors.items() if k != tensor.name}
+        for o in self.graph.ops[-16:]:
+            o.inputs = [name if x == old else x for x in o.inputs]
+        op.outputs = [name if x == old else x for x in op.outputs]
+        tensor.name = name
+        self.used_names.add(name)
+        self.makers[name] = self.makers.pop(old)
+        self.graph.add_tensor(tensor)
+
+    # --- what many converters need ----------------------------------------------------------------------------------
+
+    def reshape(self, x: Tensor, shape: Sequence[int], name: str) -> Tensor:
+        if tuple(shape) == x.shape and self.fold:
+            return x
+        return self.one("reshape", [x], name, quants=[x.quant], shape=tuple(int(d) for d in shape))
+
+    def transpose(self, x: Tensor, perm: Sequence[int], name: str) -> Tensor:
+        if list(perm) == list(range(len(perm))):
+            return x
+        return self.one("transpose", [x], name, quants=[_moved(x.quant, perm)], perm=tuple(perm))
+
+    def channels_last(self, x: Tensor, name: str) -> Tensor:
+        """[N, C, ...] as [N, ..., C]."""
+        rank = len(x.shape)
+        return self.transpose(x, (0, *range(2, rank), 1), f"{name}/nhwc")
+
+    def channels_first(self, x: Tensor, name: str) -> Tensor:
+        """[N, ..., C] as [N, C, ...]."""
+        rank = len(x.shape)
+        return self.transpose(x, (0, rank - 1, *range(1, rank - 1)), f"{name}/nchw")
+
+    # --- walking ----------------------------------------------------------------------------------------------------
+
+    def run(self, shapes: Mapping[str, Sequence[int]], batch: int) -> Graph:
+        proto, graph = self.file.proto.graph, self.graph
+        if onnx_file.depth(proto) > onnx_file.MAX_NESTING:
+            raise ModelError(f"{self.file.source}: graphs nest more than {onnx_file.MAX_NESTING} deep")
+        graph.meta = {"source": self.file.source, "sha256": self.file.sha256}
+        if proto.doc_string:
+            graph.meta["description"] = proto.doc_string
+        if self.file.proto.producer_name:
+            graph.meta["producer"] = self.file.proto.producer_name
+        self.used_names |= {o.name for o in proto.output} & {i.name for i in proto.input}
+        constants = {t.name for t in proto.initializer}
+        for info in proto.input:
+            if info.name not in constants:  # up to IR 3 initializers were listed as inputs
+                self.add_input(info, shapes, batch)
+        unknown = [n for n in shapes if n not in graph.input_names]
+        if unknown:
+            raise ModelError(f"{self.file.source} has no input {unknown[0]!r}; it has {', '.join(graph.input_names)}")
+        self.nodes(proto, self.file.opsets, "")
+        for info in proto.output:
+            self.add_output(info.name)
+        if self.unsupported:
+            raise UnsupportedOpError(f"{self.file.source}: not supported: {'; '.join(self.unsupported)}")
+        return graph
+
+    def add_input(self, info: onnx.ValueInfoProto, shapes: Mapping[str, Sequence[int]], batch: int) -> None:
+        name, kind = info.name, info.type.WhichOneof("value")
+        if kind == "optional_type" or kind != "tensor_type":
+            self.unsupported.append(f"input {name!r} of {kind}")
+            return
+        dims = info.type.tensor_type.shape.dim
+        given = shapes.get(name)
+        if given is not None and info.type.tensor_type.HasField("shape") and len(given) != len(dims):
+            raise ModelError(f"input {name!r}: shape {list(given)} given, the model has {len(dims)} axes")
+        shape: list[int] = []
+        for i in range(len(dims) if given is None else len(given)):
+            fixed = int(dims[i].dim_value) if i < len(dims) and dims[i].HasField("dim_value") else None
+            if fixed is not None and not (fixed < 1 and given):
+                if given is not None and int(given[i]) != fixed:
+                    raise ModelError(f"input {name!r}: shape {list(given)} given, the model has {fixed} at axis {i}")
+                size = fixed
+            elif given is not None:
+                size = int(given[i])
+            elif i == 0:
+                size = batch
+            else:
+                label = dims[i].dim_param or "?"
+                raise ModelError(f"input {name!r}: axis {i} ({label}) is open; fix it with shapes={{{name!r}: (...)}}")
+            shape.append(size)
+        if 0 in shape and name in self.known:  # nothing to feed: an empty list of axes, or no roi
+            self.names[name] = Tensor(name, tuple(shape), str(self.known[name].dtype), self.known[name])
+            return
+        if any(not 1 <= d <= MAX_EXTENT for d in shape) or math.prod(shape) > MAX_EXTENT:
+            raise ModelError(f"input {name!r} has the shape {shape}; sizes are 1 to 2^30 elements in all")
+        found = element(info.type.tensor_type.elem_type)
+        if found is None:
+            self.unsupported.append(f"input {name!r} of element type {info.type.tensor_type.elem_type}")
+            return
+        self.used_names.add(name)
+        self.names[name] = self.graph.add_tensor(Tensor(name, tuple(shape), found[0]))
+        self.set_format(self.names[name], found[1])
+        self.graph.input_names.append(name)
+
+    def add_output(self, name: str) -> None:
+        tensor = self.names.get(name)
+        if tensor is None:
+            if not self.unsupported:
+                raise ModelError(f"{self.file.source}: output {name!r} is given by no node")
+            return
+        graph = self.graph
+        if tensor.name != name or tensor.data is not None or name in graph.input_names:
+            free = name not in self.used_names
+            copy = Tensor(name if free else self.fresh(name), tensor.shape, tensor.dtype, quant=tensor.quant)
+            graph.ops.append(Op("reshape", copy.name, [tensor.name], [copy.name], {"shape": tensor.shape}))
+            tensor = graph.add_tensor(copy)
+        graph.output_names.append(tensor.name)
+
+    def nodes(self, graph: onnx.GraphProto, opsets: Mapping[str, int], prefix: str) -> None:
+        """Converts the nodes of a graph into the innermost graph."""
+        for t in graph.initializer:
+            try:
+                self.names[t.name] = self.const(onnx_file.array(t, self.file), t.name)
+            except Unsupported as e:
+                self.unsupported.append(f"constant {t.name!r} ({e})")
+        if graph.sparse_initializer:
+            raise ModelError(f"{self.file.source}: sparse initializers are not read")
+        given = set(self.names)
+        for node in onnx_file.in_order(graph, list(given), self.file.source):
+            self.node(node, opsets, prefix)
+
+    def node(self, proto: onnx.NodeProto, opsets: Mapping[str, int], prefix: str) -> None:
+        domain = "" if proto.domain in onnx_file.STANDARD else proto.domain
+        label = prefix + (proto.name or next((o for o in proto.output if o), proto.op_type))
+        n = Node(proto, opsets.get(domain, 1), label)
+        before = len(self.graph.ops), dict(self.graph.tensors)
+        try:
+            if self.local_function(n, prefix):
+                return
+            convert = self.converters.get((domain, n.op_type))
+            if convert is None:
+                self.expand(n, prefix)
+                return
+            convert(self, n)
+            if left := sorted(set(n.attributes) - n.read):
+                raise Unsupported(f"{left[0]}={_short(n.attr(left[0]))}")
+        except Unsupported as e:
+            del self.graph.ops[before[0] :]
+            self.graph.tensors = before[1]
+            if not str(e):  # it needs the result of a node that is named already
+                return
+            if convert is not None and not n.domain and functions.has_body(n) and self.depth < onnx_file.MAX_NESTING:
+                try:
+                    self.expand(n, prefix)
+                    return
+                except Unsupported:
+                    del self.graph.ops[before[0] :]
+                    self.graph.tensors = before[1]
+            shown = f"{n.domain}:{n.op_type}" if n.domain else n.op_type
+            self.unsupported.append(f"{shown} (node {label!r}: {e})")
+        except (ModelError, UnsupportedOpError):
+            raise
+        except PyedgeError as e:
+            raise ModelError(f"{self.file.source}: node {label!r} ({n.op_type}): {e}") from None
+
+    # --- functions --------------------------------------------------------------------------------------------------
+
+    def local_function(self, n: Node, prefix: str) -> bool:
+        """Expands a function that the model defines itself."""
+        body = self.functions.get((n.proto.domain, n.op_type))
+        if body is None:
+            return False
+        self.inline(n, body, prefix)
+        return True
+
+    def expand(self, n: Node, prefix: str) -> None:
+        """Expands an operator that ONNX defines as a function of others."""
+        body = functions.body(n, [self.type_of(n, i) for i in range(len(n.proto.input))])
+        if body is None:
+            raise Unsupported("no such operator here")
+        self.inline(n, body, prefix)
+
+    def type_of(self, n: Node, i: int) -> onnx.TypeProto:
+        """The ONNX type of an operand; empty for one that is absent."""
+        t = self.optional(n, i)
+        if t is None:
+            return onnx.TypeProto()
+        return helper.make_tensor_type_proto(elem_type(t.dtype, self.format(t)), t.shape)
+
+    def inline(self, n: Node, body: onnx.FunctionProto, prefix: str) -> None:
+        """The nodes of a function in the place of one node that calls it; its names are its own."""
+        if self.depth >= onnx_file.MAX_NESTING:
+            raise ModelError(f"{self.file.source}: functions nest more than {onnx_file.MAX_NESTING} deep")
+        inner = f"{n.name}/"
+        attributes = {a.name: a for a in body.attribute_proto} | functions.defaults(n) | n.attributes
+        opsets = {"" if o.domain in onnx_file.STANDARD else o.domain: o.version for o in body.opset_import}
+        names: dict[str, str] = {}
+        for formal, actual in zip(body.input, [*n.proto.input, *[""] * len(body.input)], strict=False):
+            names[formal] = actual
+        results = dict(zip(body.output, n.proto.output, strict=False))
+        self.depth += 1
+        missing = len(self.unsupported)
+        for node in body.node:
+            copy = onnx.NodeProto()
+            copy.CopyFrom(node)
+            for outputs in copy.output:
+                if outputs:
+                    names[outputs] = results.get(outputs) or f"{inner}{outputs}"
+            functions.substitute(copy, names, attributes)
+            self.node(copy, opsets, inner)
+        self.depth -= 1
+        n.read |= set(n.attributes)
+        if len(self.unsupported) > missing:
+            reasons = self.unsupported[missing:]
+            del self.unsupported[missing:]
+            raise Unsupported(f"its function needs {reasons[0]}")
+
+    # --- branches ---------------------------------------------------------------------------------------------------
+
+    def branch(self, n: Node, body: onnx.GraphProto, label: str) -> Graph:
+        """A graph of an `if`, whose results are its outputs."""
+        inner = Graph(f"{n.name}/{label}")
+        outer, names = self.graph, dict(self.names)
+        self.graph = inner
+        self.graphs.append(inner)
+        try:
+            self.nodes(body, self.file.opsets | {"": n.opset}, f"{inner.name}/")
+            for info in body.output:
+                if info.name not in self.names:
+                    raise Unsupported("")
+                inner.output_names.append(self.names[info.name].name)
+        finally:
+            self.graphs.pop()
+            self.graph, self.names = outer, names
+        return inner
+
+    def visible(self, inner: Graph, name: str) -> Tensor:
+        """A tensor as an inner graph sees it."""
+        return inner.tensors[name] if name in inner.tensors else self.tensor(name)
+
+    def inline_graph(self, n: Node, body: onnx.GraphProto) -> None:
+        """The nodes of the branch that a constant condition takes."""
+        outer = dict(self.names)
+        self.nodes(body, self.file.opsets | {"": n.opset}, f"{n.name}/")
+        results = [self.names.get(o.name) for o in body.output]
+        self.names = outer
+        for name, tensor in zip(n.outputs, results, strict=True):
+            if tensor is None:
+                raise Unsupported("")
+            self.names[name] = tensor
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _moved(quant: Quantization | None, perm: Sequence[int]) -> Quantization | None:
+    """Quantization along an axis that a transpose moves."""
+    if quant is None or quant.scale.size == 1:
+        return quant
+    return Quantization(quant.scale, quant.zero_point, list(perm).index(quant.axis))
+
+
+def _evaluate(
+    op: Op, operands: Sequence[Tensor | None], values: Sequence[np.ndarray | None], outputs: Sequence[Tensor]
+) -> dict[str, np.ndarray]:
+    """The results of one op by the NumPy reference."""
+    graph = Graph("constants")
+    for t, v in zip(operands, values, strict=True):
+        if t is not None and t.name not in graph.tensors:
+            graph.add_tensor(Tensor(t.name, t.shape, t.dtype, v, t.quant))
+    for t in outputs:
+        graph.add_tensor(Tensor(t.name, t.shape, t.dtype, quant=t.quant))
+    graph.ops = [Op(op.kind, op.name, list(op.inputs), list(op.outputs), dict(op.attrs))]
+    graph.output_names = list(op.outputs)
+    return reference.run(graph, {})

@@ -1,0 +1,508 @@
+"""Moves of data, shapes, reductions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ...errors import ModelError
+from ..graph import Tensor
+from ..ops import MAX_EXTENT
+from .importer import Importer
+from .node import Node, Unsupported
+from .table import Table, axis_of, registrar
+
+CONVERTERS: Table = {}
+converts = registrar(CONVERTERS)
+
+
+def _sizes(x: Tensor) -> list[int]:
+    return [d for d in x.shape if d is not None]
+
+
+def _fits(n: Node, shape: Sequence[int]) -> tuple[int, ...]:
+    """A shape that the model asks for, refused if it is empty or huge."""
+    if any(d < 0 or d > MAX_EXTENT for d in shape) or math.prod(shape) > MAX_EXTENT:
+        raise ModelError(f"node {n.name!r} ({n.op_type}): shape {list(shape)}")
+    if 0 in shape:
+        raise Unsupported(f"the empty shape {list(shape)}")
+    return tuple(shape)
+
+
+# --- the same elements ------------------------------------------------------------------------------------------------
+
+
+@converts("Reshape")
+def _reshape(m: Importer, n: Node) -> None:
+    x, target = m.operand(n, 0), m.ints(n, "shape", 1, [])
+    if not n.attr("allowzero", 0):
+        if any(d == 0 and i >= len(x.shape) for i, d in enumerate(target)):
+            raise ModelError(f"node {n.name!r} (Reshape): {target} takes an axis that {list(x.shape)} doesn't have")
+        target = [_sizes(x)[i] if d == 0 else d for i, d in enumerate(target)]
+    if any(d < -1 for d in target) or target.count(-1) > 1:
+        raise ModelError(f"node {n.name!r} (Reshape): shape {target}")
+    if 0 in target:
+        raise Unsupported(f"the empty shape {target}")
+    m.bind(n, m.reshape(x, target, n.outputs[0]))
+
+
+@converts("Flatten")
+def _flatten(m: Importer, n: Node) -> None:
+    x = m.operand(n, 0)
+    axis = axis_of(n, len(x.shape), 1)
+    m.bind(n, m.reshape(x, (math.prod(_sizes(x)[:axis]), math.prod(_sizes(x)[axis:])), n.outputs[0]))
+
+
+@converts("Squeeze")
+def _squeeze(m: Importer, n: Node) -> None:
+    x = m.operand(n, 0)
+    axes = m.ints(n, "axes", 1)
+    gone = [i for i, d in enumerate(x.shape) if d == 1] if axes is None else [a % len(x.shape) for a in axes]
+    m.bind(n, m.reshape(x, [d for i, d in enumerate(_sizes(x)) if i not in gone], n.outputs[0]))
+
+
+@converts("Unsqueeze")
+def _unsqueeze(m: Importer, n: Node) -> None:
+    x = m.operand(n, 0)
+    axes = m.ints(n, "axes", 1, [])
+    rank = len(x.shape) + len(axes)
+    new, rest = {a % rank for a in axes}, iter(_sizes(x))
+    m.bind(n, m.reshape(x, [1 if i in new else next(rest) for i in range(rank)], n.outputs[0]))
+
+
+@converts("Transpose")
+def _transpose(m: Importer, n: Node) -> None:
+    x = m.operand(n, 0)
+    perm = m.ints(n, "perm", None, list(range(len(x.shape)))[::-1])
+    if sorted(perm) != list(range(len(x.shape))):
+        raise ModelError(f"node {n.name!r} (Transpose): perm {perm} of {list(x.shape)}")
+    y = m.transpose(x, perm, n.outputs[0])
+    m.bind(n, y if m.fold or y is not x else m.one("identity", [x], n.outputs[0]))
+
+
+# --- parts ------------------------------------------------------------------------------------------------------------
+
+
+@converts("Slice")
+def _slice(m: Importer, n: Node) -> None:
+    """Starts and ends count from the end where they are negative, and are cut to the axis."""
+    x = m.operand(n, 0)
+    starts, ends = m.ints(n, "starts", 1, []), m.ints(n, "ends", 2, [])
+    axes = m.ints(n, "axes", 3, list(range(len(starts))))
+    steps = m.ints(n, "steps", 4, [1] * len(starts))
+    if not len(starts) == len(ends) == len(axes) == len(steps) or 0 in steps:
+        raise ModelError(f"node {n.name!r} (Slice): starts {starts}, ends {ends}, axes {axes}, steps {steps}")
+    exact = []
+    for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
+        size = _sizes(x)[axis % len(x.shape)]
+        exact.append(slice(start, end, step).indices(size))
+        if len(range(*exact[-1])) == 0:
+            raise Unsupported(f"an empty slice {start}:{end}:{step} of axis {axis} of {list(x.shape)}")
+    m.bind(
+        n,
+        m.one(
+            "slice",
+            [x],
+            n.outputs[0],
+            quants=[x.quant],
+            starts=tuple(e[0] for e in exact),
+            ends=tuple(e[1] for e in exact),
+            axes=tuple(a % len(x.shape) for a in axes),
+            steps=tuple(e[2] for e in exact),
+        ),
+    )
+
+
+@converts("Split")
+def _split(m: Importer, n: Node) -> None:
+    x = m.operand(n, 0)
+    axis = axis_of(n, len(x.shape), 0)
+    sizes = m.ints(n, "split", 1)
+    if sizes is None:
+        count = int(n.attr("num_outputs", len(n.outputs)))
+        each = -(-_sizes(x)[axis] // count)
+        sizes = [each] * (count - 1) + [_sizes(x)[axis] - each * (count - 1)]
+    n.attr("num_outputs", 0)
+    if sum(sizes) != _sizes(x)[axis] or min(sizes) < 0 or len(sizes) < len(n.outputs):
+        raise ModelError(f"node {n.name!r} (Split): {sizes} of axis {axis} of {list(x.shape)}")
+    if 0 in sizes:
+        raise Unsupported(f"an empty part of {sizes}")
+    at, parts = 0, []
+    for i, size in enumerate(sizes):
+        attrs = {"starts": (at,), "ends": (at + size,), "axes": (axis,), "steps": (1,)}
+        parts.append(m.one("slice", [x], n.outputs[i] if i < len(n.outputs) else n.name, quants=[x.quant], **attrs))
+        at += size
+    m.bind(n, *parts)
+
+
+@converts("Concat")
+def _concat(m: Importer, n: Node) -> None:
+    operands = [m.operand(n, i) for i in range(len(n.inputs))]
+    axis = axis_of(n, len(operands[0].shape), 1)
+    if len(operands) == 1:
+        m.bind(n, m.reshape(operands[0], _sizes(operands[0]), n.outputs[0]))
+        return
+    m.bind(n, m.one("concat", operands, n.outputs[0], axis=axis))
+
+
+@converts("Pad")
+def _pad(m: Importer, n: Node) -> None:
+    x = m.operand(n, 0)
+    rank = len(x.shape)
+    pads = m.ints(n, "pads", 1) or m.ints(n, "paddings", None, [])
+    axes = m.ints(n, "axes", 3)
+    value, mode = m.optional(n, 2), n.attr("mode", "constant")
+    fill = n.attr("value", 0.0)
+    axes = [a % rank for a in axes] if axes is not None else list(range(rank))
+    if len(pads) != 2 * len(axes):
+        raise ModelError(f"node {n.name!r} (Pad): pads {pads} for axes {axes}")
+    before, after = [0] * rank, [0] * rank
+    for i, axis in enumerate(axes):
+        before[axis], after[axis] = pads[i], pads[i + len(axes)]
+    if any(p < 0 for p in pads):
+        cut = [max(-p, 0) for p in before], [d - max(-p, 0) for d, p in zip(_sizes(x), after, strict=True)]
+        if any(b >= e for b, e in zip(*cut, strict=True)):
+            raise Unsupported(f"pads={pads} that leave nothing")
+        x = m.one(
+            "slice", [x], f"{n.name}/cut", starts=tuple(cut[0]), ends=tuple(cut[1]), axes=tuple(range(rank)),
+            steps=(1,) * rank,
+        )  # fmt: skip
+        before, after = [max(p, 0) for p in before], [max(p, 0) for p in after]
+    _fits(n, [d + b + a for d, b, a in zip(_sizes(x), before, after, strict=True)])
+    m.bind(n, pad(m, n, x, before, after, mode, value, fill))
+
+
+def pad(
+    m: Importer, n: Node, x: Tensor, before: Sequence[int], after: Sequence[int], mode: str, value: Tensor | None,
+    fill: float = 0.0,
+) -> Tensor:  # fmt: skip
+    operands = [x] if value is None or mode != "constant" else [x, m.reshape(value, (), f"{n.name}/value")]
+    if len(operands) == 1 and mode == "constant" and fill:
+        operands.append(m.const(np.array(fill, x.dtype), f"{n.name}/value"))
+    pads = tuple(zip(before, after, strict=True))
+    if mode not in ("constant", "reflect", "edge", "wrap"):
+        raise Unsupported(f"mode={mode!r}")
+    return m.one("pad", operands, n.outputs[0], quants=[x.quant], pads=pads, mode=mode)
+
+
+@converts("Expand")
+def _expand(m: Importer, n: Node) -> None:
+    x, target = m.operand(n, 0), m.ints(n, "shape", 1, [])
+    _fits(n, target)
+    rank = max(len(x.shape), len(target))
+    both = [[1] * (rank - len(s)) + list(s) for s in (_sizes(x), target)]
+    if any(a != b and 1 not in (a, b) for a, b in zip(*both, strict=True)):
+        raise ModelError(f"node {n.name!r} (Expand): {list(x.shape)} to {target}")
+    shape = _fits(n, [max(a, b) for a, b in zip(*both, strict=True)])
+    m.bind(n, m.one("expand", [x], n.outputs[0], quants=[x.quant], shape=shape))
+
+
+@converts("Tile")
+def _tile(m: Importer, n: Node) -> None:
+    x, repeats = m.operand(n, 0), m.ints(n, "repeats", 1, [])
+    _fits(n, [d * r for d, r in zip(_sizes(x), repeats, strict=True)])
+    m.bind(n, m.one("tile", [x], n.outputs[0], quants=[x.quant], repeats=tuple(repeats)))
+
+
+@converts("Gather")
+def _gather(m: Importer, n: Node) -> None:
+    x, indices = m.operand(n, 0), m.operand(n, 1)
+    axis = axis_of(n, len(x.shape), 0)
+    m.bind(n, m.one("gather", [x, indices], n.outputs[0], quants=[x.quant], axis=axis, batch_dims=0))
+
+
+@converts("GatherElements")
+def _gather_elements(m: Importer, n: Node) -> None:
+    x = m.operand(n, 0)
+    m.bind(n, m.one("gather_elements", [x, m.operand(n, 1)], n.outputs[0], axis=axis_of(n, len(x.shape), 0)))
+
+
+@converts("GatherND")
+def _gather_nd(m: Importer, n: Node) -> None:
+    batch = int(n.attr("batch_dims", 0))
+    m.bind(n, m.one("gather_nd", [m.operand(n, 0), m.operand(n, 1)], n.outputs[0], batch_dims=batch))
+
+
+@converts("ScatterElements", "Scatter")
+def _scatter_elements(m: Importer, n: Node) -> None:
+    operands = [m.operand(n, i) for i in range(3)]
+    axis = axis_of(n, len(operands[0].shape), 0)
+    m.bind(n, m.one("scatter_elements", operands, n.outputs[0], axis=axis, reduction=n.attr("reduction", "none")))
+
+
+@converts("ScatterND")
+def _scatter_nd(m: Importer, n: Node) -> None:
+    operands = [m.operand(n, i) for i in range(3)]
+    m.bind(n, m.one("scatter_nd", operands, n.outputs[0], reduction=n.attr("reduction", "none")))
+
+
+@converts("Trilu")
+def _trilu(m: Importer, n: Node) -> None:
+    k = m.optional(n, 1)
+    operands = [m.operand(n, 0), *([] if k is None else [k])]
+    m.bind(n, m.one("trilu", operands, n.outputs[0], upper=bool(n.attr("upper", 1))))
+
+
+@converts("OneHot")
+def _one_hot(m: Importer, n: Node) -> None:
+    indices, values, depth = m.operand(n, 0), m.operand(n, 2), m.constant(n, 1)
+    assert depth is not None
+    axis = axis_of(n, len(indices.shape) + 1, -1)
+    size = int(depth.reshape(-1)[0])
+    _fits(n, [*_sizes(indices), size])
+    m.bind(n, m.one("one_hot", [indices, values], n.outputs[0], depth=size, axis=axis))
+
+
+# --- shapes as values -------------------------------------------------------------------------------------------------
+
+
+@converts("Shape")
+def _shape(m: Importer, n: Node) -> None:
+    x = m.operand(n, 0)
+    start, end, _ = slice(n.attr("start", 0), n.attr("end", None)).indices(len(x.shape))
+    if start >= end:
+        raise Unsupported(f"start={start} and end={end} of {list(x.shape)}: nothing")
+    if m.fold:
+        m.bind(n, m.const(np.array(x.shape[start:end], np.int64), n.outputs[0]))
+    else:
+        m.bind(n, m.one("shape", [x], n.outputs[0], start=start, end=end))
+
+
+@converts("Size")
+def _size(m: Importer, n: Node) -> None:
+    x = m.operand(n, 0)
+    if m.fold:
+        m.bind(n, m.const(np.array(math.prod(_sizes(x)), np.int64), n.outputs[0]))
+    else:
+        m.bind(n, m.one("size", [x], n.outputs[0]))
+
+
+@converts("Constant")
+def _constant(m: Importer, n: Node) -> None:
+    from .file import array
+
+    name = next((a for a in n.attributes), "")
+    given: Any = n.attr(name, None)
+    if name == "value":
+        value = array(given, m.file)
+    elif name in ("value_float", "value_floats"):
+        value = np.array(given, np.float32)
+    elif name in ("value_int", "value_ints"):
+        value = np.array(given, np.int64)
+    else:
+        raise Unsupported(f"{name}={given!r}")
+    m.bind(n, m.const(value, n.outputs[0]))
+
+
+@converts("ConstantOfShape")
+def _constant_of_shape(m: Importer, n: Node) -> None:
+    from .file import array
+
+    given = n.attr("value", None)
+    value = np.zeros(1, np.float32) if given is None else array(given, m.file)
+    shape = m.ints(n, "", 0, [])
+    x = m.const(value.reshape(()), f"{n.name}/value")
+    m.bind(n, m.one("expand", [x], n.outputs[0], shape=_fits(n, shape)))
+
+
+@converts("Range")
+def _range(m: Importer, n: Node) -> None:
+    """Its three operands fix the shape, so the values are constant."""
+    start, limit, step = (m.constant(n, i) for i in range(3))
+    assert start is not None and limit is not None and step is not None
+    if not step.any():
+        raise ModelError(f"node {n.name!r} (Range): a step of 0")
+    count = math.ceil((float(limit.reshape(-1)[0]) - float(start.reshape(-1)[0])) / float(step.reshape(-1)[0]))
+    _fits(n, [max(count, 0)])
+    m.bind(n, m.one("range", [m.operand(n, i) for i in range(3)], n.outputs[0], size=count))
+
+
+# --- reductions -------------------------------------------------------------------------------------------------------
+
+_REDUCTIONS = {
+    "ReduceSum": "reduce_sum",
+    "ReduceMean": "reduce_mean",
+    "ReduceMax": "reduce_max",
+    "ReduceMin": "reduce_min",
+    "ReduceProd": "reduce_prod",
+    "ReduceL1": "reduce_l1",
+    "ReduceL2": "reduce_l2",
+    "ReduceLogSum": "reduce_log_sum",
+    "ReduceLogSumExp": "reduce_log_sum_exp",
+    "ReduceSumSquare": "reduce_sum_square",
+}
+
+
+@converts(*_REDUCTIONS)
+def _reduce(m: Importer, n: Node) -> None:
+    x = m.operand(n, 0)
+    rank = len(x.shape)
+    axes = m.ints(n, "axes", 1)
+    keepdims = bool(n.attr("keepdims", 1))
+    if not axes and n.attr("noop_with_empty_axes", 0):
+        axes = []
+    elif not axes:
+        axes = list(range(rank))
+    exact = tuple(sorted({a % rank for a in axes})) if rank else ()
+    kind = _REDUCTIONS[n.op_type]
+    if kind == "reduce_mean" and x.dtype == "float32" and exact:
+        kind = "mean"
+    m.bind(n, m.one(kind, [x], n.outputs[0], axes=exact, keepdims=keepdims))
+
+
+@converts("ArgMax", "ArgMin")
+def _arg(m: Importer, n: Node) -> None:
+    x = m.operand(n, 0)
+    kind = "arg_max" if n.op_type == "ArgMax" else "arg_min"
+    attrs = {"axis": axis_of(n, len(x.shape), 0), "keepdims": bool(n.attr("keepdims", 1))}
+    m.bind(n, m.one(kind, [x], n.outputs[0], **attrs, select_last=bool(n.attr("select_last_index", 0)), dtype="int64"))
+
+
+@converts("TopK")
+def _topk(m: Importer, n: Node) -> None:
+    x = m.operand(n, 0)
+    k = m.ints(n, "k", 1, [0])[0]
+    attrs: dict[str, Any] = {
+        "axis": axis_of(n, len(x.shape), -1),
+        "largest": bool(n.attr("largest", 1)),
+        "sorted": bool(n.attr("sorted", 1)),
+    }
+    m.bind(n, *m.emit("topk", [x], n.name, outputs=2, k=k, dtype="int64", **attrs))
+
+
+@converts("CumSum")
+def _cumsum(m: Importer, n: Node) -> None:
+    attrs = {"exclusive": bool(n.attr("exclusive", 0)), "reverse": bool(n.attr("reverse", 0))}
+    m.bind(n, m.one("cumsum", [m.operand(n, 0), m.operand(n, 1)], n.outputs[0], **attrs))
+
+
+# --- pictures ---------------------------------------------------------------------------------------------------------
+
+
+@converts("DepthToSpace", "SpaceToDepth")
+def _depth(m: Importer, n: Node) -> None:
+    """As a reshape, a transpose and a reshape: that is their definition, in both modes."""
+    x, b = m.operand(n, 0), int(n.attr("blocksize"))
+    batch, c, h, w = _sizes(x)
+    if b < 1:
+        raise ModelError(f"node {n.name!r} ({n.op_type}): blocksize {b}")
+    if n.op_type == "SpaceToDepth":
+        parts, perm, shape = (batch, c, h // b, b, w // b, b), (0, 3, 5, 1, 2, 4), (batch, c * b * b, h // b, w // b)
+    elif n.attr("mode", "DCR") == "DCR":
+        parts, perm, shape = (batch, b, b, c // (b * b), h, w), (0, 3, 4, 1, 5, 2), (batch, c // (b * b), h * b, w * b)
+    else:
+        parts, perm, shape = (batch, c // (b * b), b, b, h, w), (0, 1, 4, 2, 5, 3), (batch, c // (b * b), h * b, w * b)
+    y = m.reshape(x, parts, f"{n.name}/blocks")
+    m.bind(n, m.reshape(m.transpose(y, perm, f"{n.name}/moved"), shape, n.outputs[0]))
+
+
+@converts("CenterCropPad")
+def _center_crop_pad(m: Importer, n: Node) -> None:
+    """A slice and a pad; the odd element is cut and added at the end."""
+    x, target = m.operand(n, 0), m.ints(n, "shape", 1, [])
+    rank = len(x.shape)
+    axes = [a % rank for a in m.ints(n, "axes", None, list(range(rank)))]
+    _fits(n, target)
+    starts, ends, before, after = [0] * rank, _sizes(x), [0] * rank, [0] * rank
+    for axis, size in zip(axes, target, strict=True):
+        have = _sizes(x)[axis]
+        if have > size:
+            starts[axis] = (have - size) // 2
+            ends[axis] = starts[axis] + size
+        else:
+            before[axis] = (size - have) // 2
+            after[axis] = size - have - before[axis]
+    y = m.one(
+        "slice", [x], f"{n.name}/crop", starts=tuple(starts), ends=tuple(ends), axes=tuple(range(rank)),
+        steps=(1,) * rank,
+    )  # fmt: skip
+    m.bind(n, pad(m, n, y, before, after, "constant", None) if any(before + after) else y)
+
+
+@converts("Resize", "Upsample")
+def _resize(m: Importer, n: Node) -> None:
+    """Upsample is Resize of opset 9 and before; Resize of opset 10 has scales as its second operand, as Upsample."""
+    x = m.operand(n, 0)
+    rank, shape = len(x.shape), _sizes(x)
+    old = n.op_type == "Upsample" or n.opset < 11
+    axes = [a % rank for a in n.attr("axes", list(range(rank)))]
+    scales_given = m.constant(n, 1 if old else 2)
+    sizes_given = None if old else m.constant(n, 3)
+    roi = None if old else m.constant(n, 1)
+    policy = n.attr("keep_aspect_ratio_policy", "stretch")
+    if old and scales_given is None:
+        scales_given = np.array(n.attr("scales"), np.float32)
+    scales, target = [1.0] * rank, list(shape)
+    if sizes_given is not None and sizes_given.size:
+        wanted = [int(v) for v in sizes_given.reshape(-1)]
+        ratios = [w / shape[a] for w, a in zip(wanted, axes, strict=True)]
+        if policy != "stretch":
+            ratio = min(ratios) if policy == "not_larger" else max(ratios)
+            ratios = [ratio] * len(axes)
+            wanted = [math.floor(ratio * shape[a] + 0.5) for a in axes]
+        for axis, ratio, size in zip(axes, ratios, wanted, strict=True):
+            scales[axis], target[axis] = ratio, size
+    elif scales_given is not None:
+        for axis, given in zip(axes, scales_given.reshape(-1), strict=True):
+            scales[axis] = float(given)
+            target[axis] = math.floor(shape[axis] * scales[axis])
+    else:
+        raise ModelError(f"node {n.name!r} ({n.op_type}): neither scales nor sizes")
+    _fits(n, target)
+    mode = {"bilinear": "linear", "trilinear": "linear"}.get(n.attr("mode", "nearest"), n.attr("mode", "nearest"))
+    corners = [0.0] * rank + [1.0] * rank
+    if roi is not None and roi.size:
+        for i, axis in enumerate(axes):
+            corners[axis], corners[rank + axis] = (float(roi.reshape(-1)[i + k * len(axes)]) for k in (0, 1))
+    attrs: dict[str, Any] = {
+        "sizes": tuple(target),
+        "scales": tuple(scales),
+        "mode": mode,
+        "coordinates": "asymmetric" if old else n.attr("coordinate_transformation_mode", "half_pixel"),
+        "nearest": "floor" if old else n.attr("nearest_mode", "round_prefer_floor"),
+        "cubic_coeff": float(n.attr("cubic_coeff_a", -0.75)),
+        "exclude_outside": bool(n.attr("exclude_outside", 0)),
+        "extrapolation": float(n.attr("extrapolation_value", 0.0)),
+        "antialias": bool(n.attr("antialias", 0)),
+        "roi": tuple(corners),
+    }
+    m.bind(n, m.one("resize", [x], n.outputs[0], quants=[x.quant], **attrs))
+
+
+@converts("Col2Im")
+def _col2im(m: Importer, n: Node) -> None:
+    image, block = m.ints(n, "", 1, []), m.ints(n, "", 2, [])
+    rank = len(image)
+    pads = n.attr("pads", [0] * 2 * rank)
+    attrs: dict[str, Any] = {
+        "image": _fits(n, image),
+        "block": tuple(block),
+        "dilations": tuple(n.attr("dilations", [1] * rank)),
+        "strides": tuple(n.attr("strides", [1] * rank)),
+        "pads": tuple((pads[i], pads[i + rank]) for i in range(rank)),
+    }
+    m.bind(n, m.one("col2im", [m.operand(n, 0)], n.outputs[0], **attrs))
+
+
+@converts("TensorScatter")
+def _tensor_scatter(m: Importer, n: Node) -> None:
+    """Writes update into past_cache along an axis, from write_indices[batch] on; circular: around the end."""
+    cache, update, start = m.operand(n, 0), m.operand(n, 1), m.optional(n, 2)
+    rank, shape = len(cache.shape), _sizes(update)
+    axis = axis_of(n, rank, -2)
+    mode = n.attr("mode", "linear")
+    if mode not in ("linear", "circular"):
+        raise Unsupported(f"mode={mode!r}")
+    steps = np.arange(shape[axis], dtype=np.int64).reshape([-1 if i == axis else 1 for i in range(rank)])
+    indices = m.const(steps, f"{n.name}/steps")
+    if start is not None:
+        first = m.reshape(start, (shape[0], *[1] * (rank - 1)), f"{n.name}/first")
+        indices = m.one("add", [indices, first], f"{n.name}/places", activation=None)
+    if mode == "circular":
+        around = m.const(np.array(_sizes(cache)[axis], np.int64), f"{n.name}/size")
+        indices = m.one("mod", [indices, around], f"{n.name}/around", fmod=0)
+    indices = m.one("expand", [indices], f"{n.name}/indices", shape=tuple(shape))
+    m.bind(n, m.one("scatter_elements", [cache, indices, update], n.outputs[0], axis=axis, reduction="none"))

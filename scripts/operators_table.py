@@ -1,0 +1,151 @@
+"""Runs the ONNX backend node suite through the C executor and writes docs/operators.md.
+
+    python scripts/operators_table.py            # what the table would be, to stdout
+    python scripts/operators_table.py --write    # docs/operators.md
+
+The cases are those of `onnx.backend.test.loader`, for the operators that models on small devices use. A case passes if
+the arrays that the C executor gives are those of the case, within its tolerances. The ops in the table are those of the
+plans that ran.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import onnx
+from onnx.backend.test.loader import load_model_tests
+from onnx.backend.test.runner import Runner
+
+from pyedge.errors import PyedgeError
+from pyedge.onnx_backend import prepare
+
+DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "operators.md"
+
+GROUPS = {
+    "Convolution and products": "Conv ConvInteger QLinearConv ConvTranspose CausalConvWithState DeformConv MatMul "
+    "MatMulInteger QLinearMatMul Gemm Einsum",
+    "Quantization and casts": "QuantizeLinear DequantizeLinear DynamicQuantizeLinear Cast CastLike",
+    "Pools": "AveragePool MaxPool GlobalAveragePool GlobalMaxPool LpPool",
+    "Activations": "Relu LeakyRelu PRelu Elu Selu Celu ThresholdedRelu HardSigmoid HardSwish Sigmoid Tanh Softplus "
+    "Softsign Mish Gelu Swish SwiGLU Clip Erf Softmax LogSoftmax Hardmax",
+    "Norms": "BatchNormalization LayerNormalization RMSNormalization GroupNormalization InstanceNormalization LRN "
+    "LpNormalization MeanVarianceNormalization",
+    "Elementwise": "Add Sub Mul Div Neg Abs Sqrt Reciprocal Exp Log Pow Min Max Sum Mean Floor Ceil Round Sign Mod "
+    "Where Equal Greater GreaterOrEqual Less LessOrEqual Not And Or Xor",
+    "Shapes and moves": "Concat Slice Split Reshape Flatten Transpose Squeeze Unsqueeze Expand Tile Pad Gather "
+    "GatherElements GatherND ScatterElements ScatterND TensorScatter Shape Size Constant ConstantOfShape Identity "
+    "Range Resize Upsample DepthToSpace SpaceToDepth CenterCropPad Col2Im",
+    "Reductions": "ReduceSum ReduceMean ReduceMax ReduceMin ReduceProd ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp "
+    "ReduceSumSquare ArgMax ArgMin TopK CumSum",
+    "Recurrent and attention": "LSTM GRU RNN Attention LinearAttention RotaryEmbedding",
+    "Audio": "DFT STFT MelWeightMatrix HannWindow HammingWindow BlackmanWindow",
+    "Losses and training": "SoftmaxCrossEntropyLoss NegativeLogLikelihoodLoss Dropout Momentum Adagrad Adam",
+}
+_OPERATORS = {op: group for group, ops in GROUPS.items() for op in ops.split()}
+
+
+@dataclass(frozen=True)
+class Case:
+    """What one case of the suite did. reason: why it failed; "" if it passed. data: whether an operand was fed."""
+
+    name: str
+    operator: str
+    reason: str
+    data: bool
+    ops: tuple[str, ...]
+
+
+@dataclass
+class Row:
+    """An operator's line of the table."""
+
+    cases: int = 0
+    passed: int = 0
+    no_data: int = 0
+    ops: set[str] = field(default_factory=set)
+    reasons: dict[str, list[str]] = field(default_factory=dict)
+
+
+def cases(pattern: str = "") -> Iterator[Case]:
+    """Runs the cases whose name contains a pattern; those that spell an operator out as its function are left out."""
+    warnings.filterwarnings("ignore")
+    for case in load_model_tests(kind="node"):
+        operator = next((n.op_type for n in case.model.graph.node if n.op_type in _OPERATORS), None)
+        if operator is None or "_expanded" in case.name or not re.search(pattern, case.name):
+            continue
+        model = onnx.ModelProto.FromString(case.model.SerializeToString())
+        rep, reason = prepare(model), ""
+        try:
+            for inputs, outputs in case.data_sets:
+                Runner.assert_similar_outputs(outputs, rep.run(list(inputs)), case.rtol, case.atol)
+        except PyedgeError as e:
+            reason = " ".join(str(e).split()).removeprefix(f"{case.name}: not supported: ")
+        except AssertionError:
+            reason = "other values"
+        plan = rep.plan
+        ops = () if plan is None else tuple(sorted({op.kind for op in plan.ops}))
+        yield Case(case.name, operator, re.sub(r"node '[^']*': ", "", reason), plan is None or bool(plan.inputs), ops)
+
+
+def document(done: list[Case]) -> str:
+    """The text of docs/operators.md."""
+    rows = {op: Row() for op in _OPERATORS}
+    for case in done:
+        row = rows[case.operator]
+        row.cases += 1
+        row.ops |= set(case.ops)
+        if case.reason:
+            row.reasons.setdefault(case.reason, []).append(case.name)
+        elif not case.data:
+            row.no_data += 1
+        else:
+            row.passed += 1
+    passed, no_data = sum(r.passed for r in rows.values()), sum(r.no_data for r in rows.values())
+    lines = [
+        "# Operators of ONNX",
+        "",
+        f"Generated by `scripts/operators_table.py` with onnx {onnx.__version__}. Each case of the ONNX backend node",
+        "suite runs through `pyedge.onnx_backend` and the C executor: no node is folded, a plan specialises only on inputs",
+        "that fix a shape. Where no other input is left, the case is counted apart.",
+        "",
+        f"**{passed} of {len(done)} cases pass**, {no_data} more have no operand left to run on, "
+        f"{len(done) - passed - no_data} do not pass.",
+        "",
+        "| group | cases | pass | no operand left |",
+        "|---|---|---|---|",
+    ]
+    for group, ops in GROUPS.items():
+        of = [rows[op] for op in ops.split()]
+        sums = (sum(r.cases for r in of), sum(r.passed for r in of), sum(r.no_data for r in of))
+        lines.append(f"| {group} | {sums[0]} | {sums[1]} | {sums[2]} |")
+    for group, ops in GROUPS.items():
+        lines += ["", f"## {group}", "", "| operator | cases | pass | ops of the plan |", "|---|---|---|---|"]
+        for op in ops.split():
+            row = rows[op]
+            count = f"{row.passed}" if not row.no_data else f"{row.passed} + {row.no_data}"
+            lines.append(f"| {op} | {row.cases} | {count} | {', '.join(sorted(row.ops)) or '-'} |")
+    lines += ["", "## What does not pass, and why", ""]
+    for op in _OPERATORS:
+        for reason, names in sorted(rows[op].reasons.items()):
+            shown = reason if len(reason) <= 160 else reason[:157] + "..."
+            lines.append(f"- {op}: {shown} ({', '.join(n.removeprefix('test_') for n in names)})")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--write", action="store_true", help="write docs/operators.md")
+    text = document(list(cases()))
+    if parser.parse_args().write:
+        DOCUMENT.write_text(text)
+    else:
+        print(text, end="")
+
+
+if __name__ == "__main__":
+    main()
