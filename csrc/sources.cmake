@@ -15,6 +15,7 @@ set(PYEDGE_SOURCES
   ops/conv2d.c
   ops/copy.c
   ops/depthwise.c
+  ops/hybrid.c
   ops/linear.c
   ops/mean.c
   ops/pool.c

@@ -89,16 +89,14 @@ def test_float_models_are_within_1e5_of_the_largest_value(data_dir: Path, model:
         assert np.abs(y.reshape(-1) - reference.reshape(-1)).max() <= 1e-5 * np.abs(reference).max()
 
 
-def test_a_dynamic_range_model_is_as_near_as_other_engines(data_dir: Path) -> None:
-    """Its weights are int8, its activations float: engines that quantize activations on the way differ by 0.11 among
-    themselves. Here the weights are expanded: the same classes, and no further from the reference than XNNPACK."""
+def test_a_dynamic_range_model_is_within_1e6(data_dir: Path) -> None:
+    """Its convolutions quantize their input as LiteRT's reference kernels do; what is left is the sums of float layers.
+    Engines that don't, differ from it by 0.11."""
     session = pe.Session(pe.compile(graph_of(data_dir, "mlperf_kws_dscnn_dynrange")))
     with np.load(data_dir / "expected" / "mlperf_kws_dscnn_dynrange__kws_mfcc49x10.npz") as columns:
-        x, reference, xnnpack = (columns[name] for name in ("in0", "ref0", "xnn0"))
-    y = np.concatenate([session.run([row.reshape(session.inputs[0].shape)])[0] for row in x])
-    reference, xnnpack = reference.reshape(y.shape), xnnpack.reshape(y.shape)
-    np.testing.assert_array_equal(y.argmax(axis=1), reference.argmax(axis=1))
-    assert np.abs(y - reference).max() <= np.abs(xnnpack - reference).max()
+        for x, reference in zip(columns["in0"], columns["ref0"], strict=True):
+            y = session.run([x.reshape(session.inputs[0].shape)])[0]
+            assert np.abs(y - reference.reshape(y.shape)).max() <= 1e-6
 
 
 @pytest.mark.parametrize("model", LAYERS)

@@ -88,7 +88,10 @@ enum pe_op_kind {
     PE_OP_CLIP_S8 = 22,           /* x                                 -> y, same scale */
     PE_OP_CLIP_F32 = 23,
     PE_OP_ANY_GE_S8 = 24,         /* x                                 -> bool[1]: some x >= threshold */
-    PE_OP_ANY_GE_F32 = 25
+    PE_OP_ANY_GE_F32 = 25,
+    PE_OP_CONV2D_HYBRID = 110,    /* x f32, w s8, scale[Co], [bias[Co]] -> y f32: x becomes int8 at run time */
+    PE_OP_DEPTHWISE_HYBRID = 111,
+    PE_OP_LINEAR_HYBRID = 112
 };
 /* clang-format on */
 
@@ -239,3 +242,13 @@ typedef struct pe_any_ge_params {
     int32_t threshold; /* int8: in steps of x */
     float f_threshold;
 } pe_any_ge_params;
+
+/* Shapes and padding as pe_conv2d_params; linear_hybrid uses asymmetric, f_min and f_max. */
+typedef struct pe_hybrid_params {
+    int32_t stride_h, stride_w;
+    int32_t dilation_h, dilation_w;
+    int32_t pad_top, pad_left;
+    int32_t groups;     /* 0 for depthwise */
+    int32_t asymmetric; /* not 0: x becomes int8 with a zero point */
+    float f_min, f_max;
+} pe_hybrid_params;

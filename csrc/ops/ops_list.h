@@ -25,4 +25,7 @@
     X(clip_s8, CLIP_S8)                     \
     X(clip_f32, CLIP_F32)                   \
     X(any_ge_s8, ANY_GE_S8)                 \
-    X(any_ge_f32, ANY_GE_F32)
+    X(any_ge_f32, ANY_GE_F32)               \
+    X(conv2d_hybrid, CONV2D_HYBRID)         \
+    X(depthwise_hybrid, DEPTHWISE_HYBRID)   \
+    X(linear_hybrid, LINEAR_HYBRID)

@@ -1,6 +1,7 @@
 #include "check.h"
 #include "ops.h"
 #include "requantize.h"
+#include "round.h"
 
 /* quantize, dequantize, requantize: elementwise between float32 and int8. y may be x's memory where the types are equal. */
 
@@ -26,25 +27,13 @@ static pe_status check_f32_s8(const pe_call *c, uint32_t *scratch_bytes, const c
                : PE_ERR_SHAPE;
 }
 
-/* x to the nearest integer, halves away from zero, as LiteRT's QUANTIZE. Beyond +-2^10, which saturates any int8, it is cut
- * off so that the conversion is defined; NaN is 0. */
-static int32_t round_half_away(float x)
-{
-    if (pe_is_nan(x))
-        return 0;
-    x = pe_clip_f32(x, -1024.0f, 1024.0f);
-    int32_t y = (int32_t)x;
-    float rest = x - (float)y; /* exact */
-    return y + pe_float_le(0.5f, rest) - pe_float_le(rest, -0.5f);
-}
-
 static void run_f32_s8(const pe_call *c)
 {
     const pe_quantize_params *p = c->params;
     const float *x = c->data[0];
     int8_t *y = c->data[1];
     for (uint32_t i = 0; i < c->tensor[1]->bytes; i++)
-        y[i] = (int8_t)pe_clamp_s32(round_half_away(x[i] / p->scale) + p->y_zero_point, p->y_min, p->y_max);
+        y[i] = (int8_t)pe_clamp_s32(pe_round_half_away(x[i] / p->scale) + p->y_zero_point, p->y_min, p->y_max);
 }
 
 static pe_status check_s8_f32(const pe_call *c, uint32_t *scratch_bytes, const char **text)

@@ -15,6 +15,7 @@ from .ops import infer_shapes
 
 # Weights' axis of output channels, in the graph's layouts.
 _CHANNEL_AXIS = {"conv2d": 0, "depthwise_conv2d": 2, "linear": 0}
+_CHANNEL_AXIS |= {"conv2d_hybrid": 0, "depthwise_conv2d_hybrid": 2, "linear_hybrid": 0}
 _SAME_SCALE = ("avg_pool2d", "max_pool2d")
 
 
@@ -71,10 +72,9 @@ def _check_tensor(t: Tensor) -> None:
 def _check_quantization(op: Op, tensors: Mapping[str, Tensor]) -> None:
     operands = [None if n is None else tensors[n] for n in op.inputs]
     x, y = operands[0], tensors[op.outputs[0]]
-    if op.kind in _CHANNEL_AXIS and x is not None and x.dtype == "int8":
+    weight = operands[1] if op.kind in _CHANNEL_AXIS else None
+    if weight is not None and x is not None and weight.dtype == "int8":
         bias = operands[2] if len(operands) > 2 else None
-        weight = operands[1]
-        assert weight is not None  # infer_shapes
         _check_weights(op, x, weight, bias, y)
         operands = [x]
     if op.kind != "reshape":  # moves codes, whatever they mean
@@ -106,6 +106,8 @@ def _check_weights(op: Op, x: Tensor, weight: Tensor, bias: Tensor | None, y: Te
         )
     if q.zero_point.any():
         raise ModelError(f"{op.kind} {op.name!r}: weight {weight.name!r} has a zero point that is not 0")
+    if x.dtype != "int8":
+        return
     _check_activation(op, x)
     _check_activation(op, y)
     if bias is None or bias.quant is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import os
 from collections.abc import Callable
@@ -17,8 +16,6 @@ from .graph import Graph, Op, Quantization, Tensor
 from .ops import MAX_EXTENT
 from .tflite_file import FileOperator, FileTensor, ModelFile, damage, read
 
-_log = logging.getLogger("pyedge")
-
 _ACTIVATIONS: dict[int, str | None] = {0: None, 1: "relu", 2: "relu_n1_to_1", 3: "relu6"}
 _PADDINGS = {0: "same", 1: "valid"}
 
@@ -26,8 +23,9 @@ _PADDINGS = {0: "same", 1: "valid"}
 def load_tflite(model: str | os.PathLike[str] | bytes | bytearray | memoryview, name: str | None = None) -> Graph:
     """Reads a .tflite model: its first subgraph as a graph with fixed op order.
 
-    Sizes that the file leaves open (-1 in its shape signature) are None in the graph. float16 weights, and int8 weights
-    of operators on float activations ("dynamic range"), become float32. Every tensor keeps its number as `index`.
+    Sizes that the file leaves open (-1 in its shape signature) are None in the graph. float16 weights become float32;
+    operators on float activations with int8 weights ("dynamic range") become hybrid ops. Every tensor keeps its number
+    as `index`.
 
     Args:
         model: A path, or the file's bytes.
@@ -64,7 +62,6 @@ class _Importer:
         if file.description:
             self.graph.meta["description"] = file.description
         self.values = {t.index: t.data for t in file.tensors if t.data is not None}
-        self.expanded: list[str] = []  # int8 weights that became float32
 
     def run(self) -> Graph:
         file, graph = self.file, self.graph
@@ -83,10 +80,6 @@ class _Importer:
         graph.output_names = self.add_all("output", file.outputs, unsupported)
         if unsupported:
             raise UnsupportedOpError(f"not supported: {'; '.join(unsupported)}. Supported: {', '.join(_CONVERTERS)}")
-        if self.expanded:
-            _log.warning(
-                "%s: %d int8 weights of float operators are expanded to float32", graph.name, len(self.expanded)
-            )
         inferred = check(graph)
         self.compare_shapes(inferred)
         return inferred
@@ -154,10 +147,7 @@ class _Importer:
         value, quant = self.constant(w), w.quant
         if value.dtype not in (np.int8, np.float32):
             raise _Unsupported(f"weight {w.name!r} is {w.dtype}")
-        if x.dtype == "float32" and value.dtype == np.int8:
-            value, quant = _dequantized(w, value), None
-            self.expanded.append(w.name)
-        elif x.dtype == "int8" and quant is not None and (quant.scale.size == 1 or drop_leading_axis):
+        if value.dtype == np.int8 and quant is not None and (quant.scale.size == 1 or drop_leading_axis):
             axis = 0 if quant.scale.size == 1 else quant.axis - 1
             quant = Quantization(quant.scale, quant.zero_point, axis)
         if drop_leading_axis:
@@ -190,6 +180,13 @@ class _Importer:
         return name
 
     # --- results ---
+
+    def emit_weighted(self, op: FileOperator, kind: str, asymmetric: bool, **attrs: Any) -> None:
+        """A layer with weights; hybrid if they are int8 and x is float32. asymmetric: then x gets a zero point."""
+        inputs = self.weights(op, drop_leading_axis=kind == "depthwise_conv2d")
+        if self.tensor(op, 0).dtype == "float32" and self.tensor(op, 1).dtype == "int8":
+            kind, attrs = f"{kind}_hybrid", {**attrs, "asymmetric": asymmetric}
+        self.emit(op, kind, inputs, **attrs)
 
     def emit(self, op: FileOperator, kind: str, inputs: list[str | None], **attrs: Any) -> None:
         if len(op.outputs) != 1:
@@ -232,15 +229,15 @@ def _padding(op: FileOperator, number: int) -> str:
 
 def _conv_2d(m: _Importer, op: FileOperator) -> None:
     o = op.options(tflite.Conv2DOptions)
-    inputs = m.weights(op)
-    x, w = m.tensor(op, 0), m.values[m.tensor(op, 1).index]
+    x, w = m.tensor(op, 0), m.constant(m.tensor(op, 1))
+    quant = m.tensor(op, 1).quant
     channels = x.shape[-1] if x.shape else None
     if channels is None or w.ndim != 4 or w.shape[3] == 0 or channels % w.shape[3]:
         raise ModelError(f"operator {op.number} CONV_2D: input {list(x.shape)} does not fit weight {list(w.shape)}")
-    m.emit(
+    m.emit_weighted(
         op,
         "conv2d",
-        inputs,
+        quant is not None and quant.scale.size == w.shape[0],
         stride=(o.StrideH(), o.StrideW()),
         dilation=(o.DilationHFactor(), o.DilationWFactor()),
         padding=_padding(op, o.Padding()),
@@ -251,10 +248,10 @@ def _conv_2d(m: _Importer, op: FileOperator) -> None:
 
 def _depthwise_conv_2d(m: _Importer, op: FileOperator) -> None:
     o = op.options(tflite.DepthwiseConv2DOptions)  # its depth multiplier follows from the shapes
-    m.emit(
+    m.emit_weighted(
         op,
         "depthwise_conv2d",
-        m.weights(op, drop_leading_axis=True),
+        True,
         stride=(o.StrideH(), o.StrideW()),
         dilation=(o.DilationHFactor(), o.DilationWFactor()),
         padding=_padding(op, o.Padding()),
@@ -267,7 +264,8 @@ def _fully_connected(m: _Importer, op: FileOperator) -> None:
     if o.WeightsFormat() != 0:
         raise _Unsupported("shuffled weights")
     activation = _activation(op, o.FusedActivationFunction())
-    m.emit(op, "linear", m.weights(op), activation=activation, keep_dims=bool(o.KeepNumDims()))
+    asymmetric = bool(o.AsymmetricQuantizeInputs())
+    m.emit_weighted(op, "linear", asymmetric, activation=activation, keep_dims=bool(o.KeepNumDims()))
 
 
 def _add(m: _Importer, op: FileOperator) -> None:

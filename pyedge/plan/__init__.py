@@ -1,5 +1,6 @@
 """graph -> plan: lower, schedule, place, write; and the plan file read back."""
 
+from . import lower_hybrid as lower_hybrid
 from .compile import compile
 from .plan import Lifetime, Plan
 from .profile import OpCount, Profile, median_interval

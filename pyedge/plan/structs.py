@@ -63,6 +63,9 @@ _FAMILIES = {
     "requantize": "pe_quantize_params",
     "clip": "pe_clip_params",
     "any_ge": "pe_any_ge_params",
+    "conv2d_hybrid": "pe_hybrid_params",
+    "depthwise_hybrid": "pe_hybrid_params",
+    "linear_hybrid": "pe_hybrid_params",
 }
 
 

@@ -34,6 +34,19 @@ def _int8_cnn(stride: int, padding: str, groups: int) -> Graph:
     return b.build()
 
 
+def _hybrid_cnn() -> Graph:
+    """Layers of float32 by int8 weights."""
+    rng, b = _rng(), pe.GraphBuilder()
+
+    def weight(*shape: int) -> Tensor:
+        return b.constant(rng.integers(-127, 128, shape, dtype=np.int8), scale=0.01)
+
+    h = b.conv2d(b.input("x", (2, 5, 4, 3), "float32"), weight(4, 3, 3, 3), np.ones(4, np.float32), padding="same")
+    h = b.depthwise_conv2d(h, weight(2, 2, 8), stride=2, activation="relu6")
+    b.output("y", b.linear(b.reshape(h, (2, -1)), weight(5, 48)))
+    return b.build()
+
+
 def _float_cnn() -> Graph:
     """The same ops on float32, with broadcasting and clip."""
     rng, b = _rng(), pe.GraphBuilder()
@@ -78,6 +91,7 @@ def plans() -> dict[str, pe.Plan]:
         "cnn_s8_strided": pe.compile(_int8_cnn(2, "valid", 2)),
         "cnn_s8_litert_ref": pe.compile(_int8_cnn(1, "same", 1), rounding="litert-ref"),
         "cnn_s8_kept": pe.compile(_int8_cnn(1, "same", 1), keep="all"),
+        "cnn_hybrid": pe.compile(_hybrid_cnn()),
         "cnn_f32": pe.compile(_float_cnn()),
         "cnn_f32_kept": pe.compile(_float_cnn(), keep="all"),
         "conversions": pe.compile(_conversions()),
