@@ -10,19 +10,34 @@ set(PYEDGE_SOURCES
   kernels/portable/gemm_s8.c
   ops/add.c
   ops/any_ge.c
+  ops/arg.c
   ops/branch.c
   ops/clip.c
   ops/conv2d.c
   ops/copy.c
+  ops/cumsum_any.c
+  ops/cumsum_f32.c
   ops/depthwise.c
+  ops/gather.c
   ops/hybrid.c
   ops/linear.c
   ops/mean.c
   ops/pool.c
   ops/quantize.c
+  ops/reduce_any.c
+  ops/reduce_f32.c
+  ops/reduce_math_f32.c
+  ops/reduce_order.c
   ops/requantize.c
+  ops/resample.c
+  ops/reverse_sequence.c
+  ops/scatter.c
+  ops/scatter_any.c
   ops/softmax.c
+  ops/strided_copy.c
   ops/table.c
+  ops/topk.c
+  ops/trilu.c
   runtime/crc32.c
   runtime/run.c
   runtime/verify.c

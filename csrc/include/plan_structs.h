@@ -8,6 +8,7 @@
 #define PE_PLAN_MAJOR 1
 #define PE_PLAN_MINOR 1
 #define PE_MAX_RANK 6
+#define PE_MAX_LOOPS 8           /* of strided_copy */
 #define PE_MAX_OP_TENSORS 16     /* inputs + outputs of one op */
 #define PE_MAX_ENTRIES 64        /* few, so that a branch is checked against each */
 #define PE_MAX_EXTENT 1073741824 /* 2^30: bytes of one tensor, of the arena, of the file */
@@ -89,11 +90,41 @@ enum pe_op_kind {
     PE_OP_CLIP_F32 = 23,
     PE_OP_ANY_GE_S8 = 24,         /* x                                 -> bool[1]: some x >= threshold */
     PE_OP_ANY_GE_F32 = 25,
+    PE_OP_STRIDED_COPY = 50,      /* x                                 -> y; what the loops don't reach stays */
+    PE_OP_GATHER = 51,            /* x indices                         -> y */
+    PE_OP_SCATTER = 52,           /* indices updates                   -> y; the rest of y stays */
+    PE_OP_SCATTER_ANY = 53,       /* as scatter, joined with what is there */
+    PE_OP_RESAMPLE_F32 = 54,      /* x index[m,taps] weight[m,taps]    -> y, axis of length m */
+    PE_OP_RESAMPLE_S8 = 55,       /* the same in integers: x and y int8 or int32, weight int32 */
+    PE_OP_REDUCE_F32 = 56,        /* x, any rank                       -> y, the reduced axes are 1 or left out */
+    PE_OP_REDUCE_ANY = 57,        /* every dtype */
+    PE_OP_REDUCE_ORDER = 58,      /* largest or smallest element, every dtype */
+    PE_OP_ARG = 59,               /* x                                 -> y int32 or int64: where it is */
+    PE_OP_TOPK = 60,              /* x                                 -> values, indices int32 or int64 */
+    PE_OP_CUMSUM_F32 = 61,        /* x axis                            -> y */
+    PE_OP_CUMSUM_ANY = 62,
+    PE_OP_TRILU = 63,             /* x k                               -> y */
+    PE_OP_REVERSE_SEQUENCE = 64,  /* x lengths                         -> y */
+    PE_OP_REDUCE_MATH_F32 = 65,   /* norms and logarithms of sums */
     PE_OP_CONV2D_HYBRID = 110,    /* x f32, w s8, scale[Co], [bias[Co]] -> y f32: x becomes int8 at run time */
     PE_OP_DEPTHWISE_HYBRID = 111,
     PE_OP_LINEAR_HYBRID = 112
 };
 /* clang-format on */
+
+/* reduce_f32, reduce_any; scatter_any takes sum to min, reduce_order max and min. */
+enum pe_reduction {
+    PE_REDUCE_SUM = 0,
+    PE_REDUCE_PROD = 1,
+    PE_REDUCE_MAX = 2,
+    PE_REDUCE_MIN = 3,
+    PE_REDUCE_MEAN = 4,
+    PE_REDUCE_SUM_ABS = 5,
+    PE_REDUCE_SUM_SQUARE = 6,
+    PE_REDUCE_L2 = 7, /* these three: reduce_math_f32 */
+    PE_REDUCE_LOG_SUM = 8,
+    PE_REDUCE_LOG_SUM_EXP = 9
+};
 
 typedef struct pe_section {
     uint32_t offset; /* from the start of the file; multiple of 4 */
@@ -252,3 +283,60 @@ typedef struct pe_hybrid_params {
     int32_t asymmetric; /* not 0: x becomes int8 with a zero point */
     float f_min, f_max;
 } pe_hybrid_params;
+
+/* y[y_start + sum of i_k * y_stride[k]] = x[x_start + sum of i_k * x_stride[k]] for all 0 <= i_k < n[k]; in elements. The
+ * last loop is the innermost. */
+typedef struct pe_strided_copy_params {
+    uint32_t rank; /* loops, 0 .. PE_MAX_LOOPS */
+    int32_t x_start, y_start;
+    int32_t n[8], x_stride[8], y_stride[8]; /* of loops in use n >= 1 */
+} pe_strided_copy_params;
+
+/* gather, scatter, scatter_any. For all 0 <= i_k < n[k], the last loop innermost, the next run of `inner` elements goes
+ * with the run of the table (x of gather, y of scatter) that starts at
+ *     sum of i_k * table_stride[k] + sum of v_c * stride[c],  v_c = indices[c + sum of i_k * index_stride[k]],
+ * a negative v_c counted from size[c], then clamped to 0 .. size[c] - 1. In elements. */
+typedef struct pe_index_params {
+    uint32_t rank;                                  /* 0 .. PE_MAX_RANK */
+    int32_t n[6], table_stride[6], index_stride[6]; /* >= 1, >= 0, >= 0 */
+    uint32_t components;                            /* 1 .. PE_MAX_RANK */
+    int32_t size[6], stride[6];                     /* >= 1, >= 0 */
+    uint32_t inner;                                 /* >= 1 */
+    uint32_t skip;                                  /* not 0: a run with an index outside is left out, not clamped */
+    uint32_t spread;                                /* scatter: not 0: there is one run of updates, for all places */
+    uint32_t reduction;                             /* scatter_any: pe_reduction */
+} pe_index_params;
+
+/* y[.., j, ..] = sum over t of weight[j][t] * x[.., index[j][t], ..] along one axis. */
+typedef struct pe_resample_params {
+    uint32_t axis;
+    uint32_t shift; /* resample_s8, y int8: the sum is divided by 2^shift, halves away from zero; 0 .. 30 */
+} pe_resample_params;
+
+typedef struct pe_reduce_params {
+    uint32_t axes;      /* bit i: axis i of x is reduced */
+    uint32_t reduction; /* pe_reduction */
+} pe_reduce_params;
+
+/* arg: k is 1. topk: k results along the axis. */
+typedef struct pe_order_params {
+    uint32_t axis;
+    uint32_t smallest; /* not 0: the smallest come first, else the largest */
+    uint32_t last;     /* arg: not 0: of equal ones the last, else the first */
+    uint32_t by_index; /* topk: not 0: the results stand in the order of x, else by value */
+} pe_order_params;
+
+typedef struct pe_cumsum_params {
+    uint32_t exclusive; /* not 0: an element is not part of its own sum */
+    uint32_t reverse;   /* not 0: from the end */
+} pe_cumsum_params;
+
+/* Keeps the triangle of the last two axes below (lower) or above (upper) diagonal k; the rest becomes 0. */
+typedef struct pe_trilu_params {
+    uint32_t upper;
+} pe_trilu_params;
+
+/* y is x with the first lengths[b] elements of the time axis reversed, for each b along the batch axis. */
+typedef struct pe_reverse_sequence_params {
+    uint32_t batch_axis, time_axis; /* 0 and 1, or 1 and 0 */
+} pe_reverse_sequence_params;

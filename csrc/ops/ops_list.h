@@ -28,4 +28,20 @@
     X(any_ge_f32, ANY_GE_F32)               \
     X(conv2d_hybrid, CONV2D_HYBRID)         \
     X(depthwise_hybrid, DEPTHWISE_HYBRID)   \
-    X(linear_hybrid, LINEAR_HYBRID)
+    X(linear_hybrid, LINEAR_HYBRID)         \
+    X(strided_copy, STRIDED_COPY)           \
+    X(gather, GATHER)                       \
+    X(scatter, SCATTER)                     \
+    X(scatter_any, SCATTER_ANY)             \
+    X(resample_f32, RESAMPLE_F32)           \
+    X(resample_s8, RESAMPLE_S8)             \
+    X(reduce_f32, REDUCE_F32)               \
+    X(reduce_any, REDUCE_ANY)               \
+    X(reduce_order, REDUCE_ORDER)           \
+    X(arg, ARG)                             \
+    X(topk, TOPK)                           \
+    X(cumsum_f32, CUMSUM_F32)               \
+    X(cumsum_any, CUMSUM_ANY)               \
+    X(trilu, TRILU)                         \
+    X(reverse_sequence, REVERSE_SEQUENCE)   \
+    X(reduce_math_f32, REDUCE_MATH_F32)

@@ -1,4 +1,8 @@
 """The graph, its importers and builder, and a NumPy reference of every op."""
 
 from . import ops_hybrid as ops_hybrid
+from . import ops_move as ops_move
+from . import ops_reduce as ops_reduce
 from . import reference_hybrid as reference_hybrid
+from . import reference_move as reference_move
+from . import reference_reduce as reference_reduce

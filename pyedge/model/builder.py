@@ -244,6 +244,30 @@ class GraphBuilder:
         """bool[1]: whether some element's real value is at least threshold."""
         return self._op("any_ge", [x], {"threshold": float(threshold)}, None, name)
 
+    def op(
+        self,
+        kind: str,
+        *operands: Tensor | npt.ArrayLike | None,
+        outputs: int = 1,
+        scale: float | None = None,
+        zero_point: int = 0,
+        name: str | None = None,
+        **attrs: Any,
+    ) -> list[Tensor]:
+        """An op of any kind, with all of its attributes (model/ops*.py lists them).
+
+        Args:
+            operands: Tensors, arrays (which become constants), or None where one is absent.
+            outputs: How many results the op has.
+            scale, zero_point: Of int8 results; those of the first operand where they are left out.
+
+        Returns:
+            The results; a single one is named as the op, several NAME:0, NAME:1 ...
+        """
+        given = [self._operand(t) for t in operands]
+        quant = _quantization(scale, zero_point) or (given[0].quant if given and given[0] is not None else None)
+        return self._results(kind, given, attrs, [quant] * outputs, name)
+
     def cond(
         self,
         predicate: Tensor,
@@ -353,15 +377,29 @@ class GraphBuilder:
         quant: Quantization | None,
         name: str | None,
     ) -> Tensor:
+        return self._results(kind, operands, attrs, [quant], name)[0]
+
+    def _results(
+        self,
+        kind: str,
+        operands: Sequence[Tensor | None],
+        attrs: dict[str, Any],
+        quants: Sequence[Quantization | None],
+        name: str | None,
+    ) -> list[Tensor]:
+        """Adds an op with a result for each of quants, which int8 results take."""
         for t in operands:
             if t is not None:
                 self._visible(t)
-        result_name = name or self._unused(kind)
-        op = Op(kind, result_name, [None if t is None else t.name for t in operands], [result_name], attrs)
-        [(shape, dtype)] = infer_op(op, operands)
-        result = self._graph.add_tensor(Tensor(result_name, shape, dtype, quant=quant if dtype == "int8" else None))
+        name = name or self._unused(kind)
+        names = [name] if len(quants) == 1 else [f"{name}:{i}" for i in range(len(quants))]
+        op = Op(kind, name, [None if t is None else t.name for t in operands], names, attrs)
+        results = [
+            self._graph.add_tensor(Tensor(n, shape, dtype, quant=quant if dtype == "int8" else None))
+            for n, (shape, dtype), quant in zip(names, infer_op(op, operands), quants, strict=True)
+        ]
         self._graph.ops.append(op)
-        return result
+        return results
 
 
 def _pair(side: Side) -> Pair:

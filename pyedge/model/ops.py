@@ -114,6 +114,7 @@ def is_real(v: Any) -> bool:
     return isinstance(v, int | float) and not isinstance(v, bool) and not math.isnan(v)
 
 
+# What an attribute may be, and in words; under "kind.name" where a kind has a rule of its own.
 ATTRS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "stride": (lambda v: _is_pair(v, 1), "two integers >= 1"),
     "dilation": (lambda v: _is_pair(v, 1), "two integers >= 1"),
@@ -362,7 +363,7 @@ def _check_attrs(op: Op, kind: Kind) -> None:
     if set(op.attrs) != set(kind.attrs):
         raise ModelError(f"{op.kind} {op.name!r}: attributes {sorted(op.attrs)}, expected {sorted(kind.attrs)}")
     for name in kind.attrs:
-        valid, expected = ATTRS[name]
+        valid, expected = ATTRS.get(f"{op.kind}.{name}") or ATTRS[name]
         if not valid(op.attrs[name]):
             raise ModelError(f"{op.kind} {op.name!r}: {name} is {op.attrs[name]!r}, expected {expected}")
 

@@ -1,6 +1,8 @@
 """graph -> plan: lower, schedule, place, write; and the plan file read back."""
 
 from . import lower_hybrid as lower_hybrid
+from . import lower_move as lower_move
+from . import lower_reduce as lower_reduce
 from .compile import compile
 from .plan import Lifetime, Plan
 from .profile import OpCount, Profile, median_interval

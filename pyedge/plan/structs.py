@@ -63,6 +63,16 @@ _FAMILIES = {
     "requantize": "pe_quantize_params",
     "clip": "pe_clip_params",
     "any_ge": "pe_any_ge_params",
+    "strided_copy": "pe_strided_copy_params",
+    "gather": "pe_index_params",
+    "scatter": "pe_index_params",
+    "resample": "pe_resample_params",
+    "reduce": "pe_reduce_params",
+    "arg": "pe_order_params",
+    "topk": "pe_order_params",
+    "cumsum": "pe_cumsum_params",
+    "trilu": "pe_trilu_params",
+    "reverse_sequence": "pe_reverse_sequence_params",
     "conv2d_hybrid": "pe_hybrid_params",
     "depthwise_hybrid": "pe_hybrid_params",
     "linear_hybrid": "pe_hybrid_params",
@@ -88,14 +98,15 @@ def pack_params(kind: str, **fields: Any) -> bytes:
     return pack(struct, **fields) if struct else b""
 
 
-def unpack_params(kind: str, data: bytes) -> dict[str, int | float]:
-    """The fields of an op's params, by name."""
+def unpack_params(kind: str, data: bytes) -> dict[str, Any]:
+    """The fields of an op's params, by name: numbers, and lists of numbers."""
     struct = params_struct(kind)
     if struct is None:
         return {}
     value = ffi.new(f"{struct} *")
     ffi.memmove(value, data, ffi.sizeof(struct))
-    return {name: getattr(value, name) for name, _ in ffi.typeof(struct).fields}
+    fields = ((name, field.type.kind, getattr(value, name)) for name, field in ffi.typeof(struct).fields)
+    return {name: list(v) if kind == "array" else v for name, kind, v in fields}
 
 
 def record_dtype(struct: str) -> np.dtype[Any]:
