@@ -11,7 +11,7 @@ from .dead import remove_dead
 from .fold import fold_activations
 from .identity import remove_identities
 from .pads import fold_pads
-from .qdq import fold_qdq
+from .qdq import fold_qdq, name_scales
 from .transposes import eliminate_transposes
 
 
@@ -21,7 +21,7 @@ def clean_up(graph: Graph, qdq: str = "int8") -> Graph:
 
     Float results may differ by roundings, where batch norms are folded; integer ones by those of one requantization.
     """
-    graph = remove_identities(remove_dead(graph))
+    graph = remove_identities(remove_dead(name_scales(graph) if qdq == "int8" else graph))
     graph = eliminate_transposes(graph)
     graph = fold_activations(fold_batch_norm(fold_pads(remove_dead(graph))))
     if qdq == "int8":

@@ -30,7 +30,9 @@ _MOVES = ("identity", "reshape", "expand", "pad", "tile")
 
 
 def _is_identity(op: Op, x: Tensor, y: Tensor) -> bool:
-    if len(op.outputs) != 1 or x.shape != y.shape or x.dtype != y.dtype or not same_codes(x.quant, y.quant):
+    if len(op.outputs) != 1 or x.shape != y.shape or x.dtype != y.dtype:
+        return False
+    if y.quant is not None and not same_codes(x.quant, y.quant):
         return False
     if op.kind == "transpose":
         return list(op.attrs["perm"]) == list(range(len(x.shape)))

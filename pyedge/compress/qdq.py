@@ -21,9 +21,16 @@ _RESCALES = frozenset(
 _SOFTMAX = Quantization(np.array([1 / 256], np.float32), np.array([-128], np.int32))
 
 
+def name_scales(graph: Graph) -> Graph:
+    """Return a copy of graph in which quantize_linear and dequantize_linear by one constant scale are quantize and
+    dequantize, and the scale is the tensor's of codes. uint8 codes that nothing else reads become int8, 128 lower.
+    """
+    return everywhere(graph, _to_int8)
+
+
 def fold_qdq(graph: Graph) -> Graph:
     """Return a copy of graph in which float ops whose operands are dequantized and whose result is quantized, and read
-    by nothing else, compute with the codes. uint8 codes become int8, 128 lower.
+    by nothing else, compute with the codes; it goes through name_scales first.
 
     Weights need zero point 0 and one scale, or one a channel; biases become int32 of scale x * weight. Where a result's
     scale is not one that the integer op can give, a requantization follows it. What doesn't fit stays as it is written.
@@ -183,8 +190,8 @@ def _codes(graph: Graph, op: Op, made: dict[str, Op], tensors: Tensors) -> list[
         if op.kind == "pad" and i == 1:
             return None
         before = made.get(name or "")
-        if before is not None and before.kind == "dequantize":
-            names.append(before.inputs[0])
+        if (codes := _moved_codes(graph, name, made, tensors)) is not None:
+            names.append(codes)
         elif before is not None and before.kind == "dequantize_linear":
             constant = _constant_codes(graph, before, tensors)
             if constant is None:
@@ -193,6 +200,23 @@ def _codes(graph: Graph, op: Op, made: dict[str, Op], tensors: Tensors) -> list[
         else:
             return None
     return names
+
+
+def _moved_codes(graph: Graph, name: str | None, made: dict[str, Op], tensors: Tensors) -> str | None:
+    """The codes of a dequantized tensor that reshapes and transposes may have moved since: they move the codes."""
+    op = made.get(name or "")
+    if op is None or op.kind not in ("dequantize", "reshape", "transpose"):
+        return None
+    if op.kind == "dequantize":
+        return op.inputs[0]
+    source = _moved_codes(graph, op.inputs[0], made, tensors)
+    if source is None:
+        return None
+    known = {**tensors, **graph.tensors}
+    result = Tensor(unused(known, f"{name}:codes"), tensors[name or ""].shape, "int8", quant=known[source].quant)
+    graph.add_tensor(result)
+    graph.ops.insert(graph.ops.index(op), Op(op.kind, result.name, [source], [result.name], dict(op.attrs)))
+    return result.name
 
 
 def _constant_codes(graph: Graph, op: Op, tensors: Tensors) -> str | None:
@@ -243,12 +267,12 @@ def _requantized(graph: Graph, before: Op, names: list[str | None], quant: Quant
 
 def _weighted(graph: Graph, op: Op, made: dict[str, Op], tensors: Tensors) -> list[str | None] | None:
     """int8 x, int8 weight and int32 bias of a convolution or linear op."""
-    before = made.get(op.inputs[0] or "")
-    if before is None or before.kind != "dequantize":
-        return None
-    x = tensors[before.inputs[0] or ""]
     found = _weight_codes(op.inputs[1] or "", made, tensors)
-    if found is None or x.quant is None or x.quant.scale.size != 1:
+    source = None if found is None else _moved_codes(graph, op.inputs[0], made, tensors)
+    if found is None or source is None:
+        return None
+    x = {**tensors, **graph.tensors}[source]
+    if x.quant is None or x.quant.scale.size != 1:
         return None
     codes, quant = found
     axis = _WEIGHTED[op.kind]

@@ -114,7 +114,7 @@ def _behind_reshape(graph: Graph, op: Op, made: dict[str, Op], tensors: Tensors)
         elif before is not None and before.kind == "reshape":
             if tensors[before.inputs[0] or ""].shape != shape or _shape(t) != y:
                 return False
-            inputs.append(before.inputs[0])
+            inputs.append(_source(before, t, tensors))
         else:
             dims = _unreshaped(_shape(t), y, _shape(sources[0])) if t.data is not None and t.quant is None else None
             if t.data is None or dims is None:
@@ -122,6 +122,14 @@ def _behind_reshape(graph: Graph, op: Op, made: dict[str, Op], tensors: Tensors)
             inputs.append(add_constant(graph, f"{name}:moved", t.data.reshape(dims)))
     _put(graph, op, op.kind, inputs, dict(op.attrs), None, _shape(sources[0]), tensors)
     return True
+
+
+def _source(op: Op, result: Tensor, tensors: Tensors) -> str | None:
+    """What a transpose or reshape moves. Its codes mean what those of its result mean."""
+    source = tensors[op.inputs[0] or ""]
+    if source.quant is None and result.quant is not None and result.quant.scale.size == 1:
+        source.quant = result.quant
+    return source.name
 
 
 def _unreshaped(dims: Sequence[int], y: Sequence[int], shape: Sequence[int]) -> list[int] | None:
@@ -198,7 +206,7 @@ def _operands(
             continue
         t = tensors[name]
         if before is not None and before.kind == "transpose":
-            made.append(before.inputs[0])
+            made.append(_source(before, t, tensors))
         elif broadcast and math.prod(_shape(t)) == 1 and len(t.shape) <= rank:
             made.append(name)
         elif t.data is not None and len(t.shape) <= rank and (t.quant is None or t.quant.scale.size == 1):

@@ -22,6 +22,7 @@ from . import functions
 from .formats import codes, elem_type, element, format_of
 from .node import Node, Unsupported
 
+_CODED = ("quantize", "dequantize", "quantize_linear", "dequantize_linear")
 _MAX_FOLDED = 2**26  # bytes of a constant made at import
 
 
@@ -136,6 +137,15 @@ class Importer:
         self.cache.update(_evaluate(op, operands, values, outputs))
         return self.cache[tensor.name]
 
+    def is_constant(self, tensor: Tensor) -> bool:
+        """Whether a tensor is a constant, or made of constants by ops that a later pass folds."""
+        if tensor.data is not None:
+            return True
+        op = self.makers.get(tensor.name)
+        if op is None or op.kind == "if":
+            return False
+        return all(n is None or self.is_constant(self.tensor(n)) for n in op.inputs)
+
     def tensor(self, name: str) -> Tensor:
         for graph in reversed(self.graphs):
             if name in graph.tensors:
@@ -194,7 +204,7 @@ class Importer:
         return made
 
     def folds(self, kind: str, inputs: Sequence[Tensor | None]) -> bool:
-        if not self.fold or (self.qdq == "int8" and kind in ("quantize", "dequantize")):
+        if not self.fold or (self.qdq == "int8" and kind in _CODED):
             return False
         return all(t is None or t.data is not None for t in inputs)
 

@@ -19,6 +19,7 @@ from .importer import Converter, Importer
 from .move import CONVERTERS as _MOVE
 from .nn import CONVERTERS as _NN
 from .quantized import CONVERTERS as _QUANTIZED
+from .training import CONVERTERS as _TRAINING
 
 CONVERTERS: dict[tuple[str, str], Converter] = {
     **_ELEMENTWISE,
@@ -27,6 +28,7 @@ CONVERTERS: dict[tuple[str, str], Converter] = {
     **_QUANTIZED,
     **_AUDIO,
     **_CONTROL,
+    **_TRAINING,
 }
 
 

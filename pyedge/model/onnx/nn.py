@@ -66,7 +66,7 @@ def conv_weight(m: Importer, n: Node, x: Tensor, w: Tensor, group: int) -> tuple
     rank, c = len(w.shape), sizes(x)[1]
     if len(x.shape) != rank or rank < 3 or group < 1 or sizes(w)[1] * group != c or sizes(w)[0] % group:
         raise ModelError(f"node {n.name!r} ({n.op_type}): input {list(x.shape)}, weight {list(w.shape)}, group {group}")
-    if rank == 4 and group == c and group > 1 and w.data is not None:
+    if rank == 4 and group == c and group > 1 and m.is_constant(w):
         flat = m.reshape(w, (sizes(w)[0], *sizes(w)[2:]), f"{n.name}/taps")
         return "depthwise_conv2d", m.transpose(flat, (1, 2, 0), f"{n.name}/w")
     return ("conv2d" if rank == 4 else "conv"), m.transpose(w, (0, *range(2, rank), 1), f"{n.name}/w")
@@ -156,7 +156,8 @@ def _pool(m: Importer, n: Node) -> None:
     steps = window(n, sizes(x)[2:], kernel)
     last = m.channels_last(x, n.name)
     padded = any(v for pair in steps["padding"] for v in pair)
-    plain = len(kernel) == 2 and steps["dilation"] == (1, 1) and not ceil and x.dtype in ("float32", "int8")
+    plain = len(kernel) == 2 and steps["dilation"] == (1, 1) and not ceil
+    plain = plain and (x.dtype == "float32" or x.quant is not None)
     plain = plain and all(max(pair) < k for pair, k in zip(steps["padding"], kernel, strict=True))
     if n.op_type == "MaxPool":
         plain = plain and len(n.outputs) == 1
@@ -194,7 +195,7 @@ def _global_pool(m: Importer, n: Node) -> None:
 
 def _multiply(m: Importer, a: Tensor, b: Tensor, name: str, bias: Tensor | None = None) -> Tensor:
     """a @ b, as linear where b is a constant matrix and a has rows."""
-    if b.data is not None and len(b.shape) == 2 and len(a.shape) >= 2 and a.dtype == "float32":
+    if len(b.shape) == 2 and m.is_constant(b) and len(a.shape) >= 2 and a.dtype == "float32":
         w = m.transpose(b, (1, 0), f"{name}/w")
         return m.one("linear", [a, w, bias], name, activation=None, keep_dims=True)
     y = m.one("matmul", [a, b], name, transpose_a=False, transpose_b=False, activation=None)
@@ -212,9 +213,9 @@ def _gemm(m: Importer, n: Node) -> None:
     alpha, beta = float(n.attr("alpha", 1.0)), float(n.attr("beta", 1.0))
     if n.attr("transA", 0):
         a = m.transpose(a, (1, 0), f"{n.name}/a")
-    if b.data is not None and a.dtype == "float32" and alpha == 1:
+    if m.is_constant(b) and a.dtype == "float32" and alpha == 1:
         w = b if n.attr("transB", 0) else m.transpose(b, (1, 0), f"{n.name}/w")
-        flat = c is not None and c.data is not None and beta == 1 and sizes(c) == [sizes(w)[0]]
+        flat = c is not None and m.is_constant(c) and beta == 1 and sizes(c) == [sizes(w)[0]]
         y = m.one("linear", [a, w, c if flat else None], n.outputs[0], activation=None, keep_dims=True)
         c = None if flat else c
     else:

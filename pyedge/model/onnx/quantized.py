@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from onnx import TensorProto
+
 from ..graph import Tensor
+from .formats import element
 from .importer import Importer
 from .nn import any_rank, kernel_of, sizes, window
 from .node import Node, Unsupported
@@ -150,3 +153,43 @@ def _qlinear_concat(m: Importer, n: Node) -> None:
 
 
 # --- quantize and dequantize -----------------------------------------------------------------------------------------
+
+
+# --- quantize and dequantize ----------------------------------------------------------------------------------------
+
+
+@converts("QuantizeLinear")
+def _quantize_linear(m: Importer, n: Node) -> None:
+    """The result's type is the zero point's, else output_dtype, else uint8."""
+    x, scale, zero = m.operand(n, 0), m.operand(n, 1), m.optional(n, 2)
+    wanted = int(n.attr("output_dtype", 0))
+    found = element(wanted or TensorProto.UINT8)
+    if zero is not None:
+        found = zero.dtype, m.format(zero)
+    if found is None:
+        raise Unsupported(f"output_dtype={wanted}")
+    precision = int(n.attr("precision", 0))
+    if precision not in (0, TensorProto.FLOAT) and element(precision) != (scale.dtype, None):
+        raise Unsupported(f"precision={precision}")
+    attrs = {"axis": _axis(n, x), "block_size": int(n.attr("block_size", 0)), "saturate": bool(n.attr("saturate", 1))}
+    operands = [x, scale, *([] if zero is None else [zero])]
+    y = m.one("quantize_linear", operands, n.outputs[0], dtype=found[0], format=found[1], **attrs)
+    m.set_format(y, found[1])
+    m.bind(n, y)
+
+
+@converts("DequantizeLinear")
+def _dequantize_linear(m: Importer, n: Node) -> None:
+    x, scale, zero = m.operand(n, 0), m.operand(n, 1), m.optional(n, 2)
+    wanted = int(n.attr("output_dtype", 0))
+    found = element(wanted) if wanted else (scale.dtype, None)
+    if found is None or found[1] is not None:
+        raise Unsupported(f"output_dtype={wanted}")
+    attrs = {"axis": _axis(n, x), "block_size": int(n.attr("block_size", 0)), "format": m.format(x)}
+    operands = [x, scale, *([] if zero is None else [zero])]
+    m.bind(n, m.one("dequantize_linear", operands, n.outputs[0], dtype=found[0], **attrs))
+
+
+def _axis(n: Node, x: Tensor) -> int:
+    rank = max(len(x.shape), 1)
+    return int(n.attr("axis", 1)) % rank
