@@ -6,14 +6,18 @@ set(PYEDGE_SOURCES
   kernels/kernels.c
   kernels/portable/dwconv_f32.c
   kernels/portable/dwconv_s8.c
+  kernels/portable/dwconv_fp32_s8.c
   kernels/portable/gemm_f32.c
   kernels/portable/gemm_s8.c
+  kernels/portable/gemm_fp32_s8.c
   ops/add.c
   ops/any_ge.c
   ops/arg.c
   ops/branch.c
   ops/clip.c
+  ops/contract.c
   ops/conv2d.c
+  ops/conv_nd.c
   ops/copy.c
   ops/cumsum_any.c
   ops/cumsum_f32.c
@@ -21,8 +25,12 @@ set(PYEDGE_SOURCES
   ops/gather.c
   ops/hybrid.c
   ops/linear.c
+  ops/matmul.c
+  ops/matmul_s8.c
   ops/mean.c
   ops/pool.c
+  ops/pool_nd.c
+  ops/qlinear.c
   ops/quantize.c
   ops/reduce_any.c
   ops/reduce_f32.c
@@ -31,9 +39,11 @@ set(PYEDGE_SOURCES
   ops/requantize.c
   ops/resample.c
   ops/reverse_sequence.c
+  ops/rnn.c
   ops/scatter.c
   ops/scatter_any.c
   ops/softmax.c
+  ops/softmax_axis.c
   ops/strided_copy.c
   ops/table.c
   ops/topk.c

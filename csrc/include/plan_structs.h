@@ -59,8 +59,9 @@ enum pe_layout {
 
 /* How an int32 sum becomes an int8 (docs/arithmetic.md, "requantize"). */
 enum pe_rounding {
-    PE_ROUND_TFLITE = 0,    /* twice: saturating doubling high multiply, then a rounding shift, half away from zero */
-    PE_ROUND_LITERT_REF = 1 /* linear only: double product, half away from zero */
+    PE_ROUND_TFLITE = 0,     /* twice: saturating doubling high multiply, then a rounding shift, half away from zero */
+    PE_ROUND_LITERT_REF = 1, /* linear only: double product, half away from zero */
+    PE_ROUND_FP32 = 2        /* float product, half to even, as ONNX Runtime and XNNPACK; kinds of their own */
 };
 
 /* clang-format off */
@@ -106,6 +107,30 @@ enum pe_op_kind {
     PE_OP_TRILU = 63,             /* x k                               -> y */
     PE_OP_REVERSE_SEQUENCE = 64,  /* x lengths                         -> y */
     PE_OP_REDUCE_MATH_F32 = 65,   /* norms and logarithms of sums */
+    PE_OP_MATMUL_F32 = 80,          /* a[..,M,K] b[..,K,N]             -> y[..,M,N] */
+    PE_OP_MATMUL_S8 = 81,
+    PE_OP_CONTRACT_ANY = 82,        /* 1 .. 3 operands                 -> y: Einstein sums of any dtype */
+    PE_OP_MATMUL_INTEGER = 83,      /* a b [a_zero] [b_zero]           -> y int32 */
+    PE_OP_QLINEAR_MATMUL = 84,      /* a scale zero b scale zero y's scale zero -> y int8 or uint8 */
+    PE_OP_CONV_ND_F32 = 85,         /* x[N,D..,C] w[Co,k..,C/g] [bias] -> y[N,O..,Co], 1 to 4 axes */
+    PE_OP_CONV_INTEGER = 86,        /* x w [x_zero] [w_zero]           -> y int32 */
+    PE_OP_QLINEAR_CONV = 87,        /* x scale zero w scale zero y's scale zero [bias] -> y int8 or uint8 */
+    PE_OP_CONV_TRANSPOSE_F32 = 88,  /* x w [bias]                      -> y */
+    PE_OP_CONV_TRANSPOSE_S8 = 89,   /* x w q[Co,3]                     -> y */
+    PE_OP_AVG_POOL_ND = 90,         /* x[N,D..,C]                      -> y[N,O..,C], 1 to 4 axes */
+    PE_OP_LP_POOL_ND = 91,          /* the norm of exponent p of a window */
+    PE_OP_MAX_POOL_ND = 92,
+    PE_OP_MAX_POOL_INDICES_ND = 93, /* x                               -> y indices int64 */
+    PE_OP_MAX_UNPOOL = 94,          /* x indices                       -> y */
+    PE_OP_SOFTMAX_AXIS = 95,        /* x                               -> y, over any axis */
+    PE_OP_LOG_SOFTMAX_AXIS = 96,
+    PE_OP_HARDMAX_AXIS = 97,
+    PE_OP_RNN_F32 = 98,             /* x[T,B,I] w r [bias] [lengths] [h0] -> y[T,D,B,H] h[D,B,H] */
+    PE_OP_GRU_F32 = 99,
+    PE_OP_LSTM_F32 = 100,           /* .. [c0] [peepholes]             -> y h c */
+    PE_OP_CONV2D_S8_FP32 = 101,     /* as conv2d_s8, PE_ROUND_FP32 */
+    PE_OP_DEPTHWISE_S8_FP32 = 102,
+    PE_OP_LINEAR_S8_FP32 = 103,
     PE_OP_CONV2D_HYBRID = 110,    /* x f32, w s8, scale[Co], [bias[Co]] -> y f32: x becomes int8 at run time */
     PE_OP_DEPTHWISE_HYBRID = 111,
     PE_OP_LINEAR_HYBRID = 112
@@ -191,7 +216,7 @@ typedef struct pe_entry {
 /* One output channel of a quantized conv, depthwise or linear op: a row of the int32 constant q[C_out][3].
  * bias has -zero_point(x) * sum(w) folded in (padding is zero_point(x), so the fold is exact modulo 2^32).
  * ROUND_TFLITE: a = multiplier, Q31 as int32 in [2^30, 2^31); b = shift, > 0 right, < 0 left; taken & 31 after the sign test.
- * ROUND_LITERT_REF: a, b = low and high word of the double scale. */
+ * ROUND_LITERT_REF: a, b = low and high word of the double scale. ROUND_FP32: a = the bits of the float32 factor; b = 0. */
 typedef struct pe_channel {
     int32_t bias;
     int32_t a;
@@ -274,16 +299,6 @@ typedef struct pe_any_ge_params {
     float f_threshold;
 } pe_any_ge_params;
 
-/* Shapes and padding as pe_conv2d_params; linear_hybrid uses asymmetric, f_min and f_max. */
-typedef struct pe_hybrid_params {
-    int32_t stride_h, stride_w;
-    int32_t dilation_h, dilation_w;
-    int32_t pad_top, pad_left;
-    int32_t groups;     /* 0 for depthwise */
-    int32_t asymmetric; /* not 0: x becomes int8 with a zero point */
-    float f_min, f_max;
-} pe_hybrid_params;
-
 /* y[y_start + sum of i_k * y_stride[k]] = x[x_start + sum of i_k * x_stride[k]] for all 0 <= i_k < n[k]; in elements. The
  * last loop is the innermost. */
 typedef struct pe_strided_copy_params {
@@ -340,3 +355,86 @@ typedef struct pe_trilu_params {
 typedef struct pe_reverse_sequence_params {
     uint32_t batch_axis, time_axis; /* 0 and 1, or 1 and 0 */
 } pe_reverse_sequence_params;
+
+typedef struct pe_matmul_params {
+    int32_t transpose_a, transpose_b; /* not 0: a is [.., K, M], b is [.., N, K] */
+    float f_min, f_max;
+} pe_matmul_params;
+
+/* y = clamp(zy + requantize(sum of (a - za) * (b - zb), multiplier, shift)) */
+typedef struct pe_matmul_s8_params {
+    int32_t transpose_a, transpose_b;
+    int32_t a_zero_point, b_zero_point, y_zero_point;
+    int32_t multiplier, shift; /* of s_a * s_b / s_y */
+    int32_t y_min, y_max;
+} pe_matmul_s8_params;
+
+#define PE_CONTRACT_LOOPS 10
+#define PE_CONTRACT_OPERANDS 3
+
+/* The first `outer` loops walk y, in order; the others are summed over. */
+typedef struct pe_contract_params {
+    int32_t outer, loops;
+    int32_t size[10];
+    int32_t stride[30]; /* elements: [operand][loop]; 0: the same element again */
+} pe_contract_params;
+
+/* Convolutions over 1 .. 4 axes; the shapes of w and y give kernel and windows. */
+typedef struct pe_conv_nd_params {
+    int32_t axes;
+    int32_t stride[4], dilation[4]; /* 1 .. 32767 */
+    int32_t pad[4];                 /* before each axis, 0 .. 32767; conv_transpose: cut off from the result */
+    int32_t groups;
+    int32_t x_zero_point, y_zero_point; /* conv_transpose_s8 */
+    int32_t y_min, y_max;
+    float f_min, f_max;
+} pe_conv_nd_params;
+
+typedef struct pe_pool_nd_params {
+    int32_t axes;
+    int32_t kernel[4], stride[4], dilation[4]; /* 1 .. 32767 */
+    int32_t pad[4], pad_after[4];              /* 0 .. 32767 */
+    int32_t count_include_pad;                 /* avg: padding counts as zeros; what lies behind it never does */
+    int32_t exponent;                          /* lp: p, 1 .. 64; avg: 0 */
+    int32_t column_major;                      /* indices: the first axis is the fastest */
+} pe_pool_nd_params;
+
+typedef struct pe_axis_params {
+    int32_t axis; /* 0 .. rank - 1 */
+} pe_axis_params;
+
+enum pe_rnn_direction { PE_RNN_FORWARD = 0, PE_RNN_REVERSE = 1, PE_RNN_BIDIRECTIONAL = 2 };
+
+enum pe_rnn_activation {
+    PE_RNN_SIGMOID = 0,
+    PE_RNN_TANH = 1,
+    PE_RNN_RELU = 2,
+    PE_RNN_AFFINE = 3,           /* alpha * x + beta */
+    PE_RNN_LEAKY_RELU = 4,       /* x < 0: alpha * x */
+    PE_RNN_THRESHOLDED_RELU = 5, /* x where x > alpha, else 0 */
+    PE_RNN_SCALED_TANH = 6,      /* alpha * tanh(beta * x) */
+    PE_RNN_HARD_SIGMOID = 7,     /* alpha * x + beta within 0 .. 1 */
+    PE_RNN_ELU = 8,              /* x < 0: alpha * (e^x - 1) */
+    PE_RNN_SOFTSIGN = 9,
+    PE_RNN_SOFTPLUS = 10
+};
+
+typedef struct pe_rnn_params {
+    int32_t direction;
+    int32_t activation[6]; /* [direction][f, g, h] */
+    float alpha[6], beta[6];
+    float clip;                  /* of what goes into an activation, to -clip .. clip; +inf for none */
+    int32_t linear_before_reset; /* gru */
+    int32_t input_forget;        /* lstm: forget = 1 - input */
+    int32_t batch_first;         /* x[B,T,I] y[B,T,D,H], states [B,D,H] */
+} pe_rnn_params;
+
+/* Shapes and padding as pe_conv2d_params; linear_hybrid uses asymmetric, f_min and f_max. */
+typedef struct pe_hybrid_params {
+    int32_t stride_h, stride_w;
+    int32_t dilation_h, dilation_w;
+    int32_t pad_top, pad_left;
+    int32_t groups;     /* 0 for depthwise */
+    int32_t asymmetric; /* not 0: x becomes int8 with a zero point */
+    float f_min, f_max;
+} pe_hybrid_params;

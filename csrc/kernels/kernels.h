@@ -16,6 +16,9 @@
 typedef void pe_gemm_s8_fn(size_t m, size_t n, size_t k, const int8_t *a, size_t a_stride, const int8_t *b,
                            const pe_channel *q, const pe_output_s8 *out, int8_t *c, size_t c_stride);
 
+/* The same with PE_ROUND_FP32: q's multiplier is the bits of a float. */
+typedef pe_gemm_s8_fn pe_gemm_fp32_s8_fn;
+
 /* c[m, n] = clip(sum), where sum starts as bias[n], or +0 without bias, and takes fma(a[m, k], b[n, k], sum) in
  * ascending k
  *
@@ -44,7 +47,10 @@ typedef struct pe_dwconv_geometry {
 typedef void pe_dwconv_s8_fn(const pe_dwconv_geometry *g, const int8_t *x, const int8_t *w, const pe_channel *q,
                              const pe_output_s8 *out, int8_t *y);
 
-/* The same in floats: the sum starts as bias, takes fma(x, w, sum) tap after tap, row by row, and is clipped. */
+/* The same with PE_ROUND_FP32: q's multiplier is the bits of a float. */
+typedef pe_dwconv_s8_fn pe_dwconv_fp32_s8_fn;
+
+/* In floats: the sum starts as bias, takes fma(x, w, sum) tap after tap, row by row, and is clipped. */
 typedef void pe_dwconv_f32_fn(const pe_dwconv_geometry *g, const float *x, const float *w, float bias, float min,
                               float max, float *y);
 
@@ -58,6 +64,8 @@ typedef struct pe_kernels {
     pe_gemm_f32_fn *gemm_f32;
     pe_dwconv_s8_fn *dwconv_s8;
     pe_dwconv_f32_fn *dwconv_f32;
+    pe_gemm_fp32_s8_fn *gemm_fp32_s8;
+    pe_dwconv_fp32_s8_fn *dwconv_fp32_s8;
 } pe_kernels;
 
 /* The fastest set for this CPU; the same bits as every other. */

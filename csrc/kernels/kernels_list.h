@@ -3,8 +3,10 @@
  * MR x NR: the tile of outputs, rows (pixels) by channels; KR: neighbours in k that a step takes from one row of
  * weights. LAYOUT: the pe_layout of the weights. ISA: what the CPU must have; NONE: nothing beyond C. Prototypes
  * (kernels.h), the names that bindings show (kernels.c), tests and the README's support table come from here. */
-#define PE_KERNELS(X)                                \
-    X(gemm_s8, portable, 2, 4, 1, CANONICAL, NONE)   \
-    X(gemm_f32, portable, 2, 4, 1, CANONICAL, NONE)  \
-    X(dwconv_s8, portable, 1, 1, 1, CANONICAL, NONE) \
-    X(dwconv_f32, portable, 1, 1, 1, CANONICAL, NONE)
+#define PE_KERNELS(X)                                   \
+    X(gemm_s8, portable, 2, 4, 1, CANONICAL, NONE)      \
+    X(gemm_f32, portable, 2, 4, 1, CANONICAL, NONE)     \
+    X(dwconv_s8, portable, 1, 1, 1, CANONICAL, NONE)    \
+    X(dwconv_f32, portable, 1, 1, 1, CANONICAL, NONE)   \
+    X(gemm_fp32_s8, portable, 1, 1, 1, CANONICAL, NONE) \
+    X(dwconv_fp32_s8, portable, 1, 1, 1, CANONICAL, NONE)

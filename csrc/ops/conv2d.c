@@ -120,15 +120,26 @@ static void run(const pe_call *c, const conv *g, uint8_t fill, uint32_t element,
         }
 }
 
-static void gemm_s8(const pe_call *c, const conv *g, uint32_t group, size_t m, const uint8_t *windows,
-                    size_t window_stride, size_t pixel)
+static void gemm_by(const pe_call *c, const conv *g, uint32_t group, size_t m, const uint8_t *windows,
+                    size_t window_stride, size_t pixel, pe_gemm_s8_fn *kernel)
 {
     const pe_conv2d_params *p = c->params;
     const size_t channels = (size_t)c->tensor[1]->dims[0], n = channels / g->groups, first = group * n;
     const pe_output_s8 out = {p->y_zero_point, p->y_min, p->y_max};
-    c->kernels->gemm_s8(m, n, g->k, (const int8_t *)windows, window_stride, (const int8_t *)c->data[1] + first * g->k,
-                        (const pe_channel *)c->data[2] + first, &out, (int8_t *)c->data[3] + pixel * channels + first,
-                        channels);
+    kernel(m, n, g->k, (const int8_t *)windows, window_stride, (const int8_t *)c->data[1] + first * g->k,
+           (const pe_channel *)c->data[2] + first, &out, (int8_t *)c->data[3] + pixel * channels + first, channels);
+}
+
+static void gemm_s8(const pe_call *c, const conv *g, uint32_t group, size_t m, const uint8_t *windows,
+                    size_t window_stride, size_t pixel)
+{
+    gemm_by(c, g, group, m, windows, window_stride, pixel, c->kernels->gemm_s8);
+}
+
+static void gemm_s8_fp32(const pe_call *c, const conv *g, uint32_t group, size_t m, const uint8_t *windows,
+                         size_t window_stride, size_t pixel)
+{
+    gemm_by(c, g, group, m, windows, window_stride, pixel, c->kernels->gemm_fp32_s8);
 }
 
 static void gemm_f32(const pe_call *c, const conv *g, uint32_t group, size_t m, const uint8_t *windows,
@@ -147,6 +158,13 @@ static void run_s8(const pe_call *c)
     const pe_conv2d_params *p = c->params;
     conv g = resolve(c, 1);
     run(c, &g, (uint8_t)p->x_zero_point, 1, gemm_s8);
+}
+
+static void run_s8_fp32(const pe_call *c)
+{
+    const pe_conv2d_params *p = c->params;
+    conv g = resolve(c, 1);
+    run(c, &g, (uint8_t)p->x_zero_point, 1, gemm_s8_fp32);
 }
 
 static void run_f32(const pe_call *c)
@@ -174,15 +192,15 @@ static const char *fault(const pe_call *c, uint8_t dtype)
     return NULL;
 }
 
-static pe_status check_s8(const pe_call *c, uint32_t *scratch_bytes, const char **text)
+static pe_status check_rounding(const pe_call *c, int32_t rounding, uint32_t *scratch_bytes, const char **text)
 {
     const pe_conv2d_params *p = c->params;
     const pe_tensor *q = c->tensor[2];
     *text = fault(c, PE_S8);
     if (!*text && (q->dtype != PE_S32 || q->rank != 2 || q->dims[0] != c->tensor[1]->dims[0] || q->dims[1] != 3))
         *text = "conv2d_s8: q is not int32 [C_out, 3]";
-    if (!*text && p->rounding != PE_ROUND_TFLITE)
-        *text = "conv2d_s8: unknown rounding";
+    if (!*text && p->rounding != rounding)
+        *text = "conv2d_s8: the rounding is not the kind's";
     if (!*text && (!pe_is_s8(p->x_zero_point) || !pe_is_s8(p->y_zero_point) || !pe_is_range_s8(p->y_min, p->y_max)))
         *text = "conv2d_s8: a zero point or the clamp is not int8";
     if (*text)
@@ -190,6 +208,16 @@ static pe_status check_s8(const pe_call *c, uint32_t *scratch_bytes, const char 
     conv g = resolve(c, 1);
     *scratch_bytes = g.rows * g.window_bytes;
     return PE_OK;
+}
+
+static pe_status check_s8(const pe_call *c, uint32_t *scratch_bytes, const char **text)
+{
+    return check_rounding(c, PE_ROUND_TFLITE, scratch_bytes, text);
+}
+
+static pe_status check_s8_fp32(const pe_call *c, uint32_t *scratch_bytes, const char **text)
+{
+    return check_rounding(c, PE_ROUND_FP32, scratch_bytes, text);
 }
 
 static pe_status check_f32(const pe_call *c, uint32_t *scratch_bytes, const char **text)
@@ -217,6 +245,17 @@ const pe_op_def pe_op_def_conv2d_s8 = {
     .name = "conv2d_s8",
     .check = check_s8,
     .run = run_s8,
+};
+
+const pe_op_def pe_op_def_conv2d_s8_fp32 = {
+    .kind = PE_OP_CONV2D_S8_FP32,
+    .params_bytes = sizeof(pe_conv2d_params),
+    .min_inputs = 3,
+    .max_inputs = 3,
+    .outputs = 1,
+    .name = "conv2d_s8_fp32",
+    .check = check_s8_fp32,
+    .run = run_s8_fp32,
 };
 
 const pe_op_def pe_op_def_conv2d_f32 = {

@@ -149,6 +149,14 @@ static void kernel_s8(const pe_call *c, const pe_dwconv_geometry *k, size_t chan
                           &out, (int8_t *)c->data[3] + offset);
 }
 
+static void kernel_s8_fp32(const pe_call *c, const pe_dwconv_geometry *k, size_t channel, size_t offset)
+{
+    const pe_conv2d_params *p = c->params;
+    const pe_output_s8 out = {p->y_zero_point, p->y_min, p->y_max};
+    c->kernels->dwconv_fp32_s8(k, c->scratch, (const int8_t *)c->data[1] + channel,
+                               (const pe_channel *)c->data[2] + channel, &out, (int8_t *)c->data[3] + offset);
+}
+
 static void kernel_f32(const pe_call *c, const pe_dwconv_geometry *k, size_t channel, size_t offset)
 {
     const pe_conv2d_params *p = c->params;
@@ -161,6 +169,12 @@ static void run_s8(const pe_call *c)
 {
     const pe_conv2d_params *p = c->params;
     run(c, 1, (uint8_t)p->x_zero_point, kernel_s8);
+}
+
+static void run_s8_fp32(const pe_call *c)
+{
+    const pe_conv2d_params *p = c->params;
+    run(c, 1, (uint8_t)p->x_zero_point, kernel_s8_fp32);
 }
 
 static void run_f32(const pe_call *c)
@@ -187,21 +201,31 @@ static const char *fault(const pe_call *c, uint8_t dtype)
     return NULL;
 }
 
-static pe_status check_s8(const pe_call *c, uint32_t *scratch_bytes, const char **text)
+static pe_status check_rounding(const pe_call *c, int32_t rounding, uint32_t *scratch_bytes, const char **text)
 {
     const pe_conv2d_params *p = c->params;
     const pe_tensor *q = c->tensor[2];
     *text = fault(c, PE_S8);
     if (!*text && (q->dtype != PE_S32 || q->rank != 2 || q->dims[0] != c->tensor[1]->dims[2] || q->dims[1] != 3))
         *text = "depthwise_s8: q is not int32 [C_out, 3]";
-    if (!*text && p->rounding != PE_ROUND_TFLITE)
-        *text = "depthwise_s8: unknown rounding";
+    if (!*text && p->rounding != rounding)
+        *text = "depthwise_s8: the rounding is not the kind's";
     if (!*text && (!pe_is_s8(p->x_zero_point) || !pe_is_s8(p->y_zero_point) || !pe_is_range_s8(p->y_min, p->y_max)))
         *text = "depthwise_s8: a zero point or the clamp is not int8";
     if (*text)
         return PE_ERR_SHAPE;
     *scratch_bytes = resolve(c, 1).plane_elements;
     return PE_OK;
+}
+
+static pe_status check_s8(const pe_call *c, uint32_t *scratch_bytes, const char **text)
+{
+    return check_rounding(c, PE_ROUND_TFLITE, scratch_bytes, text);
+}
+
+static pe_status check_s8_fp32(const pe_call *c, uint32_t *scratch_bytes, const char **text)
+{
+    return check_rounding(c, PE_ROUND_FP32, scratch_bytes, text);
 }
 
 static pe_status check_f32(const pe_call *c, uint32_t *scratch_bytes, const char **text)
@@ -228,6 +252,17 @@ const pe_op_def pe_op_def_depthwise_s8 = {
     .name = "depthwise_s8",
     .check = check_s8,
     .run = run_s8,
+};
+
+const pe_op_def pe_op_def_depthwise_s8_fp32 = {
+    .kind = PE_OP_DEPTHWISE_S8_FP32,
+    .params_bytes = sizeof(pe_conv2d_params),
+    .min_inputs = 3,
+    .max_inputs = 3,
+    .outputs = 1,
+    .name = "depthwise_s8_fp32",
+    .check = check_s8_fp32,
+    .run = run_s8_fp32,
 };
 
 const pe_op_def pe_op_def_depthwise_f32 = {

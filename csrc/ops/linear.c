@@ -35,6 +35,14 @@ static void run_s8(const pe_call *c)
         c->kernels->gemm_s8(m, n, k, c->data[0], k, c->data[1], c->data[2], &out, c->data[3], n);
 }
 
+static void run_s8_fp32(const pe_call *c)
+{
+    const size_t m = (size_t)c->tensor[0]->dims[0], n = (size_t)c->tensor[1]->dims[0],
+                 k = (size_t)c->tensor[1]->dims[1];
+    const pe_output_s8 out = output_s8(c->params);
+    c->kernels->gemm_fp32_s8(m, n, k, c->data[0], k, c->data[1], c->data[2], &out, c->data[3], n);
+}
+
 static void run_f32(const pe_call *c)
 {
     const pe_linear_params *p = c->params;
@@ -57,7 +65,7 @@ static const char *fault(const pe_call *c, uint8_t dtype)
     return NULL;
 }
 
-static pe_status check_s8(const pe_call *c, uint32_t *scratch_bytes, const char **text)
+static pe_status check_rounding(const pe_call *c, bool known, uint32_t *scratch_bytes, const char **text)
 {
     const pe_linear_params *p = c->params;
     const pe_tensor *q = c->tensor[2];
@@ -65,11 +73,23 @@ static pe_status check_s8(const pe_call *c, uint32_t *scratch_bytes, const char 
     *text = fault(c, PE_S8);
     if (!*text && (q->dtype != PE_S32 || q->rank != 2 || q->dims[0] != c->tensor[1]->dims[0] || q->dims[1] != 3))
         *text = "linear_s8: q is not int32 [N, 3]";
-    if (!*text && p->rounding != PE_ROUND_TFLITE && p->rounding != PE_ROUND_LITERT_REF)
-        *text = "linear_s8: unknown rounding";
+    if (!*text && !known)
+        *text = "linear_s8: the rounding is not the kind's";
     if (!*text && (!pe_is_s8(p->y_zero_point) || !pe_is_range_s8(p->y_min, p->y_max)))
         *text = "linear_s8: the zero point or the clamp is not int8";
     return *text ? PE_ERR_SHAPE : PE_OK;
+}
+
+static pe_status check_s8(const pe_call *c, uint32_t *scratch_bytes, const char **text)
+{
+    const int32_t rounding = ((const pe_linear_params *)c->params)->rounding;
+    return check_rounding(c, rounding == PE_ROUND_TFLITE || rounding == PE_ROUND_LITERT_REF, scratch_bytes, text);
+}
+
+static pe_status check_s8_fp32(const pe_call *c, uint32_t *scratch_bytes, const char **text)
+{
+    const int32_t rounding = ((const pe_linear_params *)c->params)->rounding;
+    return check_rounding(c, rounding == PE_ROUND_FP32, scratch_bytes, text);
 }
 
 static pe_status check_f32(const pe_call *c, uint32_t *scratch_bytes, const char **text)
@@ -94,6 +114,17 @@ const pe_op_def pe_op_def_linear_s8 = {
     .name = "linear_s8",
     .check = check_s8,
     .run = run_s8,
+};
+
+const pe_op_def pe_op_def_linear_s8_fp32 = {
+    .kind = PE_OP_LINEAR_S8_FP32,
+    .params_bytes = sizeof(pe_linear_params),
+    .min_inputs = 3,
+    .max_inputs = 3,
+    .outputs = 1,
+    .name = "linear_s8_fp32",
+    .check = check_s8_fp32,
+    .run = run_s8_fp32,
 };
 
 const pe_op_def pe_op_def_linear_f32 = {

@@ -3,6 +3,7 @@
  * wrap modulo 2^32, shifts are taken & 31. A shift is > 0 to the right and < 0 to the left, as in pe_channel. */
 #ifndef PE_REQUANTIZE_H
 #define PE_REQUANTIZE_H
+#include "kernels/fma.h"
 #include "plan.h"
 
 /* What all channels of an int8 output share: y = clamp(zero_point + requantized sum, min, max). */
@@ -82,4 +83,21 @@ static inline int pe_shift_is_short(int32_t shift)
  * scale; infinities and NaNs are taken as numbers with exponent 2^1024. In integers, so that a core without doubles
  * needs no library. */
 int32_t pe_requantize_litert_ref(int32_t sum, int32_t low, int32_t high);
+
+/* PE_ROUND_FP32: (float)sum * factor to the nearest integer, halves to even, within low .. high (|low|, |high| < 2^22): what
+ * ONNX Runtime and XNNPACK compute. A NaN gives low or high. */
+static inline int32_t pe_requantize_fp32(int32_t sum, float factor, int32_t low, int32_t high)
+{
+    const float to_integer = 12582912.0f; /* 1.5 * 2^23: the low bits of a sum with it are the rounded integer */
+    float y = pe_clip_f32((float)sum * factor, (float)low, (float)high);
+    return pe_clamp_s32((int32_t)(pe_float_bits(y + to_integer) - pe_float_bits(to_integer)), low, high);
+}
+
+/* The same as an epilogue; factor: the bits of the float. */
+static inline int8_t pe_requantize_s8_fp32(uint32_t sum, int32_t factor, const pe_output_s8 *out)
+{
+    int32_t y = pe_requantize_fp32((int32_t)sum, pe_float_from_bits((uint32_t)factor), out->min - out->zero_point,
+                                   out->max - out->zero_point);
+    return (int8_t)(y + out->zero_point);
+}
 #endif

@@ -17,7 +17,7 @@ from ._common import console, emit, json_option, parse_pair, parse_shapes
 @click.option("--board", "-b", default="host", show_default=True, help="Board to compile for.")
 @click.option("--batch", type=click.IntRange(1), help="Size of the first axis, where the model leaves it open.")
 @click.option("--shape", "shapes", multiple=True, metavar="NAME=1,49,10,1", help="Sizes of an input's open axes.")
-@click.option("--rounding", type=click.Choice(["tflite", "litert-ref"]), default="tflite", show_default=True)
+@click.option("--rounding", type=click.Choice(["tflite", "litert-ref", "fp32"]), default="tflite", show_default=True)
 @click.option("--keep", type=click.Choice(["all"]), help="all: give each intermediate tensor memory of its own.")
 @json_option
 def command(

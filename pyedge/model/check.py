@@ -14,7 +14,7 @@ from .graph import DTYPES, Graph, Op, Tensor, array_dtype
 from .ops import infer_shapes
 
 # Weights' axis of output channels, in the graph's layouts.
-_CHANNEL_AXIS = {"conv2d": 0, "depthwise_conv2d": 2, "linear": 0}
+_CHANNEL_AXIS = {"conv2d": 0, "depthwise_conv2d": 2, "linear": 0, "conv": 0, "conv_transpose": 0}
 _CHANNEL_AXIS |= {"conv2d_hybrid": 0, "depthwise_conv2d_hybrid": 2, "linear_hybrid": 0}
 _SAME_SCALE = ("avg_pool2d", "max_pool2d")
 # Kinds that take int8 as plain codes or integers, whatever they mean; other files of the room add theirs.

@@ -8,7 +8,7 @@
 | add | a b, NumPy broadcasting | activation |
 | avg_pool2d, max_pool2d | x[N,H,W,C] | kernel, stride, padding, activation; padding never enters the window's value |
 | mean | x | axes (not negative, ascending), keepdims |
-| softmax | x | axis (the last one), beta |
+| softmax | x | axis (of int8 the last one), beta |
 | reshape | x | shape, one -1 allowed |
 | quantize | float32 -> int8, int8 -> int8 of another scale | |
 | dequantize | int8 -> float32 | |
@@ -263,8 +263,11 @@ def _mean(op: Op, operands: Operands) -> Result:
 
 def _softmax(op: Op, operands: Operands) -> Result:
     x = need(op, operands, 0)
-    if x.dtype not in ("float32", "int8") or not x.shape or op.attrs["axis"] not in (-1, len(x.shape) - 1):
-        raise misfit(op, x, f"float32 or int8 whose last axis is {op.attrs['axis']}")
+    last, axis = len(x.shape) - 1, op.attrs["axis"]
+    if x.dtype == "int8" and axis not in (-1, last):
+        raise misfit(op, x, f"int8 whose last axis is {axis}")
+    if x.dtype not in ("float32", "float16", "bfloat16", "int8") or not -1 <= axis <= last or not x.shape:
+        raise misfit(op, x, f"int8 or a float of at most 32 bits with an axis {axis}")
     return x.shape, x.dtype
 
 

@@ -83,6 +83,19 @@ def linear_scales(x_scale: float, w_scales: npt.ArrayLike, y_scale: float) -> np
     return np.asarray(product.astype(np.float64) / np.float64(np.float32(y_scale)))
 
 
+def fp32_scales(x_scale: float, w_scales: npt.ArrayLike, y_scale: float) -> npt.NDArray[np.float32]:
+    """x_scale * w_scale[c] / y_scale, each step in float32: the factors of ONNX Runtime and XNNPACK (rounding="fp32")."""
+    with np.errstate(over="ignore", under="ignore"):
+        product = np.float32(x_scale) * np.asarray(w_scales, np.float32).reshape(-1)
+        return np.asarray(product / np.float32(y_scale), np.float32)
+
+
+def round_fp32(total: npt.NDArray[np.int64], factors: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
+    """int32 sums times factors in float32, rounded to integers, halves to even; saturated to int32."""
+    product = np.asarray(total, np.int64).astype(np.float32) * factors
+    return np.asarray(np.clip(np.rint(product).astype(np.float64), -(2.0**31), 2.0**31 - 1), np.int64)
+
+
 def quantize_multipliers(factors: npt.ArrayLike) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """quantize_multiplier for each element; returns multipliers and shifts."""
     pairs = [quantize_multiplier(float(f)) for f in np.asarray(factors, np.float64).reshape(-1)]

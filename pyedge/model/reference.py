@@ -4,7 +4,8 @@ int8 results are exact to the bit, written from TFLite's definitions and not fro
 double and rounded once, so they agree with the kernels within a tolerance. Slow.
 
 rounding: "tflite" rounds the sum of conv2d, depthwise_conv2d and linear twice, as TFLM and CMSIS-NN do; "litert-ref"
-does linear as LiteRT's reference kernel: sum * (double) factor, rounded once, halves away from zero.
+does linear as LiteRT's reference kernel: sum * (double) factor, rounded once, halves away from zero; "fp32" does all three
+as ONNX Runtime and XNNPACK: (float) sum * (float) factor, halves to even.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from .fixed_point import Ints, exp_negative, high_multiply, reciprocal, round_sh
 from .graph import Graph, Op, Tensor, array_dtype
 from .ops import Pair, infer_shapes, resolve_padding
 
-ROUNDINGS = ("tflite", "litert-ref")
+ROUNDINGS = ("tflite", "litert-ref", "fp32")
 
 Arrays = list[Any]  # the values of an op's operands; None where one is absent
 Tensors = list[Any]  # their Tensors, then those of the results
@@ -177,8 +178,9 @@ def _f_mean(op: Op, v: Arrays, t: Tensors, rounding: str) -> np.ndarray:
 
 def _f_softmax(op: Op, v: Arrays, t: Tensors, rounding: str) -> np.ndarray:
     x = v[0].astype(np.float64)
-    e = np.exp((x - x.max(axis=-1, keepdims=True)) * np.float64(np.float32(op.attrs["beta"])))
-    return np.asarray(e / e.sum(axis=-1, keepdims=True))
+    axis = op.attrs["axis"]
+    e = np.exp((x - x.max(axis=axis, keepdims=True)) * np.float64(np.float32(op.attrs["beta"])))
+    return np.asarray(e / e.sum(axis=axis, keepdims=True))
 
 
 def _f_clip(low: float, high: float) -> Rule:
@@ -241,6 +243,8 @@ def _q_weighted(op: Op, v: Arrays, t: Tensors, rounding: str) -> np.ndarray:
         total = total + v[2].astype(np.int64)
     total = wrap32(total)
     scales = _scale(x), w.quant.scale, _scale(y)
+    if rounding == "fp32":
+        return _codes(op, qm.round_fp32(total, qm.fp32_scales(*scales)), y)
     if op.kind == "linear" and rounding == "litert-ref":
         return _codes(op, _round_half_away(total * qm.channel_scales(*scales)).astype(np.int64), y)
     factors = qm.linear_scales(*scales) if op.kind == "linear" else qm.channel_scales(*scales)

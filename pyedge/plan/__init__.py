@@ -1,7 +1,9 @@
 """graph -> plan: lower, schedule, place, write; and the plan file read back."""
 
+from . import lower_conv as lower_conv
 from . import lower_hybrid as lower_hybrid
 from . import lower_move as lower_move
+from . import lower_nn as lower_nn
 from . import lower_reduce as lower_reduce
 from .compile import compile
 from .plan import Lifetime, Plan

@@ -46,7 +46,7 @@ def compile(
         board: Name of a board profile. A plan that does not fit its memories is an error.
         batch: Size of the first axis of every input, where the model leaves it open; 1 if not given.
         shapes: Sizes of open axes, by input name.
-        rounding: How int8 sums are rounded: "tflite", or "litert-ref" (docs/arithmetic.md, "requantize").
+        rounding: How int8 sums are rounded: "tflite", "litert-ref" or "fp32" (docs/arithmetic.md, "requantize").
         keep: "all" gives each intermediate tensor memory of its own, for `Session.tensors()`.
 
     Returns:

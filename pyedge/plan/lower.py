@@ -28,7 +28,8 @@ def lower(graph: Graph, entry: str = "main", rounding: str = "tflite", keep: Kee
     Args:
         graph: Ops in execution order.
         entry: Name of the entry that the program becomes.
-        rounding: "tflite", or "litert-ref" for the single rounding of LiteRT's reference fully connected kernel.
+        rounding: "tflite"; "litert-ref" for the single rounding of LiteRT's reference fully connected kernel;
+            "fp32" for the float rounding of ONNX Runtime and XNNPACK.
         keep: "all" keeps a reshape as a copy, so that its output has a place of its own; else it is a view.
 
     Raises:
@@ -189,6 +190,11 @@ class Builder:
         name = op.outputs[i]
         return self.numbers[-1][name] if name in self.numbers[-1] else self.new(self.tensor(name))
 
+    def results(self, op: Op) -> list[int]:
+        """The values that an op of several results writes."""
+        known = self.numbers[-1]
+        return [known[name] if name in known else self.new(self.tensor(name)) for name in op.outputs]
+
     def variant(self, family: str, op: Op, number: int) -> str:
         """The op kind of a family for the dtype of a value, such as "conv2d_s8"."""
         dtype = self.program.values[number].dtype
@@ -221,59 +227,22 @@ def lowers(*kinds: str) -> Callable[[Callable[[Builder, Op], None]], Callable[[B
     return register
 
 
-def _clamps(b: Builder, op: Op, y: int) -> dict[str, Any]:
+def clamps(b: Builder, op: Op, y: int) -> dict[str, Any]:
     """y_min .. f_max of a fused activation."""
     activation = op.attrs.get("activation")
     if activation not in quantmath.ACTIVATION_RANGES:
         raise PlanError(f"op {op.name!r} ({op.kind}): no kernel has the activation {activation!r}")
-    return _bounds(b, op, y, *quantmath.ACTIVATION_RANGES[activation])
+    return bounds(b, op, y, *quantmath.ACTIVATION_RANGES[activation])
 
 
-def _bounds(b: Builder, op: Op, y: int, low: float, high: float) -> dict[str, Any]:
+def bounds(b: Builder, op: Op, y: int, low: float, high: float) -> dict[str, Any]:
     if b.program.values[y].dtype == "int8":
         y_min, y_max = quantmath.clip_range(low, high, *b.scale(op, y))
         return {"y_min": y_min, "y_max": y_max}
     return {"f_min": low, "f_max": high}
 
 
-def _channel_table(
-    b: Builder, op: Op, x: int, w: Tensor, sums: np.ndarray, bias: int | None, factors: np.ndarray, rounding: int
-) -> int:
-    """The constant q[C_out][3] (pe_channel): bias with -zero_point(x) * sum(w) folded in, then the factor to y's scale.
-
-    sums: of each channel's weights, int64 [C_out]; factors: float64 [C_out] or [1].
-    """
-    start = np.zeros(sums.size, np.int64)
-    if bias is not None:
-        data = b.program.values[bias].data
-        if data is None or data.dtype != np.int32 or data.size != sums.size:
-            raise PlanError(f"op {op.name!r} ({op.kind}): the bias is not a constant of {sums.size} int32")
-        start += data.reshape(-1)
-    if w.quant is not None and np.any(w.quant.zero_point):
-        raise PlanError(f"op {op.name!r} ({op.kind}): int8 weights {w.name!r} have a zero point other than 0")
-    if factors.size not in (1, sums.size):
-        raise PlanError(
-            f"op {op.name!r} ({op.kind}): weights {w.name!r} have {factors.size} scales for {sums.size} channels"
-        )
-    table = np.zeros((sums.size, 3), np.int32)
-    table[:, 0] = (start - b.scale(op, x)[1] * sums).astype(np.int32)  # modulo 2^32, as the sums themselves
-    if rounding == structs.ROUNDING["litert-ref"]:
-        table[:, 1:] = np.broadcast_to(factors.astype("<f8"), sums.size).copy().view("<i4").reshape(-1, 2)
-    else:
-        multipliers, shifts = quantmath.quantize_multipliers(factors)
-        table[:, 1], table[:, 2] = multipliers, shifts
-    return b.constant(f"{op.name}:q", table)
-
-
-def _weights(b: Builder, op: Op, axes: tuple[int, ...]) -> tuple[Tensor, np.ndarray, np.ndarray]:
-    """The constant int8 weights of an op, their sums over axes (int64) and their scales."""
-    tensor = b.tensor(str(op.inputs[1]))
-    if tensor.data is None or tensor.dtype != "int8" or tensor.quant is None:
-        raise PlanError(f"op {op.name!r} ({op.kind}): an int8 input needs constant int8 weights with scales")
-    return tensor, np.asarray(np.sum(tensor.data, axis=axes, dtype=np.int64)), tensor.quant.scale
-
-
-def _padding(
+def padding(
     op: Op, x: Value, kernel: Sequence[int], dilation: tuple[int, int]
 ) -> tuple[tuple[int, int], tuple[int, int]]:
     """((top, bottom), (left, right)) of the windows of an op over x[N,H,W,C]."""
@@ -281,70 +250,10 @@ def _padding(
     return resolve_padding(op.attrs["padding"], size, window, op.attrs["stride"], dilation)
 
 
-@lowers("conv2d", "depthwise_conv2d")
-def _conv2d(b: Builder, op: Op) -> None:
-    depthwise = op.kind == "depthwise_conv2d"
-    x, y = b.input(op, 0), b.result(op)
-    values = b.program.values
-    w = b.input(op, 1)
-    w_dims = values[w].dims
-    if len(w_dims) != (3 if depthwise else 4) or len(values[x].dims) != 4 or len(values[y].dims) != 4:
-        raise PlanError(
-            f"op {op.name!r} ({op.kind}): input {list(values[x].dims)} and weights {list(w_dims)} don't fit"
-        )
-    kernel = w_dims[:2] if depthwise else w_dims[1:3]
-    dilation = op.attrs["dilation"]
-    (top, _), (left, _) = _padding(op, values[x], kernel, dilation)
-    params = {
-        "stride_h": op.attrs["stride"][0],
-        "stride_w": op.attrs["stride"][1],
-        "dilation_h": dilation[0],
-        "dilation_w": dilation[1],
-        "pad_top": top,
-        "pad_left": left,
-        "groups": 0 if depthwise else op.attrs["groups"],
-        **_clamps(b, op, y),
-    }
-    bias = b.optional_input(op, 2)
-    kind = b.variant("depthwise" if depthwise else "conv2d", op, x)
-    if kind.endswith("f32"):
-        b.emit(kind, op.name, [x, w, bias], [y], **params)
-        return
-    weights, sums, scales = _weights(b, op, (0, 1) if depthwise else (1, 2, 3))
-    factors = quantmath.channel_scales(b.scale(op, x)[0], scales, b.scale(op, y)[0])
-    q = _channel_table(b, op, x, weights, sums, bias, factors, structs.ROUNDING["tflite"])
-    params |= {"x_zero_point": b.scale(op, x)[1], "y_zero_point": b.scale(op, y)[1]}
-    b.emit(kind, op.name, [x, w, q], [y], **params)
-
-
-@lowers("linear")
-def _linear(b: Builder, op: Op) -> None:
-    x, y = b.input(op, 0), b.result(op)
-    values = b.program.values
-    w = b.input(op, 1)
-    w_dims = values[w].dims
-    if len(w_dims) != 2 or math.prod(values[x].dims) % w_dims[1]:
-        raise PlanError(f"op {op.name!r} (linear): input {list(values[x].dims)} and weights {list(w_dims)} don't fit")
-    rows = math.prod(values[x].dims) // w_dims[1]
-    x2, y2 = b.view(x, (rows, w_dims[1])), b.view(y, (rows, w_dims[0]))
-    bias = b.optional_input(op, 2)
-    kind = b.variant("linear", op, x)
-    if kind == "linear_f32":
-        b.emit(kind, op.name, [x2, w, bias], [y2], **_clamps(b, op, y))
-        return
-    weights, sums, scales = _weights(b, op, (1,))
-    once = b.rounding == structs.ROUNDING["litert-ref"]
-    factors_of = quantmath.channel_scales if once else quantmath.linear_scales
-    factors = factors_of(b.scale(op, x)[0], scales, b.scale(op, y)[0])
-    q = _channel_table(b, op, x, weights, sums, bias, factors, b.rounding)
-    params = {"rounding": b.rounding, "y_zero_point": b.scale(op, y)[1], **_clamps(b, op, y)}
-    b.emit(kind, op.name, [x2, w, q], [y2], **params)
-
-
 @lowers("add")
 def _add(b: Builder, op: Op) -> None:
     x0, x1, y = b.input(op, 0), b.input(op, 1), b.result(op)
-    params = _clamps(b, op, y)
+    params = clamps(b, op, y)
     kind = b.variant("add", op, x0)
     if kind == "add_s8":
         (sa, za), (sb, zb), (sy, zy) = b.scale(op, x0), b.scale(op, x1), b.scale(op, y)
@@ -363,7 +272,7 @@ def _pool2d(b: Builder, op: Op) -> None:
     if len(in_dims) != 4 or len(out_dims) != 4:
         raise PlanError(f"op {op.name!r} ({op.kind}): input {list(in_dims)} is not NHWC")
     kernel, stride = op.attrs["kernel"], op.attrs["stride"]
-    (top, _), (left, _) = _padding(op, b.program.values[x], kernel, (1, 1))
+    (top, _), (left, _) = padding(op, b.program.values[x], kernel, (1, 1))
     b.emit(
         b.variant(op.kind, op, x),
         op.name,
@@ -375,7 +284,7 @@ def _pool2d(b: Builder, op: Op) -> None:
         stride_w=stride[1],
         pad_top=top,
         pad_left=left,
-        **_clamps(b, op, y),
+        **clamps(b, op, y),
     )
 
 
@@ -395,9 +304,12 @@ def _mean(b: Builder, op: Op) -> None:
 @lowers("softmax")
 def _softmax(b: Builder, op: Op) -> None:
     x, y = b.input(op, 0), b.result(op)
-    rank = len(b.program.values[x].dims)
-    if rank == 0 or op.attrs["axis"] % rank != rank - 1:
-        raise PlanError(f"op {op.name!r} (softmax): only the last axis is possible, not {op.attrs['axis']}")
+    rank, dtype = len(b.program.values[x].dims), b.program.values[x].dtype
+    if dtype != "int8" and (op.attrs["axis"] % rank != rank - 1 or dtype != "float32"):
+        if op.attrs["beta"] != 1:
+            raise PlanError(f"op {op.name!r} (softmax): beta is possible over the last axis of float32 and int8 only")
+        b.emit("softmax_axis", op.name, [x], [y], axis=op.attrs["axis"] % rank)
+        return
     kind = b.variant("softmax", op, x)
     if kind == "softmax_f32":
         b.emit(kind, op.name, [x], [y], beta=op.attrs["beta"])
@@ -447,7 +359,7 @@ def _requantize(b: Builder, op: Op, x: int, y: int, low: float, high: float) -> 
         y_zero_point=zy,
         multiplier=factor.multiplier,
         shift=factor.shift,
-        **_bounds(b, op, y, low, high),
+        **bounds(b, op, y, low, high),
     )
 
 
@@ -465,7 +377,7 @@ def _clip(b: Builder, op: Op) -> None:
     if b.program.values[x].dtype == "int8" and b.scale(op, x) != b.scale(op, y):
         _requantize(b, op, x, y, low, high)
         return
-    b.emit(b.variant("clip", op, x), op.name, [x], [y], **_bounds(b, op, y, low, high))
+    b.emit(b.variant("clip", op, x), op.name, [x], [y], **bounds(b, op, y, low, high))
 
 
 @lowers("any_ge")

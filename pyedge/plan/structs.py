@@ -15,6 +15,8 @@ MAX_RANK: int = ffi.integer_const("PE_MAX_RANK")
 MAX_EXTENT: int = ffi.integer_const("PE_MAX_EXTENT")
 PLAN_ALIGN: int = ffi.integer_const("PE_PLAN_ALIGN")
 ARENA_ALIGN: int = ffi.integer_const("PE_ARENA_ALIGN")
+CONTRACT_LOOPS: int = ffi.integer_const("PE_CONTRACT_LOOPS")
+CONTRACT_OPERANDS: int = ffi.integer_const("PE_CONTRACT_OPERANDS")
 NONE: int = ffi.integer_const("PE_NONE")
 TENSOR_ARENA: int = ffi.integer_const("PE_TENSOR_ARENA")
 TENSOR_CONST: int = ffi.integer_const("PE_TENSOR_CONST")
@@ -22,6 +24,7 @@ LAYOUT_CANONICAL: int = ffi.integer_const("PE_LAYOUT_CANONICAL")
 ROUNDING: dict[str, int] = {
     "tflite": ffi.integer_const("PE_ROUND_TFLITE"),
     "litert-ref": ffi.integer_const("PE_ROUND_LITERT_REF"),
+    "fp32": ffi.integer_const("PE_ROUND_FP32"),
 }
 
 # Name, as in "conv2d_s8", of each op kind, and the reverse.
@@ -48,7 +51,7 @@ DTYPES: dict[int, str] = {
 }
 DTYPE_CODES: dict[str, int] = {name: code for code, name in DTYPES.items()}
 
-_FAMILIES = {
+_FAMILIES: dict[str, str | None] = {
     "branch": "pe_branch_params",
     "conv2d": "pe_conv2d_params",
     "depthwise": "pe_conv2d_params",
@@ -73,6 +76,24 @@ _FAMILIES = {
     "cumsum": "pe_cumsum_params",
     "trilu": "pe_trilu_params",
     "reverse_sequence": "pe_reverse_sequence_params",
+    "matmul": "pe_matmul_params",
+    "matmul_s8": "pe_matmul_s8_params",
+    "contract_any": "pe_contract_params",
+    "matmul_integer": None,
+    "conv_nd": "pe_conv_nd_params",
+    "conv_integer": "pe_conv_nd_params",
+    "qlinear_conv": "pe_conv_nd_params",
+    "conv_transpose": "pe_conv_nd_params",
+    "avg_pool_nd": "pe_pool_nd_params",
+    "lp_pool_nd": "pe_pool_nd_params",
+    "max_pool_nd": "pe_pool_nd_params",
+    "max_pool_indices_nd": "pe_pool_nd_params",
+    "softmax_axis": "pe_axis_params",
+    "log_softmax_axis": "pe_axis_params",
+    "hardmax_axis": "pe_axis_params",
+    "rnn": "pe_rnn_params",
+    "gru": "pe_rnn_params",
+    "lstm": "pe_rnn_params",
     "conv2d_hybrid": "pe_hybrid_params",
     "depthwise_hybrid": "pe_hybrid_params",
     "linear_hybrid": "pe_hybrid_params",

@@ -100,11 +100,11 @@ class Maker:
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_int8_graphs_have_the_reference_s_bytes(seed):
-    """Every intermediate and the result, both roundings; and the result with memory shared between tensors."""
+    """Every intermediate and the result, all roundings; and the result with memory shared between tensors."""
     maker = Maker(seed, "int8")
     graph = maker.graph()
     x = {"x": maker.r.integers(-128, 128, graph.inputs[0].shape).astype(np.int8)}
-    for rounding in ("tflite", "litert-ref"):
+    for rounding in ("tflite", "litert-ref", "fp32"):
         expected = run(graph, x, rounding, keep=True)
         plan = pe.compile(graph, rounding=rounding)
         session = pe.Session(plan, keep="all")
