@@ -22,6 +22,7 @@ from .stream import PtyStream
 # started it, not at the process.)
 _GUARD = '"$@" </dev/null & exec >/dev/null 2>&1; read -r _; kill -9 $!; wait'
 _LINK_FD = 1
+_COMPLAINT = 300  # characters
 
 _PACKAGES = {"qemu-system-riscv32": ("qemu-system-misc", "qemu-system-riscv")}  # Debian 12, Debian 13
 
@@ -148,9 +149,9 @@ class Emulator:
 
     @property
     def complaint(self) -> str:
-        """The last line that the process wrote to standard error, "" if none."""
+        """What the process wrote to standard error, the beginning, as one line; "" if nothing."""
         with contextlib.suppress(OSError):
-            return Path(self._folder.name, "log").read_text(errors="replace").strip().rpartition("\n")[2]
+            return " ".join(Path(self._folder.name, "log").read_text(errors="replace").split())[:_COMPLAINT]
         return ""
 
     def stop_process(self) -> None:

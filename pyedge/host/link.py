@@ -110,7 +110,7 @@ class Link:
             answer = self._answer(op, group, id, min(now + wait_s, deadline))
             if answer is not None:
                 return self._result(answer, group, id)
-            wait_s = max(wait_s, min(2 * wait_s, timing.ANSWER_MAX_S))
+            wait_s = max(wait_s, min(timing.ANSWER_GROWTH * wait_s, timing.ANSWER_MAX_S))
             self.retries += 1
             _log.debug("%s: no answer to group %d id %d, sent %d times", self.stream.name, group, id, sent)
         raise LinkError(
