@@ -57,14 +57,6 @@ def test_a_flashed_plan_is_on_the_board_at_the_next_connection(board: str, other
         assert b.use_slot().hex() == report.plan_sha256
 
 
-@needs_qemu
-def test_resnet8_firmware_is_below_48_kb(data_dir: Path) -> None:
-    """Code and read-only data of the firmware trimmed to it, without the model, link included."""
-    plan = pe.compile(pe.load(data_dir / "models" / "mlperf_ic_resnet8_int8.tflite"), board="virt-rv32")
-    size = flash("virt-rv32", trim_to=plan, dry_run=True).size
-    assert size.code + size.rodata + size.data < 48_000
-
-
 def test_a_toolchain_that_is_not_known_is_named_with_those_that_are() -> None:
     """For the ISA of the image."""
     with pytest.raises(pe.ToolError, match="there is clang, gcc, zig"):
