@@ -110,8 +110,8 @@ def run(args: list[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("PYEDGE_DEBUG"):
             raise
-        text = f"{type(error).__name__}: {error}; this is a bug of pyedge; try: PYEDGE_DEBUG=1 for a report with traceback"
-        return _fail(text, EXIT_BUG)
+        text = f"{type(error).__name__}: {error}; a bug of pyedge"
+        return _fail(f"{text}; try: PYEDGE_DEBUG=1, and report the traceback", EXIT_BUG)
 
 
 def main() -> None:

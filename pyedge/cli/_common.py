@@ -98,6 +98,11 @@ def load_runs(path: Path, plan: Plan, entry: str) -> list[dict[str, np.ndarray]]
     return feeds(plan.entry(entry), arrays)
 
 
+def zeros(plan: Plan, entry: str) -> dict[str, np.ndarray]:
+    """An argument of `run` for who has no data."""
+    return {t.name: np.zeros(tuple(d or 1 for d in t.shape), t.dtype) for t in plan.entry(entry).inputs}
+
+
 def parse_pair(text: str, what: str) -> tuple[str, str]:
     """NAME=VALUE of an option."""
     name, equals, value = text.partition("=")
@@ -155,7 +160,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], right: Itera
 
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr while the block runs, if stderr is a terminal; yields a function that takes what is done so far."""
+    """A bar on stderr while the block runs, if that is a terminal; yields a function that takes what is done so far."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(what, total=total)

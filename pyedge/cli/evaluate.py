@@ -62,6 +62,10 @@ def command(
     with runner(plan, board, port, isa) as target:
         value = evaluate(target, x, arrays.get("y"), metric=metric, entry=entry)
     if as_json:
-        emit("evaluate", 1, {"model": model, "target": board or "python", "metric": metric, "value": value, "samples": len(x)})
+        emit(
+            "evaluate",
+            1,
+            {"model": model, "target": board or "python", "metric": metric, "value": value, "samples": len(x)},
+        )
     else:
         console().print(f"{metric} {value:.6g} on {len(x)} samples, {board or 'python'}")

@@ -28,8 +28,12 @@ from ._common import (
 @port_option
 @isa_option
 @entry_option
-@click.option("--runs", "-n", type=click.IntRange(1), help="Measured runs.  [default: 50; 1 where instructions are counted]")
-@click.option("--warmup", type=click.IntRange(0), help="Runs before them.  [default: 5; 0 where instructions are counted]")
+@click.option(
+    "--runs", "-n", type=click.IntRange(1), help="Measured runs.  [default: 50; 1 where instructions are counted]"
+)
+@click.option(
+    "--warmup", type=click.IntRange(0), help="Runs before them.  [default: 5; 0 where instructions are counted]"
+)
 @json_option
 def command(
     model: Path,
