@@ -8,7 +8,7 @@ import click
 
 from .. import Graph, Plan, compile, load
 from ..host.flash import flash
-from ._common import console, emit, isa_option, json_option, port_option, progress, table
+from ._common import OutputFile, console, emit, isa_option, json_option, port_option, progress, table
 
 
 @click.command("flash")
@@ -25,9 +25,7 @@ from ._common import console, emit, isa_option, json_option, port_option, progre
     help="Build a firmware that has only the ops of this plan (or model).",
 )
 @click.option("--toolchain", type=click.Choice(["clang", "gcc", "zig", "native"]), help="Build with this compiler.")
-@click.option(
-    "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Also write the image to this file."
-)
+@click.option("--output", "-o", type=OutputFile(), help="Also write the image to this file.")
 @click.option("--dry-run", is_flag=True, help="Build and show, but touch no board.")
 @json_option
 def command(

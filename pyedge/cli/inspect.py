@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
 import click
 
 from .. import Graph, Plan, load
-from .. import compile as compile_graph
-from ..host import Memory
+from ..host import Remote
 from ._common import (
+    OutputFile,
     console,
     emit,
     graph_facts,
     isa_option,
     json_option,
-    parse_shapes,
+    planned,
     port_option,
     runner,
     table,
     zeros,
 )
 
+# Rows about a board's RAM: key in JSON, and in words.
+_MEMORY = {
+    "arena": "arena",
+    "tensors": "  tensors in it",
+    "scratch": "  scratch in it, of the op that needs most",
+    "statics": "statics of the firmware, with the link's buffers",
+    "stack": "stack, high-water mark",
+    "sum": "sum: arena + statics + stack",
+    "plan": "plan, if it was loaded into RAM",
+}
 _STEPS = 60  # columns of a lifetime bar at most
 
 
 @click.command("inspect")
 @click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option("--svg", type=click.Path(dir_okay=False, path_type=Path), help="Draw the arena into this file.")
+@click.option("--svg", type=OutputFile(), help="Draw the arena into this file.")
 @click.option("--entry", help="Entry to draw.  [default: the first]")
 @click.option("--batch", type=click.IntRange(1), help="Size of the first axis, where the model leaves it open.")
 @click.option("--shape", "shapes", multiple=True, metavar="NAME=1,49,10,1", help="Sizes of an input's open axes.")
@@ -60,12 +69,7 @@ def command(
       pyedge inspect kws.pedge -b virt-rv32
     """
     loaded = load(model)
-    if isinstance(loaded, Plan):
-        if batch is not None or shapes:
-            raise click.UsageError(f"{model} is a plan: its shapes are fixed")
-        plan = loaded
-    else:
-        plan = compile_graph(loaded, board=board or "host", batch=batch, shapes=parse_shapes(shapes))
+    plan = planned(loaded, model, board, batch, shapes, entry)
     drawn = entry or next(iter(plan.entries))
     if svg is not None:
         svg.write_text(plan.svg(drawn), encoding="utf-8")
@@ -75,7 +79,7 @@ def command(
         if isinstance(loaded, Graph):
             facts["graph"] = graph_facts(loaded)
         if memory is not None:
-            facts["board"] = {"name": board, **dataclasses.asdict(memory)}
+            facts["memory"] = memory
         emit("inspect", 1, {**facts, "plan": plan.to_dict()})
         return
     if isinstance(loaded, Graph):
@@ -88,19 +92,31 @@ def command(
         _lifetimes(plan, name)
     if memory is not None and board is not None:
         click.echo(f"\n{board}, after one run")
-        rows = [(f.name, getattr(memory, f.name)) for f in dataclasses.fields(memory)]
-        rows.append(("arena + static + stack", memory.arena + memory.static + memory.stack))
+        rows = [(label, "unknown" if memory[key] is None else memory[key]) for key, label in _MEMORY.items()]
         table(("RAM", "bytes"), rows, right=(1,))
     if svg is not None:
         console().print(f"\nwritten to {svg}", markup=False)
 
 
-def _measure(plan: Plan, entry: str, board: str, port: str | None, isa: str | None) -> Memory:
-    """RAM of the board after one run on zeros."""
+def _measure(plan: Plan, entry: str, board: str, port: str | None, isa: str | None) -> dict[str, Any]:
+    """RAM of the board in bytes, after one run on zeros; None for what it cannot tell."""
     with runner(plan, board, port, isa) as remote:
+        assert isinstance(remote, Remote)
         remote.run(zeros(plan, entry), entry)
-        memory: Memory = remote.memory()  # type: ignore[union-attr]
-        return memory
+        found = remote.memory()
+    stack = found.stack or None
+    return {
+        "board": board,
+        "arena": found.arena,
+        "tensors": plan.tensor_bytes(entry),
+        "scratch": max((op.scratch_bytes for op in plan.entry(entry).ops), default=0),
+        "statics": found.static,
+        "stack": stack,
+        "sum": found.arena + found.static + stack if stack else None,
+        "stack_size": found.stack_size,
+        "plan": found.plan,
+        "free": found.free,
+    }
 
 
 def _lifetimes(plan: Plan, entry: str) -> None:

@@ -56,7 +56,7 @@ def command(
       pyedge profile kws.tflite --runs 200
       pyedge profile kws.tflite -b virt-rv32 --json
     """
-    plan = load_plan(model, board)
+    plan = load_plan(model, board, entry=entry)
     inputs = load_runs(data, plan, entry)[0] if data is not None else None
     limits = {k: v for k, v in {"runs": runs, "warmup": warmup}.items() if v is not None}
     with runner(plan, board, port, isa) as target:

@@ -9,6 +9,7 @@ import numpy as np
 
 from .. import Session, VerificationError
 from ._common import (
+    OutputFile,
     board_option,
     console,
     data_option,
@@ -34,9 +35,7 @@ from ._common import (
 @port_option
 @isa_option
 @entry_option
-@click.option(
-    "--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Write all outputs to this .npz file."
-)
+@click.option("--output", "-o", type=OutputFile(), help="Write all outputs to this .npz file.")
 @click.option("--compare", is_flag=True, help="Also run here, and fail (exit 7) if one byte differs.")
 @click.option("--batch", type=click.IntRange(1), help="Size of the first axis, where the model leaves it open.")
 @click.option("--shape", "shapes", multiple=True, metavar="NAME=1,49,10,1", help="Sizes of an input's open axes.")
@@ -63,7 +62,7 @@ def command(
       pyedge run kws.tflite -d samples.npz -o outputs.npz
       pyedge run kws.tflite -d samples.npz -b virt-rv32 --compare
     """
-    plan = load_plan(model, board, batch, shapes)
+    plan = load_plan(model, board, batch, shapes, entry)
     e = plan.entry(entry)
     runs = load_runs(data, plan, entry) if data is not None else [zeros(plan, entry)]
     local = Session(plan) if compare else None
@@ -93,7 +92,9 @@ def command(
         rows = [(t.name, f"{t.dtype}{list(t.shape)}", _shown(outputs[t.name][0])) for t in e.outputs]
         table(("output", "type", "first run"), rows)
         console().print(
-            f"{len(runs)} runs on {board or 'python'}" + (f", written to {output}" if output else ""), markup=False
+            f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} on {board or 'python'}"
+            + (f", written to {output}" if output else ""),
+            markup=False,
         )
         if compare:
             console().print(f"{total - different:,} of {total:,} output bytes are those of Python")
