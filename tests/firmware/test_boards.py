@@ -15,7 +15,7 @@ import pyedge as pe
 from .conftest import COMPILERS, FIRMWARE, Build, need
 from .wire import IMAGE, OS, PYEDGE, READ, WRITE, Board, erased_flash, pack, sifive_e, store_elf, virt
 
-CPUS = {"rv32imac": "rv32,f=false,d=false", "rv32imafc": "rv32,d=false"}
+CPUS = {"rv32imac": "sifive-e31", "rv32imafc": "sifive-e34"}
 
 
 @pytest.fixture(scope="session")
