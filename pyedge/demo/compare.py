@@ -21,8 +21,8 @@ Progress = Callable[[int], None]
 class Comparison:
     """What run() has found.
 
-    here, there: output codes, int8 [digits, 10], of Python and of the board. labels: [digits]. fallback: why the board is
-    not the one that was asked for, else None.
+    here, there: output codes, int8 [digits, 10], of Python and of the board. labels: [digits]. fallback: why the board
+    is not the one that was asked for, else None.
     """
 
     plan: Plan
