@@ -100,18 +100,15 @@ def run(args: list[str] | None = None) -> int:
     """Runs the command line and returns its exit code; PYEDGE_DEBUG=1 lets errors through with their traceback."""
     args = sys.argv[1:] if args is None else args
     try:
-        app.main(args=args or ["--help"], prog_name="pyedge", standalone_mode=False)
+        code = app.main(args=args or ["--help"], prog_name="pyedge", standalone_mode=False)
+        return code if isinstance(code, int) else 0  # of Context.exit()
+    except SystemExit:  # Click and Rich end so when the reader of our output has gone: `pyedge inspect m.tflite | head`
         return 0
-    except click.exceptions.Exit as exit_:
-        return exit_.exit_code
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx is not None else "pyedge"
         return _fail(f"{error.format_message().rstrip('.')}; try: {where} --help", EXIT_USAGE)
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", EXIT_INTERRUPTED)
-    except BrokenPipeError:  # the reader of our output has gone: `pyedge inspect m.tflite | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except PyedgeError as error:
         if os.environ.get("PYEDGE_DEBUG"):
             raise

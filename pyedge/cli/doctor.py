@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 
 import click
 
@@ -31,4 +30,4 @@ def command(as_json: bool) -> None:
             if fact.advice and fact.status != "ok":
                 click.echo(f"     try: {fact.advice}")
     if any(f.status == "fail" for f in facts):
-        sys.exit(1)
+        click.get_current_context().exit(1)
