@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import ToolError
+from ..errors import MissingToolError
 from ..host import Board, connect
 from ..plan import Plan, Profile, compile
 from ..session import Session
@@ -53,11 +53,11 @@ class Comparison:
 
 @contextlib.contextmanager
 def _connected(board: str, port: str | None, may_fall_back: bool) -> Iterator[tuple[Board, str | None]]:
-    """The board, or the host port of the firmware where a tool for it (QEMU) is missing; and why."""
+    """The board, or the host port of the firmware where a tool for it (QEMU, a compiler) is not installed; and why."""
     why = None
     try:
         connected = connect(board, port=port)
-    except ToolError as error:
+    except MissingToolError as error:
         if not may_fall_back or board == "host":
             raise
         connected, why = connect("host"), str(error)

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from .. import _resources
 from ..boards import Image, Profile
-from ..errors import ToolError
+from ..errors import MissingToolError, ToolError
 from . import folders
 
 _SOURCES = ("*.c", "*.h", "*.S", "*.ld", "*.cmake", "CMakeLists.txt")
@@ -86,7 +86,7 @@ def choose_toolchain(isa: str, name: str | None = None) -> Toolchain:
         if not toolchain.missing:
             return toolchain
     ways = " or: ".join(t.missing for t in reversed(known))
-    raise ToolError(f"no compiler for {isa} firmware; try: {ways}")
+    raise MissingToolError(f"no compiler for {isa} firmware; try: {ways}")
 
 
 def sources() -> Path:
@@ -157,7 +157,9 @@ def _in_tree() -> bool:
 def _cmake(source: Path, work: Path, profile: Profile, image: Image, tools: Toolchain, ops: list[str] | None) -> Path:
     cmake, ninja = program("cmake"), program("ninja")
     if cmake is None:
-        raise ToolError("cmake is not installed; try: pip install 'pyedge[firmware]' or: sudo apt install cmake make")
+        raise MissingToolError(
+            "cmake is not installed; try: pip install 'pyedge[firmware]' or: sudo apt install cmake make"
+        )
     cross = (
         {"CMAKE_TOOLCHAIN_FILE": str(source / "cmake" / tools.file), "PYEDGE_MARCH": image.isa} if tools.file else {}
     )
