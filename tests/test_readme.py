@@ -1,4 +1,4 @@
-"""The examples of the README are run as they stand, in one folder, in their order; its links lead somewhere."""
+"""The README's examples run as they stand there."""
 
 import os
 import re
@@ -9,36 +9,49 @@ from pathlib import Path
 
 import pytest
 
+from pyedge import errors
+from pyedge.cli._app import EXIT_BUG, EXIT_INTERRUPTED, EXIT_USAGE
+
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 
 
-def blocks(language: str) -> list[str]:
-    found = re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-    assert found, f"the README has no {language} block"
-    return found
+def run(*args: str, cwd: Path) -> str:
+    """A process that must be good; its output."""
+    env = {**os.environ, "XDG_STATE_HOME": str(cwd / "state")}
+    done = subprocess.run(args, cwd=cwd, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, f"{args}: {done.stderr}"
+    return done.stdout
 
 
-@pytest.mark.skipif(not shutil.which("qemu-system-riscv32"), reason="no qemu-system-riscv32: ./setup dev")
-def test_examples_of_the_readme_run(tmp_path: Path) -> None:
-    """The Python blocks are one program; what it writes is what the shell commands read."""
-    env = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "state"), "PYTHONIOENCODING": "utf-8"}
-    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
-    program = "\n".join(blocks("python"))
-    subprocess.run([sys.executable, "-c", program], cwd=tmp_path, env=env, check=True, timeout=120)
-    for command in "".join(blocks("sh")).splitlines():
-        subprocess.run(command, shell=True, cwd=tmp_path, env=env, check=True, timeout=120)
-    assert (tmp_path / "arena.svg").read_text(encoding="utf-8").startswith("<svg")
+@pytest.mark.skipif(shutil.which("qemu-system-riscv32") is None, reason="qemu-system-riscv32 is not installed")
+def test_the_examples_run(tmp_path):
+    """Each Python block as a program, then each line of the shell's blocks on the files that they have written."""
+    kinds = [kind for kind, _ in BLOCKS]
+    assert kinds.count("python") >= 2
+    assert kinds.count("sh") >= 1
+    for kind, text in BLOCKS:
+        if kind == "python":
+            assert run(sys.executable, "-c", text, cwd=tmp_path)
+    for kind, text in BLOCKS:
+        for line in text.splitlines() if kind == "sh" else ():
+            verb, *args = line.split()
+            assert verb == "pyedge"
+            assert run(sys.executable, "-m", "pyedge.cli", *args, cwd=tmp_path)
 
 
-def test_links_of_the_readme_lead_somewhere() -> None:
-    for document in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")):
-        for target in re.findall(r"\]\(([^)#]+)[^)]*\)", document.read_text(encoding="utf-8")):
-            assert target.startswith("https://") or (document.parent / target).exists(), f"{document.name}: {target}"
+def test_the_exit_codes_are_those_of_the_code():
+    """Every code that pyedge can return is in the table, and no other."""
+    listed = {int(code) for code in re.findall(r"^\| (\d+) \|", README, re.MULTILINE)}
+    kinds = [e for e in vars(errors).values() if isinstance(e, type)]
+    assert listed == {0, EXIT_USAGE, EXIT_BUG, EXIT_INTERRUPTED, *(e.exit_code for e in kinds)}
 
 
-def test_commands_of_setup_are_those_of_the_readme() -> None:
-    """Both commands are one line, and verbs that setup knows."""
-    for command in ("./setup demo", "./setup test"):
-        assert f"```console\n{command}\n```" in README
-    assert subprocess.run([ROOT / "setup"], capture_output=True, text=True).returncode == 2
+@pytest.mark.parametrize(
+    "document", [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+)
+def test_links_to_files_lead_somewhere(document):
+    """Relative links of the README and the documents."""
+    links = re.findall(r"\]\(([^)#:]+)\)", document.read_text(encoding="utf-8"))
+    assert [link for link in links if not (document.parent / link).exists()] == []
