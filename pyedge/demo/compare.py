@@ -81,9 +81,12 @@ def run(
         progress: Called with the number of digits done.
 
     Raises:
+        ValueError: digits out of range.
         PyedgeError: As `connect`, `Board.load` and `Remote.run`.
     """
     images, labels = heldout()
+    if not 1 <= digits <= len(images):
+        raise ValueError(f"digits={digits}: 1 to {len(images)}")
     images, labels = images[:digits], labels[:digits]
     with _connected(board, port, may_fall_back) as (connected, why):
         graph = digits_int8()
