@@ -11,7 +11,7 @@ def find(*parts: str) -> Path | None:
     """Path of a file or folder of the package, or None: find("_boards"), find("_firmware", "prebuilt", "host").
 
     `find("_firmware", "src")` holds csrc/ and firmware/. An editable install has two roots, the source tree and
-    site-packages (for what CMake made); what lies in the source tree is taken from there, so that an edit counts at once.
+    site-packages (for what CMake made). What lies in the source tree is taken from there, so an edit counts at once.
     """
     roots = [Path(p) for p in sys.modules["pyedge"].__path__]
     places = [root.joinpath(*parts) for root in roots]

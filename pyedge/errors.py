@@ -79,3 +79,7 @@ class ToolError(PyedgeError):
     """A program that pyedge starts (compiler, emulator, flasher) is missing or failed."""
 
     exit_code = 3
+
+
+class MissingToolError(ToolError):
+    """A program that pyedge starts is not installed; says how to install it."""

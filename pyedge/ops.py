@@ -66,12 +66,13 @@ def linear(
 def matmul(a: Array, b: Array, *, out: Array | None = None, mode: str = "exact") -> Array:
     """a [M, K] times b [K, N] -> [M, N], float32.
 
-    b must be column-major, as `weight.T` of a linear weight is: that is how the kernel reads it.
+    The kernel reads b by columns: a column-major b, such as `weight.T` of a linear weight, is used where it lies, any
+    other is packed into a copy first.
     """
-    if isinstance(b, np.ndarray) and b.ndim == 2 and not b.T.flags.c_contiguous:
-        raise ShapeError(f"b {list(b.shape)} is not column-major, as the kernel reads it; pass np.asfortranarray(b)")
-    if not isinstance(b, np.ndarray) or b.ndim != 2 or not isinstance(a, np.ndarray) or a.ndim != 2:
-        raise ShapeError("matmul takes two-dimensional arrays")
+    for name, x in (("a", a), ("b", b)):
+        if not isinstance(x, np.ndarray) or x.ndim != 2:
+            raise ShapeError(f"matmul: {name} has the shape {list(np.shape(x))}, expected an array of two axes")
+    b = np.asfortranarray(b)
     return _run(
         "linear", {"a": a, "b": b.T, "bias": None}, {"activation": None, "keep_dims": True}, [], None, out, mode
     )

@@ -1,4 +1,7 @@
-"""Holds the import order of docs/architecture.md: a room imports only rooms to its left. Usage: check_imports.py [PACKAGE]"""
+"""Holds the import order of docs/architecture.md: a room imports only rooms to its left.
+
+Usage: check_imports.py [PACKAGE]
+"""
 
 from __future__ import annotations
 

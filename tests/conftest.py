@@ -13,5 +13,5 @@ DATA = Path(os.environ.get("PYEDGE_TEST_DATA") or ROOT.parent / "shared" / "data
 def data_dir() -> Path:
     """The folder of real models, inputs and expected outputs; tests that need it are skipped where it is absent."""
     if not (DATA / "models").is_dir():
-        pytest.skip(f"no test data in {DATA}: set PYEDGE_TEST_DATA to the folder that holds models/, inputs/, expected/")
+        pytest.skip(f"no test data in {DATA}: set PYEDGE_TEST_DATA to the folder of models/, inputs/, expected/")
     return DATA

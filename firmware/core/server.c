@@ -12,6 +12,7 @@
 
 enum { GROUP_OS = 0, GROUP_IMAGE = 1, GROUP_PYEDGE = 70 };
 enum { READ = 0, WRITE = 2, HEADER_BYTES = 8 };
+enum { MAX_REPEATS = 1000 }; /* of one run command: the board does not listen meanwhile */
 
 /* -- group 0: os ----------------------------------------------------------------------------------------------------- */
 
@@ -214,8 +215,8 @@ static void cmd_run(server *s, const request *q, cbor_writer *w, fault *f)
         fail(f, RC_STATE, "no plan");
         return;
     }
-    if (q->e >= pe_entry_count(&s->session) || repeats == 0) {
-        fail(f, RC_VALUE, "no such entry, or n is 0");
+    if (q->e >= pe_entry_count(&s->session) || repeats == 0 || repeats > MAX_REPEATS) {
+        fail(f, RC_VALUE, "no such entry, or n is not 1 .. 1000");
         return;
     }
     if (!s->last.valid || s->last.id != q->id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import os
 import sys
@@ -12,11 +13,13 @@ from ..errors import (
     BoardNotFoundError,
     BusyError,
     LinkError,
+    ModelError,
     PermissionDeniedError,
     PlanError,
     PyedgeError,
     ToolError,
     UnsupportedError,
+    UnsupportedOpError,
 )
 
 VERBS = {
@@ -41,6 +44,8 @@ ADVICE: list[tuple[type[PyedgeError], str]] = [
     (ToolError, "pyedge doctor"),
     (PlanError, "pyedge compile MODEL -o PLAN"),
     (UnsupportedError, "pyedge boards"),
+    (UnsupportedOpError, "another model; the README lists the operators, pyedge/model/ops.py defines them"),
+    (ModelError, "export or copy the file again"),
 ]
 
 EXIT_USAGE, EXIT_BUG, EXIT_INTERRUPTED = 2, 10, 130
@@ -57,6 +62,13 @@ class _Verbs(click.Group):
             return None
         command: click.Command = importlib.import_module(f".{cmd_name}", __package__).command
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args[0] not in VERBS and (near := difflib.get_close_matches(args[0], VERBS, 1)):
+            ctx.fail(f"no verb {args[0]!r}; did you mean {near[0]}?")
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Verbs"):
@@ -86,19 +98,17 @@ def _fail(text: str, code: int) -> int:
 
 def run(args: list[str] | None = None) -> int:
     """Runs the command line and returns its exit code; PYEDGE_DEBUG=1 lets errors through with their traceback."""
+    args = sys.argv[1:] if args is None else args
     try:
-        app.main(args=args, prog_name="pyedge", standalone_mode=False)
+        code = app.main(args=args or ["--help"], prog_name="pyedge", standalone_mode=False)
+        return code if isinstance(code, int) else 0  # of Context.exit()
+    except SystemExit:  # Click and Rich end so when the reader of our output has gone: `pyedge inspect m.tflite | head`
         return 0
-    except click.exceptions.Exit as exit_:
-        return exit_.exit_code
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx is not None else "pyedge"
         return _fail(f"{error.format_message().rstrip('.')}; try: {where} --help", EXIT_USAGE)
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", EXIT_INTERRUPTED)
-    except BrokenPipeError:  # the reader of our output has gone: `pyedge inspect m.tflite | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except PyedgeError as error:
         if os.environ.get("PYEDGE_DEBUG"):
             raise
@@ -110,8 +120,8 @@ def run(args: list[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get("PYEDGE_DEBUG"):
             raise
-        text = f"{type(error).__name__}: {error}; this is a bug of pyedge; try: PYEDGE_DEBUG=1 for a report with traceback"
-        return _fail(text, EXIT_BUG)
+        text = f"{type(error).__name__}: {error}; a bug of pyedge"
+        return _fail(f"{text}; try: PYEDGE_DEBUG=1, and report the traceback", EXIT_BUG)
 
 
 def main() -> None:

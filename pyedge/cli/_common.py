@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -17,9 +18,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from .. import Graph, Plan, Session, load
+from .. import Graph, Plan, Session, ShapeError, load
 from .. import compile as compile_graph
 from ..host import Remote, connect
+from ..model.graph import array_dtype
 from ..tune.feeds import feeds
 
 board_option = click.option("--board", "-b", metavar="BOARD", help="Run on this board; without it, here in Python.")
@@ -35,17 +37,51 @@ data_option = click.option(
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
     help="An .npz file: arrays named as the inputs (or x), samples along the first axis; labels as y.",
 )
+
+
+class OutputFile(click.Path):
+    """A file that will be written: its folder has to be there now, not after the work."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, writable=True, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = Path(os.fsdecode(super().convert(value, param, ctx)))
+        if not path.parent.is_dir():
+            self.fail(f"{path}: there is no folder {path.parent}", param, ctx)
+        if not os.access(path.parent, os.W_OK):
+            self.fail(f"{path}: no right to write into {path.parent}", param, ctx)
+        return path
+
+
 model_argument = click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 
 
-def load_plan(model: Path, board: str | None, batch: int | None = None, shapes: Sequence[str] = ()) -> Plan:
-    """The plan in a file, or compiled from the model in it, for a board."""
-    loaded = load(model)
+def load_plan(
+    model: Path, board: str | None, batch: int | None = None, shapes: Sequence[str] = (), entry: str | None = None
+) -> Plan:
+    """The plan in a file, or compiled from the model in it, for a board; has the entry, if one is given."""
+    return planned(load(model), model, board, batch, shapes, entry)
+
+
+def planned(
+    loaded: Graph | Plan,
+    model: Path,
+    board: str | None,
+    batch: int | None = None,
+    shapes: Sequence[str] = (),
+    entry: str | None = None,
+) -> Plan:
+    """As load_plan, from what has been loaded."""
     if isinstance(loaded, Plan):
         if batch is not None or shapes:
             raise click.UsageError(f"{model} is a plan: its shapes are fixed")
-        return loaded
-    return compile_graph(loaded, board=board or "host", batch=batch, shapes=parse_shapes(shapes))
+        plan = loaded
+    else:
+        plan = compile_graph(loaded, board=board or "host", batch=batch, shapes=parse_shapes(shapes))
+    if entry is not None and entry not in plan.entries:
+        raise click.UsageError(f"{model} has no entry {entry!r}; it has {', '.join(plan.entries)}")
+    return plan
 
 
 def parse_shapes(texts: Sequence[str]) -> dict[str, tuple[int, ...]] | None:
@@ -65,8 +101,8 @@ def runner(plan: Plan, board: str | None, port: str | None, isa: str | None = No
     """The plan ready to run: here without a board, else loaded there."""
     if board is None:
         source = click.get_current_context().get_parameter_source("port")
-        if port is not None and source is ParameterSource.COMMANDLINE:
-            raise click.UsageError("--port says where, not what: add --board BOARD")
+        if isa is not None or (port is not None and source is ParameterSource.COMMANDLINE):
+            raise click.UsageError("--port and --isa are for a board: add --board BOARD")
         yield Session(plan)
         return
     with connect(board, port=port, isa=isa) as connected:
@@ -83,8 +119,8 @@ def load_data(path: Path) -> dict[str, np.ndarray]:
             return {"x": loaded}
         with loaded:
             return {name: loaded[name] for name in loaded.files}
-    except Exception as error:  # a damaged archive raises whatever zipfile, zlib and NumPy raise
-        raise click.UsageError(f"{path}: not a NumPy file of plain arrays ({' '.join(str(error).split())})") from None
+    except Exception:  # a damaged archive raises whatever zipfile, zlib and NumPy raise
+        raise click.UsageError(f"{path}: damaged, or not a NumPy file of plain arrays") from None
 
 
 def load_runs(path: Path, plan: Plan, entry: str) -> list[dict[str, np.ndarray]]:
@@ -95,7 +131,15 @@ def load_runs(path: Path, plan: Plan, entry: str) -> list[dict[str, np.ndarray]]
     if missing := [t.name for t in inputs if t.name not in arrays]:
         names = ", ".join(t.name for t in inputs)
         raise click.UsageError(f"{path}: no array {missing[0]!r}; it has {', '.join(arrays)}; the inputs are {names}")
-    return feeds(plan.entry(entry), arrays)
+    try:
+        return feeds(plan.entry(entry), arrays)
+    except ShapeError as error:
+        raise ShapeError(f"{path}: {error}") from None
+
+
+def zeros(plan: Plan, entry: str) -> dict[str, np.ndarray]:
+    """An argument of `run` for who has no data."""
+    return {t.name: np.zeros(tuple(d or 1 for d in t.shape), array_dtype(t.dtype)) for t in plan.entry(entry).inputs}
 
 
 def parse_pair(text: str, what: str) -> tuple[str, str]:
@@ -155,7 +199,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], right: Itera
 
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Callable[[int], None]]:
-    """A bar on stderr while the block runs, if stderr is a terminal; yields a function that takes what is done so far."""
+    """A bar on stderr while the block runs, if that is a terminal; yields a function that takes what is done so far."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as bar:
         task = bar.add_task(what, total=total)

@@ -8,12 +8,12 @@ import click
 
 from .. import Graph, load
 from .. import compile as compile_graph
-from ._common import console, emit, json_option, parse_pair, parse_shapes
+from ._common import OutputFile, console, emit, json_option, parse_pair, parse_shapes
 
 
 @click.command("compile")
 @click.argument("models", metavar="MODEL...", nargs=-1, required=True)
-@click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Default: MODEL.pedge, beside it.")
+@click.option("--output", "-o", type=OutputFile(), help="Default: MODEL.pedge, beside it.")
 @click.option("--board", "-b", default="host", show_default=True, help="Board to compile for.")
 @click.option("--batch", type=click.IntRange(1), help="Size of the first axis, where the model leaves it open.")
 @click.option("--shape", "shapes", multiple=True, metavar="NAME=1,49,10,1", help="Sizes of an input's open axes.")
@@ -49,7 +49,7 @@ def command(
     if output is None:
         if len(files) > 1:
             raise click.UsageError("several models: say where the plan goes, with --output FILE")
-        output = files["main"].with_suffix(".pedge")
+        output = OutputFile().convert(files["main"].with_suffix(".pedge"), None, click.get_current_context())
     graphs = {}
     for name, path in files.items():
         graph = load(path)

@@ -15,7 +15,9 @@ _SHADES = " .:-=+*#%@"
 @click.command("demo")
 @click.option("--board", "-b", help="Board to use.  [default: virt-rv32, or host where there is no QEMU]")
 @port_option
-@click.option("--digits", "-n", type=click.IntRange(1, 360), default=360, show_default=True, help="Held-out digits to classify.")
+@click.option(
+    "--digits", "-n", type=click.IntRange(1, 360), default=360, show_default=True, help="Held-out digits to classify."
+)
 @json_option
 def command(board: str | None, port: str | None, digits: int, as_json: bool) -> None:
     """Classify handwritten digits in Python and on an emulated RISC-V board: every output byte is the same.
@@ -50,20 +52,21 @@ def command(board: str | None, port: str | None, digits: int, as_json: bool) -> 
         _print(found)
     if found.different:
         where = np.argwhere(found.here != found.there)[:4].tolist()
-        raise VerificationError(
-            f"{found.board}: {found.different} of {found.here.size} output bytes differ from Python's, first at [digit, class] {where}"
-        )
+        what = f"{found.different} of {found.here.size} output bytes differ from Python's"
+        raise VerificationError(f"{found.board}: {what}, first at [digit, class] {where}")
 
 
 def _print(found: digits_demo.Comparison) -> None:
     out = console()
     if found.fallback:
-        out.print(f"On the host port of the firmware, for want of the board: {found.fallback}\n", markup=False, soft_wrap=True)
+        out.print(
+            f"On the host port of the firmware, for want of the board: {found.fallback}\n", markup=False, soft_wrap=True
+        )
     image = digits_demo.heldout()[0][0, :, :, 0]
     for row in image:
         out.print("  " + "".join(_SHADES[int(v * (len(_SHADES) - 1))] * 2 for v in row), markup=False)
-    answer = f"Python says {found.here[0].argmax()}, {found.board} says {found.there[0].argmax()}, it is a {found.labels[0]}."
-    out.print(f"  {answer}\n")
+    answers = f"Python says {found.here[0].argmax()}, {found.board} says {found.there[0].argmax()}"
+    out.print(f"  {answers}, it is a {found.labels[0]}.\n")
     here, there = found.profile_here, found.profile_there
     table(
         ("op", "kernel", "MACs", f"Python, ns (median of {here.runs})", f"{found.board} ({found.isa}), {there.unit}"),
@@ -74,8 +77,8 @@ def _print(found: digits_demo.Comparison) -> None:
         right=(2, 3, 4),
     )
     out.print(
-        f"\n{len(found.labels)} digits that the model has never seen: accuracy {100 * found.accuracy_here:.1f} % in Python,"
-        f" {100 * found.accuracy_there:.1f} % on {found.board}.",
+        f"\n{len(found.labels)} digits that the model has never seen: accuracy {100 * found.accuracy_here:.1f} %"
+        f" in Python, {100 * found.accuracy_there:.1f} % on {found.board}.",
         soft_wrap=True,
     )
     out.print(f"Plan {found.plan.flash_bytes:,} bytes, arena {found.plan.arena_bytes:,} bytes.")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .. import evaluate
+from .. import ShapeError, evaluate
 from ._common import (
     board_option,
     console,
@@ -53,15 +53,22 @@ def command(
     """
     if data is None:
         raise click.UsageError("which data? --data FILE.npz, with samples x and labels y")
-    plan = load_plan(model, board)
+    plan = load_plan(model, board, entry=entry)
     arrays = load_data(data)
     name = plan.entry(entry).inputs[0].name if plan.entry(entry).inputs else "x"
     x = arrays.get(name, arrays.get("x"))
     if x is None:
         raise click.UsageError(f"{data}: no array {name!r} or 'x'; it has {', '.join(arrays)}")
     with runner(plan, board, port, isa) as target:
-        value = evaluate(target, x, arrays.get("y"), metric=metric, entry=entry)
+        try:
+            value = evaluate(target, x, arrays.get("y"), metric=metric, entry=entry)
+        except ShapeError as error:
+            raise ShapeError(f"{data}: {error}; it has {', '.join(arrays)}") from None
     if as_json:
-        emit("evaluate", 1, {"model": model, "target": board or "python", "metric": metric, "value": value, "samples": len(x)})
+        emit(
+            "evaluate",
+            1,
+            {"model": model, "target": board or "python", "metric": metric, "value": value, "samples": len(x)},
+        )
     else:
         console().print(f"{metric} {value:.6g} on {len(x)} samples, {board or 'python'}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import click
 
@@ -23,7 +24,7 @@ def command(as_json: bool) -> None:
       pyedge ports --json
     """
     profiles = list_profiles()
-    found = [
+    found: list[dict[str, Any]] = [
         {
             **dataclasses.asdict(port),
             "boards": [p.name for p in profiles if port.usb is not None and port.usb in p.link.usb],
@@ -43,9 +44,15 @@ def command(as_json: bool) -> None:
             f"{port['vid']:04x}:{port['pid']:04x}" if port["vid"] is not None and port["pid"] is not None else "-",
             port["serial"] or "-",
             ", ".join(port["boards"]) or "-",
-            f"busy: {port['held_by']}" if port["held_by"] else "free" if port["may_open"] else f"no rights (group {port['group']})",
+            _state(port),
             port["description"],
         )
         for port in found
     ]
     table(("port", "USB", "serial", "board", "state", "description"), rows)
+
+
+def _state(port: dict[str, Any]) -> str:
+    if port["held_by"]:
+        return f"busy: {port['held_by']}"
+    return "free" if port["may_open"] else f"no rights (group {port['group']})"

@@ -28,8 +28,12 @@ from ._common import (
 @port_option
 @isa_option
 @entry_option
-@click.option("--runs", "-n", type=click.IntRange(1), help="Measured runs.  [default: 50; 1 where instructions are counted]")
-@click.option("--warmup", type=click.IntRange(0), help="Runs before them.  [default: 5; 0 where instructions are counted]")
+@click.option(
+    "--runs", "-n", type=click.IntRange(1), help="Measured runs.  [default: 50; 1 where instructions are counted]"
+)
+@click.option(
+    "--warmup", type=click.IntRange(0), help="Runs before them.  [default: 5; 0 where instructions are counted]"
+)
 @json_option
 def command(
     model: Path,
@@ -52,7 +56,7 @@ def command(
       pyedge profile kws.tflite --runs 200
       pyedge profile kws.tflite -b virt-rv32 --json
     """
-    plan = load_plan(model, board)
+    plan = load_plan(model, board, entry=entry)
     inputs = load_runs(data, plan, entry)[0] if data is not None else None
     limits = {k: v for k, v in {"runs": runs, "warmup": warmup}.items() if v is not None}
     with runner(plan, board, port, isa) as target:

@@ -8,8 +8,8 @@ import click
 import numpy as np
 
 from .. import Session, VerificationError
-from ..model.graph import array_dtype
 from ._common import (
+    OutputFile,
     board_option,
     console,
     data_option,
@@ -24,6 +24,7 @@ from ._common import (
     progress,
     runner,
     table,
+    zeros,
 )
 
 
@@ -34,7 +35,7 @@ from ._common import (
 @port_option
 @isa_option
 @entry_option
-@click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Write all outputs to this .npz file.")
+@click.option("--output", "-o", type=OutputFile(), help="Write all outputs to this .npz file.")
 @click.option("--compare", is_flag=True, help="Also run here, and fail (exit 7) if one byte differs.")
 @click.option("--batch", type=click.IntRange(1), help="Size of the first axis, where the model leaves it open.")
 @click.option("--shape", "shapes", multiple=True, metavar="NAME=1,49,10,1", help="Sizes of an input's open axes.")
@@ -61,10 +62,9 @@ def command(
       pyedge run kws.tflite -d samples.npz -o outputs.npz
       pyedge run kws.tflite -d samples.npz -b virt-rv32 --compare
     """
-    plan = load_plan(model, board, batch, shapes)
+    plan = load_plan(model, board, batch, shapes, entry)
     e = plan.entry(entry)
-    zeros = [{t.name: np.zeros(t.shape, array_dtype(t.dtype)) for t in e.inputs}]
-    runs = load_runs(data, plan, entry) if data is not None else zeros
+    runs = load_runs(data, plan, entry) if data is not None else [zeros(plan, entry)]
     local = Session(plan) if compare else None
     results: list[dict[str, np.ndarray]] = []
     different = 0
@@ -78,16 +78,24 @@ def command(
     outputs = {t.name: np.stack([r[t.name] for r in results]) for t in e.outputs}
     if output is not None:
         with output.open("wb") as file:  # savez would add a suffix to a name without one
-            np.savez(file, **{name: _joined(y) for name, y in outputs.items()})
+            np.savez(file, allow_pickle=False, **{name: _joined(y) for name, y in outputs.items()})
     total = sum(y.nbytes for y in outputs.values())
     if as_json:
         facts = {"compared_bytes": total, "different_bytes": different} if compare else {}
         listed = {} if output is not None else {"outputs": {name: _joined(y) for name, y in outputs.items()}}
-        emit("run", 1, {"model": model, "target": board or "python", "entry": entry, "runs": len(runs), **facts, **listed})
+        emit(
+            "run",
+            1,
+            {"model": model, "target": board or "python", "entry": entry, "runs": len(runs), **facts, **listed},
+        )
     else:
-        rows = [(t.name, f"{t.dtype}{list(t.shape)}", _shown(outputs[t.name][0], t)) for t in e.outputs]
+        rows = [(t.name, f"{t.dtype}{list(t.shape)}", _shown(outputs[t.name][0])) for t in e.outputs]
         table(("output", "type", "first run"), rows)
-        console().print(f"{len(runs)} runs on {board or 'python'}" + (f", written to {output}" if output else ""), markup=False)
+        console().print(
+            f"{len(runs)} {'run' if len(runs) == 1 else 'runs'} on {board or 'python'}"
+            + (f", written to {output}" if output else ""),
+            markup=False,
+        )
         if compare:
             console().print(f"{total - different:,} of {total:,} output bytes are those of Python")
     if different:
@@ -104,7 +112,7 @@ def _joined(y: np.ndarray) -> np.ndarray:
     return y.reshape(-1, *y.shape[2:]) if y.ndim > 1 else y
 
 
-def _shown(y: np.ndarray, tensor: object) -> str:
+def _shown(y: np.ndarray) -> str:
     """The first values of an array, on one line."""
     flat = y.reshape(-1)
     text = " ".join(f"{v:.6g}" if flat.dtype.kind == "f" else str(v) for v in flat[:12].tolist())

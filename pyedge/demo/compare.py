@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import ToolError
+from ..errors import MissingToolError
 from ..host import Board, connect
 from ..plan import Plan, Profile, compile
 from ..session import Session
@@ -21,8 +21,8 @@ Progress = Callable[[int], None]
 class Comparison:
     """What run() has found.
 
-    here, there: output codes, int8 [digits, 10], of Python and of the board. labels: [digits]. fallback: why the board is
-    not the one that was asked for, else None.
+    here, there: output codes, int8 [digits, 10], of Python and of the board. labels: [digits]. fallback: why the board
+    is not the one that was asked for, else None.
     """
 
     plan: Plan
@@ -53,11 +53,11 @@ class Comparison:
 
 @contextlib.contextmanager
 def _connected(board: str, port: str | None, may_fall_back: bool) -> Iterator[tuple[Board, str | None]]:
-    """The board, or the host port of the firmware where a tool for it (QEMU) is missing; and why."""
+    """The board, or the host port of the firmware where a tool for it (QEMU, a compiler) is not installed; and why."""
     why = None
     try:
         connected = connect(board, port=port)
-    except ToolError as error:
+    except MissingToolError as error:
         if not may_fall_back or board == "host":
             raise
         connected, why = connect("host"), str(error)
@@ -81,9 +81,12 @@ def run(
         progress: Called with the number of digits done.
 
     Raises:
+        ValueError: digits out of range.
         PyedgeError: As `connect`, `Board.load` and `Remote.run`.
     """
     images, labels = heldout()
+    if not 1 <= digits <= len(images):
+        raise ValueError(f"digits={digits}: 1 to {len(images)}")
     images, labels = images[:digits], labels[:digits]
     with _connected(board, port, may_fall_back) as (connected, why):
         graph = digits_int8()

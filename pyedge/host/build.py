@@ -17,10 +17,11 @@ from pathlib import Path
 
 from .. import _resources
 from ..boards import Image, Profile
-from ..errors import ToolError
+from ..errors import MissingToolError, ToolError
 from . import folders
 
 _SOURCES = ("*.c", "*.h", "*.S", "*.ld", "*.cmake", "CMakeLists.txt")
+_FLAGS = ("CFLAGS", "ASMFLAGS", "CPPFLAGS", "LDFLAGS")  # of the environment: they would change the image
 _LOG_LINES = 4  # of a failed build, in the error
 
 
@@ -85,7 +86,7 @@ def choose_toolchain(isa: str, name: str | None = None) -> Toolchain:
         if not toolchain.missing:
             return toolchain
     ways = " or: ".join(t.missing for t in reversed(known))
-    raise ToolError(f"no compiler for {isa} firmware; try: {ways}")
+    raise MissingToolError(f"no compiler for {isa} firmware; try: {ways}")
 
 
 def sources() -> Path:
@@ -156,7 +157,9 @@ def _in_tree() -> bool:
 def _cmake(source: Path, work: Path, profile: Profile, image: Image, tools: Toolchain, ops: list[str] | None) -> Path:
     cmake, ninja = program("cmake"), program("ninja")
     if cmake is None:
-        raise ToolError("cmake is not installed; try: pip install 'pyedge[firmware]' or: sudo apt install cmake make")
+        raise MissingToolError(
+            "cmake is not installed; try: pip install 'pyedge[firmware]' or: sudo apt install cmake make"
+        )
     cross = (
         {"CMAKE_TOOLCHAIN_FILE": str(source / "cmake" / tools.file), "PYEDGE_MARCH": image.isa} if tools.file else {}
     )
@@ -167,6 +170,7 @@ def _cmake(source: Path, work: Path, profile: Profile, image: Image, tools: Tool
         "PYEDGE_VERSION": _version(),
         **({"PYEDGE_TRIM": ";".join(ops)} if ops is not None else {}),
         **({"PYEDGE_ZIG": tools.programs[0]} if tools.name == "zig" else {}),
+        **({"CMAKE_C_COMPILER": tools.programs[0]} if tools.file is None else {}),
         **({"CMAKE_MAKE_PROGRAM": ninja} if ninja else {}),
     }
     args = ["-S", str(source), "-B", str(work), *(f"-D{key}={value}" for key, value in define.items())]
@@ -177,7 +181,8 @@ def _cmake(source: Path, work: Path, profile: Profile, image: Image, tools: Tool
 
 def _run(command: list[str], work: Path) -> None:
     nothing, together = subprocess.DEVNULL, subprocess.STDOUT
-    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=together, stdin=nothing, cwd=work)
+    env = {key: value for key, value in os.environ.items() if key not in _FLAGS}
+    result = subprocess.run(command, stdout=subprocess.PIPE, stderr=together, stdin=nothing, cwd=work, env=env)
     if result.returncode:
         lines = result.stdout.decode(errors="replace").strip().splitlines()
         first = next((i for i, line in enumerate(lines) if "error" in line.lower()), max(0, len(lines) - _LOG_LINES))

@@ -13,7 +13,7 @@ import tty
 from pathlib import Path
 
 from ..boards import Image, Profile
-from ..errors import ToolError, UnsupportedError
+from ..errors import MissingToolError, UnsupportedError
 from . import folders, store, timing
 from .stream import PtyStream
 
@@ -22,19 +22,20 @@ from .stream import PtyStream
 # started it, not at the process.)
 _GUARD = '"$@" </dev/null & exec >/dev/null 2>&1; read -r _; kill -9 $!; wait'
 _LINK_FD = 1
+_COMPLAINT = 300  # characters
 
 _PACKAGES = {"qemu-system-riscv32": ("qemu-system-misc", "qemu-system-riscv")}  # Debian 12, Debian 13
 
 
-def missing_tool(program: str) -> ToolError:
+def missing_tool(program: str) -> MissingToolError:
     """The error for a program that is not there; names its packages."""
     if program in _PACKAGES:
         old, new = _PACKAGES[program]
-        return ToolError(
+        return MissingToolError(
             f"{program} is not installed; try: sudo apt install {old} (Debian 12, Raspberry Pi OS bookworm)"
             f" or: sudo apt install {new} (Debian 13 and later)"
         )
-    return ToolError(f"{program} is not installed")
+    return MissingToolError(f"{program} is not installed")
 
 
 def write_flash(path: Path, profile: Profile, plan: bytes | None) -> None:
@@ -96,7 +97,7 @@ class Emulator:
                 `keep_flash` kept last, or an empty one; so any number can run at a time.
 
         Raises:
-            ToolError: The emulator is not installed.
+            MissingToolError: The emulator is not installed.
             UnsupportedError: The board is none that can be emulated.
         """
         if profile.emulator is None:
@@ -148,9 +149,9 @@ class Emulator:
 
     @property
     def complaint(self) -> str:
-        """The last line that the process wrote to standard error, "" if none."""
+        """What the process wrote to standard error, the beginning, as one line; "" if nothing."""
         with contextlib.suppress(OSError):
-            return Path(self._folder.name, "log").read_text(errors="replace").strip().rpartition("\n")[2]
+            return " ".join(Path(self._folder.name, "log").read_text(errors="replace").split())[:_COMPLAINT]
         return ""
 
     def stop_process(self) -> None:

@@ -110,7 +110,7 @@ class Link:
             answer = self._answer(op, group, id, min(now + wait_s, deadline))
             if answer is not None:
                 return self._result(answer, group, id)
-            wait_s = max(wait_s, min(2 * wait_s, timing.ANSWER_MAX_S))
+            wait_s = max(wait_s, min(timing.ANSWER_GROWTH * wait_s, timing.ANSWER_MAX_S))
             self.retries += 1
             _log.debug("%s: no answer to group %d id %d, sent %d times", self.stream.name, group, id, sent)
         raise LinkError(
@@ -230,7 +230,7 @@ class Link:
             inside = at > 0 and at + room < len(data)
             answer = self.write(group, id, body, work_s=times[inside])
             next_at = answer.get("off")
-            if not isinstance(next_at, int) or not 0 <= next_at <= len(data):
+            if type(next_at) is not int or not 0 <= next_at <= len(data):
                 raise LinkError(f"{self.stream.name}: {next_at!r} is no offset of an upload of {len(data)} bytes")
             stalls = stalls + 1 if next_at == at else 0
             restarts += next_at < at

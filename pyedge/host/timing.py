@@ -2,8 +2,9 @@
 
 # One request. The overall deadline is COMMAND_S + the time that its bytes and its work take.
 COMMAND_S = 4.0
-ANSWER_S = 0.3  # first repeat of a request after this; doubled each time
-ANSWER_MAX_S = 2.0
+ANSWER_S = 0.25  # first repeat of a request after this, and each later one after ANSWER_GROWTH times as long:
+ANSWER_GROWTH = 1.25  # 8 tries in COMMAND_S, so that one answer in two may be lost on the way
+ANSWER_MAX_S = 5.0
 RUN_S = 120.0  # deadline of one repeat of an entry, unless the caller names one: nobody knows a board's speed
 FLASH_BYTES_PER_S = 2_000  # slowest erase and write: QEMU's NOR model has 3 kB/s (one host write a word)
 ERASE_S = 5.0  # what the first chunk into a slot may take, longer if the slot is large

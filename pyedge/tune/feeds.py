@@ -33,13 +33,14 @@ def feeds(entry: Entry, samples: Mapping[str, Array]) -> list[dict[str, Array]]:
         x = np.asarray(samples[t.name])
         if t.dtype == "int8" and np.issubdtype(x.dtype, np.floating):
             x = t.quantize(x)
-        size = int(np.prod(t.shape))
-        if x.dtype != array_dtype(t.dtype) or size == 0 or x.size == 0 or x.size % size or not _fits(x.shape, t.shape):
+        shape = tuple(d or 1 for d in t.shape)
+        size = int(np.prod(shape))
+        if x.dtype != array_dtype(t.dtype) or size == 0 or x.size == 0 or x.size % size or not _fits(x.shape, shape):
             raise ShapeError(
-                f"tensor {t.name!r} is {t.dtype}{list(t.shape)}, given was {x.dtype}{list(x.shape)}; expected that shape,"
-                " or samples along the first axis"
+                f"tensor {t.name!r} is {t.dtype}{list(shape)}, given was {x.dtype}{list(x.shape)};"
+                " expected that shape, or samples along the first axis"
             )
-        cut[t.name] = list(x.reshape(-1, *t.shape))
+        cut[t.name] = list(x.reshape(-1, *shape))
     counts = {name: len(runs) for name, runs in cut.items()}
     if len(set(counts.values())) > 1:
         raise ShapeError(f"inputs have different numbers of samples: {counts}")
@@ -50,4 +51,4 @@ def _fits(given: Sequence[int], shape: Sequence[int]) -> bool:
     """Whether `given` is `shape`, or many of them along a first axis; axes of size 1 don't count."""
     one, sample = [n for n in shape if n != 1], [n for n in shape[1:] if n != 1]
     rest = [n for n in given[1:] if n != 1]
-    return [n for n in given if n != 1] == one or rest == sample or rest == one
+    return [n for n in given if n != 1] == one or rest in (sample, one)

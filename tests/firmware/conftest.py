@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -46,6 +47,8 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
             if compiler:
                 need_compiler(compiler)
                 command.append(f"-DCMAKE_TOOLCHAIN_FILE={FIRMWARE}/cmake/{compiler}-rv32.cmake")
+            if compiler == "zig":
+                command.append(f"-DPYEDGE_PYTHON={sys.executable}")  # ziglang may be in this venv only
             command += [f"-D{name}={value}" for name, value in options.items()]
             subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
             subprocess.run(["ninja", "-C", str(folder), "-j2", "--quiet"], check=True)

@@ -13,9 +13,9 @@ import pytest
 import pyedge as pe
 
 from .conftest import COMPILERS, FIRMWARE, Build, need
-from .wire import IMAGE, OS, PYEDGE, READ, WRITE, Board, erased_flash, sifive_e, store_elf, virt
+from .wire import IMAGE, OS, PYEDGE, READ, WRITE, Board, erased_flash, pack, sifive_e, store_elf, virt
 
-CPUS = {"rv32imac": "rv32,f=false,d=false", "rv32imafc": "rv32,d=false"}
+CPUS = {"rv32imac": "sifive-e31", "rv32imafc": "sifive-e34"}
 
 
 @pytest.fixture(scope="session")
@@ -178,3 +178,20 @@ def test_the_example_builds_and_runs(build: Build, plans: dict[str, Path], compi
     x = session.inputs[0]
     ramp = np.resize(np.arange(256), np.prod(x.shape)).astype(np.uint8).view(np.int8).reshape(x.shape)
     assert out.decode().strip() == session(ramp).tobytes().hex()
+
+
+def test_a_stack_overflow_is_a_trap_that_resets_the_board(build: Build, tmp_path: Path) -> None:
+    """sifive_e with a stack of 256 bytes: the trap is said as text, memory behind the stack is not touched."""
+    need("qemu-system-riscv32")
+    for folder in ("csrc", "firmware"):
+        subprocess.run(["cp", "-r", str(FIRMWARE.parent / folder), str(tmp_path)], check=True)
+    script = tmp_path / "firmware/port/sifive-e/link.ld"
+    assert "+= 2048" in script.read_text()
+    script.write_text(script.read_text().replace("+= 2048", "+= 256"))
+    with Board(sifive_e(build("sifive-e", "gcc", source=tmp_path / "firmware"))) as board:
+        for _ in range(2):
+            board.sock.sendall(b"\0" + pack(READ, PYEDGE, 2, b"\xbf"))
+            said = b""
+            while not said.endswith(b"\n\0"):
+                said += board.sock.recv(4096)
+            assert b"trap: mcause 00000007" in said and b"mtval 7ffff" in said  # a store below the start of RAM

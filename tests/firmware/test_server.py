@@ -127,6 +127,7 @@ def test_requests_that_make_no_sense_are_answered(board: Board, plans: tuple[byt
         (WRITE, PYEDGE, 3, {"e": 0, "i": 0, "off": 0, "data": b"1", "crc": 0}, 9),
         (WRITE, PYEDGE, 4, {"e": huge, "id": 1}, 3),
         (WRITE, PYEDGE, 4, {"e": 0, "id": 1, "n": 0}, 3),
+        (WRITE, PYEDGE, 4, {"e": 0, "id": 1, "n": 1001}, 3),
         (READ, PYEDGE, 5, {"e": 0, "i": 0, "off": 13, "n": 1}, 3),
         (READ, PYEDGE, 6, {"off": 0}, 6),
     ]

@@ -166,7 +166,7 @@ def record(sequence: int, slot: int, plan: bytes) -> bytes:
 
 
 def store_elf(plan: bytes, address: int = 0x20800000, sector_bytes: int = 4096) -> bytes:
-    """A store with one record and slot 0, for a board that cannot write it. As ELF: QEMU limits raw files to its RAM."""
+    """A store with one record and slot 0, for a board that cannot write it. ELF, as QEMU limits raw files to RAM."""
     data = record(1, 0, plan).ljust(2 * sector_bytes, b"\xff") + plan
     ident = b"\x7fELF" + bytes([1, 1, 1]).ljust(12, b"\0")
     head = ident + struct.pack("<HHIIIIIHHHHHH", 2, 243, 1, address, 52, 0, 0, 52, 32, 1, 40, 0, 0)

@@ -1,0 +1,87 @@
+"""pyedge flash"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from .. import Graph, Plan, compile, load
+from ..host.flash import flash
+from ._common import OutputFile, console, emit, isa_option, json_option, port_option, progress, table
+
+
+@click.command("flash")
+@click.argument(
+    "plan_file", metavar="[PLAN]", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
+@click.option("--board", "-b", required=True, metavar="BOARD", help="Board to flash; see `pyedge boards`.")
+@port_option
+@isa_option
+@click.option(
+    "--trim-to",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="PLAN",
+    help="Build a firmware that has only the ops of this plan (or model).",
+)
+@click.option("--toolchain", type=click.Choice(["clang", "gcc", "zig", "native"]), help="Build with this compiler.")
+@click.option("--output", "-o", type=OutputFile(), help="Also write the image to this file.")
+@click.option("--dry-run", is_flag=True, help="Build and show, but touch no board.")
+@json_option
+def command(
+    plan_file: Path | None,
+    board: str,
+    port: str | None,
+    isa: str | None,
+    trim_to: Path | None,
+    toolchain: str | None,
+    output: Path | None,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Build the firmware of a board, start it there, and put a plan into the board's flash.
+
+    The plan (.pedge or .tflite) is written into the inactive slot, becomes the active one, and is read back by its hash
+    after a reset. On an emulated board the flash is kept for later commands.
+
+    \b
+    Examples:
+      pyedge flash kws.pedge -b virt-rv32
+      pyedge flash -b virt-rv32 --trim-to kws.pedge --dry-run
+    """
+    plan, trim = _plan(plan_file, board), _plan(trim_to, board)
+    with progress(f"flashing {board}", len(plan.data) if plan else 1) as done:
+        report = flash(board, plan, port, isa, trim, toolchain, dry_run, lambda at, total: done(at))
+    if output is not None:
+        output.write_bytes(report.image.read_bytes())
+    if as_json:
+        emit("flash", 1, report.to_dict())
+        return
+    size = report.size
+    click.echo(
+        f"{report.image} ({report.isa}" + (f", only {', '.join(report.ops)})" if report.ops is not None else ")")
+    )
+    rows = [
+        ("code", size.code),
+        ("read-only data", size.rodata),
+        ("initialized data", size.data),
+        ("zeroed data, stack", size.bss),
+    ]
+    table(
+        ("firmware", "bytes"), [*rows, ("flash: all but zeroed data", size.code + size.rodata + size.data)], right=(1,)
+    )
+    if dry_run:
+        console().print("\ndry run: no board was touched")
+    elif plan is not None:
+        console().print(
+            f"\n{board}: the plan of {plan.flash_bytes:,} bytes is in flash, its hash read back after a reset"
+        )
+    else:
+        console().print(f"\n{board}: the firmware starts and answers")
+
+
+def _plan(file: Path | None, board: str) -> Plan | None:
+    if file is None:
+        return None
+    loaded = load(file)
+    return compile(loaded, board=board) if isinstance(loaded, Graph) else loaded

@@ -1,0 +1,56 @@
+"""Checks what a wheel carries: all that it must, nothing that it must not, no path of the computer that built it.
+
+Usage: check_wheel.py WHEEL
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+import zipfile
+from pathlib import Path
+
+from list_images import images
+
+ROOT = Path(__file__).resolve().parent.parent
+# Not in the wheel: what is not Python's, and what would be there twice.
+FORBIDDEN = re.compile(r"(^|/)(tests?|bench|docs|bindings|__pycache__|\.git\w*)/|\.(pyc|o|a|cpp)$|prebuilt\.cmake$")
+PATHS = re.compile(rb"/(?:home|root|tmp|work|build|var|Users)/[\w.+-]+/[\w./+-]*")
+
+
+def faults(wheel: Path) -> list[str]:
+    """One line for each thing that is wrong."""
+    sources = [p for top in ("csrc", "firmware") for p in (ROOT / top).rglob("*") if p.is_file()]
+    must = {
+        "pyedge/py.typed",
+        "pyedge/_core.pyi",
+        "pyedge/_plan_structs.py",
+        *(p.relative_to(ROOT).as_posix() for p in (ROOT / "pyedge").rglob("*.py")),
+        *(f"pyedge/_boards/{p.name}" for p in (ROOT / "boards").glob("*.toml")),
+        *(f"pyedge/_firmware/prebuilt/{file}" for _, _, file in images(ROOT / "boards")),
+        *(f"pyedge/_firmware/src/{p.relative_to(ROOT).as_posix()}" for p in sources),
+    }
+    must = {name for name in must if not FORBIDDEN.search(name)}
+    with zipfile.ZipFile(wheel) as z:
+        names = set(z.namelist())
+        found = [f"{name} is missing" for name in sorted(must - names)]
+        found += [f"{name} does not belong there" for name in sorted(names) if FORBIDDEN.search(name)]
+        found += [
+            f"{n}: holds the path {p.decode()}" for n in sorted(names) for p in sorted(set(PATHS.findall(z.read(n))))
+        ]
+    if sum(name.startswith("pyedge/_core.") and name.endswith(".so") for name in names) != 1:
+        found.append("not exactly one extension module")
+    if not any(name.endswith("licenses/LICENSE") for name in names):
+        found.append("the licence is missing")
+    return found
+
+
+def main() -> int:
+    wheel = Path(sys.argv[1])
+    found = faults(wheel)
+    print("\n".join(found) or f"{wheel.name}: {wheel.stat().st_size:,} bytes, nothing missing, nothing too much")
+    return bool(found)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

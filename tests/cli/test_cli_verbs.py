@@ -1,0 +1,242 @@
+"""Each verb on good input: text for people, JSON for programs."""
+
+import os
+import pty
+import subprocess
+
+import numpy as np
+import pytest
+
+import pyedge as pe
+from pyedge.cli._app import VERBS
+
+from .conftest import BOARDS, COMMAND, DIGITS, needs_qemu
+
+TFLITE = "mlperf_ad_fcae_int8"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_help_shows_an_example(pyedge, verb):
+    """`pyedge VERB --help` explains itself, --json included."""
+    result = pyedge(verb, "--help")
+    assert (result.code, result.err) == (0, "")
+    assert f"  pyedge {verb}" in result.out.partition("Example")[2]
+    assert "--json" in result.out
+
+
+def test_help_lists_all_verbs(pyedge):
+    """Without arguments the same as with --help."""
+    result = pyedge()
+    assert result == pyedge("--help")
+    assert result.code == 0
+    assert [line.split()[0] for line in result.out.partition("Verbs:")[2].splitlines() if line.strip()] == list(VERBS)
+
+
+def test_version(pyedge):
+    """`pyedge --version` is the package's."""
+    assert pyedge("--version").out == f"pyedge {pe.__version__}\n"
+
+
+def test_run_writes_the_session_s_outputs(pyedge, folder, tmp_path):
+    """-o writes the bytes that Session.run gives, an array an output."""
+    assert pyedge("run", "digits.pedge", "-d", "digits.npz", "-o", tmp_path / "out.npz").code == 0
+    plan = pe.Plan.load(folder / "digits.pedge")
+    session = pe.Session(plan)
+    codes = plan.inputs[0].quantize(np.load(folder / "digits.npz")["x"])
+    expected = np.concatenate([session(x[None]) for x in codes])
+    with np.load(tmp_path / "out.npz") as out:
+        assert out.files == ["probabilities"]
+        assert np.array_equal(out["probabilities"], expected)
+
+
+def test_run_prints_outputs_as_json(pyedge):
+    """Without -o the outputs are in the JSON."""
+    found = pyedge("run", "digits.pedge", "-d", "digits.npz", "--json").json
+    assert np.array(found["outputs"]["probabilities"]).shape == (DIGITS, 10)
+    assert (found["kind"], found["target"], found["runs"]) == ("run", "python", DIGITS)
+
+
+def test_run_takes_an_entry(pyedge):
+    """--entry picks one, and zeros stand in for missing data."""
+    assert pyedge("run", "two.pedge", "--entry", "first", "--json").json["outputs"] == {"y": [[0, 0, 0]]}
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_run_compares_with_the_board(pyedge, board):
+    """All bytes are equal on every board."""
+    found = pyedge("run", "digits.pedge", "-d", "digits.npz", "-b", board, "--compare", "--json").json
+    assert (found["target"], found["compared_bytes"], found["different_bytes"]) == (board, DIGITS * 10, 0)
+
+
+def test_compile_saves_the_plan_of_the_library(pyedge, data_dir, tmp_path):
+    """The same bytes as compile().save()."""
+    model = data_dir / "models" / f"{TFLITE}.tflite"
+    found = pyedge("compile", model, "-o", tmp_path / "ad.pedge", "--json").json
+    assert (tmp_path / "ad.pedge").read_bytes() == bytes(pe.compile(pe.load(model)).data)
+    assert found["plan"]["arena_bytes"] == 768
+
+
+def test_compile_joins_models_as_entries(pyedge, data_dir, tmp_path):
+    """ENTRY=FILE names the entries; the weights that they share are there once."""
+    model = data_dir / "models" / f"{TFLITE}.tflite"
+    joined = pyedge("compile", f"main={model}", f"again={model}", "-o", tmp_path / "two.pedge", "--json").json
+    assert [e["name"] for e in joined["plan"]["entries"]] == ["main", "again"]
+    assert joined["plan"]["const_bytes"] < 1.1 * pe.compile(pe.load(model)).const_bytes
+
+
+def test_inspect_shows_ops_memory_and_lifetimes(pyedge, folder, tmp_path):
+    """A plan: every op and tensor by name, sizes, and a drawing."""
+    result = pyedge("inspect", "digits.pedge", "--svg", tmp_path / "arena.svg")
+    assert (result.code, result.err) == (0, "")
+    plan = pe.Plan.load(folder / "digits.pedge")
+    for op in plan.entry("main").ops:
+        assert op.name in result.out
+    assert f"{plan.arena_bytes:,}" in result.out
+    assert "##" in result.out
+    assert (tmp_path / "arena.svg").read_text().startswith("<svg")
+
+
+def test_inspect_reads_model_files(pyedge, data_dir):
+    """A model file: the graph as it is in the file, and the plan that it becomes."""
+    found = pyedge("inspect", data_dir / "models" / f"{TFLITE}.tflite", "--json").json
+    assert [op["kind"] for op in found["graph"]["ops"]] == ["linear"] * 10
+    assert found["graph"]["inputs"][0]["shape"] == [None, 640]
+    assert sum(e["macs"] for e in found["plan"]["entries"]) == 264_192
+
+
+# Arena + scratch + statics + stack of a board, against the arena alone of TFLite Micro for the same model.
+@needs_qemu
+@pytest.mark.parametrize(
+    ("model", "board", "tflm_arena_bytes"),
+    [
+        ("mlperf_ic_resnet8_int8", "virt-rv32", 55_004),
+        ("mlperf_kws_dscnn_int8", "virt-rv32", 22_828),
+        ("mlperf_vww_mbv1_int8", "virt-rv32", 100_716),
+        ("mlperf_ad_fcae_int8", "sifive-e", 2_684),
+    ],
+)
+def test_inspect_measures_all_ram_of_a_board(pyedge, data_dir, model, board, tflm_arena_bytes):
+    """It is less than TFLite Micro's arena alone; scratch is at most 2 KiB for these models."""
+    path = data_dir / "models" / f"{model}.tflite"
+    memory = pyedge("inspect", path, "-b", board, "--json").json["memory"]
+    assert memory["sum"] == memory["arena"] + memory["statics"] + memory["stack"]
+    assert memory["sum"] <= tflm_arena_bytes
+    assert memory["arena"] >= memory["tensors"] > 0
+    assert memory["scratch"] <= 2048
+    assert 100 < memory["stack"] < memory["stack_size"]
+    text = pyedge("inspect", path, "-b", board)
+    assert text.code == 0
+    lines = {line.strip().rpartition("  ")[0].strip(): line.split()[-1] for line in text.out.splitlines() if line}
+    assert lines["sum: arena + statics + stack"] == f"{memory['sum']:,}"
+    assert lines["stack, high-water mark"] == f"{memory['stack']:,}"
+
+
+def test_evaluate_gives_the_library_s_number(pyedge, folder):
+    """Accuracy, here and on the host port."""
+    with np.load(folder / "digits.npz") as data:
+        expected = pe.evaluate(pe.Plan.load(folder / "digits.pedge"), data["x"], data["y"])
+    here = pyedge("evaluate", "digits.pedge", "-d", "digits.npz", "--json").json
+    there = pyedge("evaluate", "digits.pedge", "-d", "digits.npz", "-b", "host", "--json").json
+    assert here["value"] == there["value"] == expected
+    assert (here["metric"], there["target"], there["samples"]) == ("accuracy", "host", DIGITS)
+
+
+def test_profile_here_has_intervals(pyedge):
+    """Nanoseconds, op by op, with a 95 % interval that holds the median."""
+    profile = pyedge("profile", "digits.pedge", "-d", "digits.npz", "--runs", 40, "--json").json["profile"]
+    assert (profile["unit"], profile["target"], profile["runs"], len(profile["ops"])) == ("ns", "host", 40, 9)
+    assert profile["interval"][0] <= profile["total"] <= profile["interval"][1]
+    assert all(op["count"] > 0 for op in profile["ops"] if op["macs"])
+
+
+@needs_qemu
+def test_profile_on_a_board_counts_instructions(pyedge):
+    """The same counts in each process; never called cycles."""
+    first, second = (pyedge("profile", "digits.pedge", "-b", "virt-rv32", "--json").json["profile"] for _ in range(2))
+    assert first == second
+    assert first["unit"] == "instructions"
+    text = pyedge("profile", "digits.pedge", "-b", "virt-rv32").out
+    assert f"{first['total']:,}" in text
+    assert "cycle" not in text
+
+
+def test_boards_lists_all(pyedge):
+    """Names, and every fact of one."""
+    names = [p["name"] for p in pyedge("boards", "--json").json["boards"]]
+    assert names == ["host", "sifive-e", "virt-rv32"]
+    text = pyedge("boards").out
+    assert all(name in text for name in names)
+    (one,) = pyedge("boards", "sifive-e", "--json").json["boards"]
+    assert [m["size_bytes"] for m in one["memories"] if m["kind"] == "ram"] == [16384]
+    assert "0x80000000" in pyedge("boards", "sifive-e").out
+
+
+def test_ports_and_doctor_answer(pyedge):
+    """Facts about this machine, whatever it is."""
+    assert isinstance(pyedge("ports", "--json").json["ports"], list)
+    facts = {f["name"]: f for f in pyedge("doctor", "--json").json["facts"]}
+    assert facts["extension"]["status"] == "ok"
+    assert "qemu-system-riscv32" in facts
+    assert all(f["advice"] for f in facts.values() if f["status"] == "warn")
+    assert pyedge("doctor").code == 0
+    assert pyedge("ports").code == 0
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_flash_keeps_the_plan(pyedge, folder, board):
+    """A plan in flash is there for the next connection, and its hash is in the JSON."""
+    report = pyedge("flash", "digits.pedge", "-b", board, "--json").json
+    assert (report["board"], report["dry_run"], report["ops"]) == (board, False, None)
+    text = pyedge("flash", "digits.pedge", "-b", board)
+    assert text.code == 0
+    assert "read back after a reset" in text.out
+
+
+@needs_qemu
+def test_flash_trims_a_firmware_to_a_plan(pyedge, tmp_path):
+    """Only the plan's ops, a smaller image, written to -o; --dry-run starts no board."""
+    whole = pyedge("flash", "-b", "virt-rv32", "--dry-run", "--json").json
+    report = pyedge(
+        "flash", "-b", "virt-rv32", "--trim-to", "digits.pedge", "--dry-run", "-o", tmp_path / "fw.elf", "--json"
+    ).json
+    assert "conv2d_s8" in report["ops"]
+    assert "conv2d_f32" not in report["ops"]
+    assert report["dry_run"] is True
+    assert report["size"]["code"] < whole["size"]["code"]
+    assert (tmp_path / "fw.elf").read_bytes()[:4] == b"\x7fELF"
+    assert "no board was touched" in pyedge("flash", "-b", "virt-rv32", "--dry-run").out
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_demo_finds_equal_bytes(pyedge, board):
+    """Ten digits, two profiles, no difference."""
+    found = pyedge("demo", "-b", board, "-n", 10, "--json").json
+    assert (found["board"], found["digits"], found["output_bytes"], found["different_bytes"]) == (board, 10, 100, 0)
+    assert found["accuracy"]["python"] == found["accuracy"]["board"]
+    assert len(found["profiles"]["python"]["ops"]) == len(found["profiles"]["board"]["ops"])
+    text = pyedge("demo", "-b", board, "-n", 10)
+    assert text.out.rstrip().endswith("All 100 output bytes are equal.")
+    assert text.err == ""
+
+
+def test_progress_is_for_terminals(folder, environment):
+    """A bar on stderr if that is a terminal; stdout has the result alone."""
+    ours, theirs = pty.openpty()
+    args = [*COMMAND, "run", "digits.pedge", "-d", "digits.npz", "-b", "host", "--json"]
+    with subprocess.Popen(
+        args, cwd=folder, env={**environment, "TERM": "xterm"}, stdout=subprocess.PIPE, stderr=theirs
+    ) as process:
+        os.close(theirs)
+        shown = b""
+        try:
+            while piece := os.read(ours, 4096):
+                shown += piece
+        except OSError:  # the other side has closed
+            pass
+        assert process.stdout is not None
+        out = process.stdout.read()
+    os.close(ours)
+    assert process.returncode == 0
+    assert b"running" in shown
+    assert out.startswith(b"{")
+    assert out.endswith(b"}\n")
