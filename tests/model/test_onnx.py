@@ -301,6 +301,26 @@ def test_bytes_that_are_no_model_are_refused(tmp_path: Path) -> None:
             pe.load(path)
 
 
+def test_a_damaged_file_is_an_error_of_pyedge() -> None:
+    """Whatever bytes of a model change, it loads or is refused."""
+    files = [cnn().SerializeToString(), branches("c").SerializeToString()]
+    r = np.random.default_rng(0)
+    for i in range(400):
+        data = bytearray(files[i % 2])
+        for place in r.integers(0, min(len(data), 1500), 1 + i % 3):
+            data[place] = int(r.choice([0, 1, 2, 127, 128, 255, r.integers(256)]))
+        try:
+            clean_up(load_onnx(bytes(data)))
+        except pe.PyedgeError:
+            pass
+
+
+def test_a_deep_model_loads() -> None:
+    lines = " ".join(f"a{i} = Relu (a{i - 1})" for i in range(1, 3000))
+    graph = load_onnx(model(f"g (float[4] a0) => (float[4] y) {{ {lines} y = Relu (a2999) }}"))
+    assert len(graph.ops) == 3000
+
+
 def test_the_reference_and_the_executor_agree_on_an_imported_graph() -> None:
     graph = clean_up(load_onnx(cnn()))
     x = rng_array((1, 3, 12, 10))

@@ -6,11 +6,12 @@ import hashlib
 import math
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 
-from ...errors import ModelError
+from ...errors import ModelError, PyedgeError
 from ..ops import MAX_EXTENT
 
 try:
@@ -36,6 +37,18 @@ class ModelFile:
     folder: str | None  # where external data may lie; None for a model from memory
     sha256: str
     opsets: dict[str, int]
+
+
+@contextmanager
+def damage(source: str) -> Iterator[None]:
+    """Whatever a damaged model makes of code that walks it becomes one ModelError of one line."""
+    try:
+        yield
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, TypeError, ValueError) as e:
+        if isinstance(e, PyedgeError):
+            raise
+        text = " ".join(str(e).split())
+        raise ModelError(f"{source}: contradicts itself ({type(e).__name__}: {text[:200]})") from e
 
 
 def read(model: str | os.PathLike[str] | bytes | onnx.ModelProto, name: str | None) -> ModelFile:

@@ -52,7 +52,9 @@ class Importer:
         self.graphs = [self.graph]  # outermost first
         self.names: dict[str, Tensor] = {}  # ONNX name -> tensor
         self.makers: dict[str, Op] = {}  # tensor -> op
-        self.cache: dict[str, np.ndarray] = {}  # values worked out for shapes
+        self.cache: dict[str, np.ndarray | None] = {}  # values worked out for shapes
+        self.bound: set[int] = set()  # ids of tensors that have names of the model
+        self.of_constants: set[int] = set()  # ids of tensors that a later pass can fold
         self.known = dict(known or {})
         self.used: set[str] = set()  # those of them that were needed
         self.formats: dict[int, str] = {}  # id of a tensor of codes -> format
@@ -114,10 +116,14 @@ class Importer:
 
     def value(self, tensor: Tensor) -> np.ndarray | None:
         """What a tensor holds if that follows from constants and from `known`, else None."""
-        if tensor.data is not None:
+        if tensor.data is not None or self.fold:
             return tensor.data
-        if tensor.name in self.cache:
-            return self.cache[tensor.name]
+        if tensor.name not in self.cache:
+            self.cache[tensor.name] = self.worked_out(tensor)
+        return self.cache[tensor.name]
+
+    def worked_out(self, tensor: Tensor) -> np.ndarray | None:
+        """The value of a tensor that is no constant."""
         if tensor.name in self.graphs[0].input_names:
             value = self.known.get(tensor.name)
             if value is not None:
@@ -134,17 +140,11 @@ class Importer:
         if any(t is not None and v is None for t, v in zip(operands, values, strict=True)):
             return None
         outputs = [self.tensor(n) for n in op.outputs]
-        self.cache.update(_evaluate(op, operands, values, outputs))
-        return self.cache[tensor.name]
+        return _evaluate(op, operands, values, outputs)[tensor.name]
 
     def is_constant(self, tensor: Tensor) -> bool:
         """Whether a tensor is a constant, or made of constants by ops that a later pass folds."""
-        if tensor.data is not None:
-            return True
-        op = self.makers.get(tensor.name)
-        if op is None or op.kind == "if":
-            return False
-        return all(n is None or self.is_constant(self.tensor(n)) for n in op.inputs)
+        return tensor.data is not None or id(tensor) in self.of_constants
 
     def tensor(self, name: str) -> Tensor:
         for graph in reversed(self.graphs):
@@ -196,6 +196,8 @@ class Importer:
             if sum(v.nbytes for v in values.values()) <= _MAX_FOLDED:
                 for t in made:
                     t.data = values[t.name]
+        if all(t is None or self.is_constant(t) for t in inputs):
+            self.of_constants |= {id(t) for t in made}
         for t in made:
             self.graph.add_tensor(t)
             self.makers[t.name] = op
@@ -218,14 +220,16 @@ class Importer:
             if name:
                 self.rename(tensor, name)
                 self.names[name] = tensor
+                self.bound.add(id(tensor))
 
     def rename(self, tensor: Tensor, name: str) -> None:
         """Gives a tensor that an op of the innermost graph has just made the name that the model has for it."""
         op = self.makers.get(tensor.name)
-        taken = name in self.used_names or any(tensor is t for t in self.names.values())
+        taken = name in self.used_names or id(tensor) in self.bound
         if op is None or taken or tensor.name not in self.graph.tensors:
             return
-        old, self.graph.tensors = tensor.name, {k: t for k, t in self.graph.tensors.items() if k != tensor.name}
+        old = tensor.name
+        del self.graph.tensors[old]
         for o in self.graph.ops[-16:]:
             o.inputs = [name if x == old else x for x in o.inputs]
         op.outputs = [name if x == old else x for x in op.outputs]
@@ -351,7 +355,7 @@ class Importer:
         domain = "" if proto.domain in onnx_file.STANDARD else proto.domain
         label = prefix + (proto.name or next((o for o in proto.output if o), proto.op_type))
         n = Node(proto, opsets.get(domain, 1), label)
-        before = len(self.graph.ops), dict(self.graph.tensors)
+        before = len(self.graph.ops), len(self.graph.tensors)
         try:
             if self.local_function(n, prefix):
                 return
@@ -359,12 +363,12 @@ class Importer:
             if convert is None:
                 self.expand(n, prefix)
                 return
-            convert(self, n)
+            with onnx_file.damage(f"{self.file.source}: node {label!r} ({n.op_type})"):
+                convert(self, n)
             if left := sorted(set(n.attributes) - n.read):
                 raise Unsupported(f"{left[0]}={_short(n.attr(left[0]))}")
         except Unsupported as e:
-            del self.graph.ops[before[0] :]
-            self.graph.tensors = before[1]
+            self.undo(*before)
             if not str(e):  # it needs the result of a node that is named already
                 return
             if convert is not None and not n.domain and functions.has_body(n) and self.depth < onnx_file.MAX_NESTING:
@@ -372,14 +376,19 @@ class Importer:
                     self.expand(n, prefix)
                     return
                 except Unsupported:
-                    del self.graph.ops[before[0] :]
-                    self.graph.tensors = before[1]
+                    self.undo(*before)
             shown = f"{n.domain}:{n.op_type}" if n.domain else n.op_type
             self.unsupported.append(f"{shown} (node {label!r}: {e})")
         except (ModelError, UnsupportedOpError):
             raise
         except PyedgeError as e:
             raise ModelError(f"{self.file.source}: node {label!r} ({n.op_type}): {e}") from None
+
+    def undo(self, ops: int, tensors: int) -> None:
+        """Takes back what a refused node has added to the innermost graph: all beyond so many ops and tensors."""
+        del self.graph.ops[ops:]
+        for name in list(self.graph.tensors)[tensors:]:
+            del self.graph.tensors[name]
 
     # --- functions --------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from ..graph import Graph
 from .audio import CONVERTERS as _AUDIO
 from .control import CONVERTERS as _CONTROL
 from .elementwise import CONVERTERS as _ELEMENTWISE
-from .file import read
+from .file import damage, read
 from .importer import Converter, Importer
 from .move import CONVERTERS as _MOVE
 from .nn import CONVERTERS as _NN
@@ -80,5 +80,7 @@ def import_onnx(
         raise ModelError(f"qdq={qdq!r} is not known; 'int8' or 'float'")
     if batch < 1:
         raise ModelError(f"batch={batch}: must be 1 or more")
-    importer = Importer(read(model, name), CONVERTERS, fold, qdq, known)
-    return check(importer.run(shapes or {}, batch)), importer.used
+    file = read(model, name)
+    with damage(file.source):
+        importer = Importer(file, CONVERTERS, fold, qdq, known)
+        return check(importer.run(shapes or {}, batch)), importer.used

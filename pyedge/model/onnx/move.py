@@ -387,11 +387,14 @@ def _depth(m: Importer, n: Node) -> None:
     """As a reshape, a transpose and a reshape: that is their definition, in both modes."""
     x, b = m.operand(n, 0), int(n.attr("blocksize"))
     batch, c, h, w = _sizes(x)
-    if b < 1:
-        raise ModelError(f"node {n.name!r} ({n.op_type}): blocksize {b}")
-    if n.op_type == "SpaceToDepth":
+    mode = n.attr("mode", "DCR")
+    if b < 1 or mode not in ("DCR", "CRD"):
+        raise ModelError(f"node {n.name!r} ({n.op_type}): blocksize {b}, mode {mode!r}")
+    if n.op_type == "SpaceToDepth" and mode == "DCR":
         parts, perm, shape = (batch, c, h // b, b, w // b, b), (0, 3, 5, 1, 2, 4), (batch, c * b * b, h // b, w // b)
-    elif n.attr("mode", "DCR") == "DCR":
+    elif n.op_type == "SpaceToDepth":
+        parts, perm, shape = (batch, c, h // b, b, w // b, b), (0, 1, 3, 5, 2, 4), (batch, c * b * b, h // b, w // b)
+    elif mode == "DCR":
         parts, perm, shape = (batch, b, b, c // (b * b), h, w), (0, 3, 4, 1, 5, 2), (batch, c // (b * b), h * b, w * b)
     else:
         parts, perm, shape = (batch, c // (b * b), b, b, h, w), (0, 1, 4, 2, 5, 3), (batch, c // (b * b), h * b, w * b)
@@ -506,3 +509,9 @@ def _tensor_scatter(m: Importer, n: Node) -> None:
         indices = m.one("mod", [indices, around], f"{n.name}/around", fmod=0)
     indices = m.one("expand", [indices], f"{n.name}/indices", shape=tuple(shape))
     m.bind(n, m.one("scatter_elements", [cache, indices, update], n.outputs[0], axis=axis, reduction="none"))
+
+
+@converts("ReverseSequence")
+def _reverse_sequence(m: Importer, n: Node) -> None:
+    attrs = {"batch_axis": int(n.attr("batch_axis", 1)), "time_axis": int(n.attr("time_axis", 0))}
+    m.bind(n, m.one("reverse_sequence", [m.operand(n, 0), m.operand(n, 1)], n.outputs[0], **attrs))
