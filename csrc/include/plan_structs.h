@@ -423,7 +423,7 @@ typedef struct pe_rnn_params {
     int32_t direction;
     int32_t activation[6]; /* [direction][f, g, h] */
     float alpha[6], beta[6];
-    float clip;                  /* of what goes into an activation, to -clip .. clip; +inf for none */
+    float clip;                  /* of each gate's sum, to -clip .. clip; +inf for none */
     int32_t linear_before_reset; /* gru */
     int32_t input_forget;        /* lstm: forget = 1 - input */
     int32_t batch_first;         /* x[B,T,I] y[B,T,D,H], states [B,D,H] */

@@ -47,12 +47,17 @@ static rnn resolve(const pe_call *c, uint32_t gates)
     return g;
 }
 
-/* Activation number i of a direction, after the clip. */
+/* Activation number i of a direction. */
 static float activate(const rnn *g, uint32_t direction, uint32_t i, float x)
 {
-    const pe_rnn_params *p = g->p;
     const uint32_t at = direction * 3 + i;
-    return pe_rnn_activation(p->activation[at], p->alpha[at], p->beta[at], pe_clip_f32(x, -p->clip, p->clip));
+    return pe_rnn_activation(g->p->activation[at], g->p->alpha[at], g->p->beta[at], x);
+}
+
+/* The same of a gate's sum, clipped. */
+static float gate(const rnn *g, uint32_t direction, uint32_t i, float sum)
+{
+    return activate(g, direction, i, pe_clip_f32(sum, -g->p->clip, g->p->clip));
 }
 
 static void gemv(const rnn *g, uint32_t n, uint32_t k, const float *x, const float *w, const float *start, float *y)
@@ -94,7 +99,7 @@ static void step_rnn(const rnn *g, uint32_t direction, const float *x, float *h,
     (void)cell;
     gate_sums(g, direction, 0, 1, x, h);
     for (uint32_t i = 0; i < g->hidden; i++)
-        h[i] = activate(g, direction, 0, g->sums[i]);
+        h[i] = gate(g, direction, 0, g->sums[i]);
 }
 
 /* Gates z, r, h: h = (1 - z) * n + z * h. */
@@ -105,7 +110,7 @@ static void step_gru(const rnn *g, uint32_t direction, const float *x, float *h,
     (void)cell;
     gate_sums(g, direction, 0, 2, x, h);
     for (uint32_t i = 0; i < 2 * hidden; i++)
-        z[i] = activate(g, direction, 0, z[i]);
+        z[i] = gate(g, direction, 0, z[i]);
     if (g->p->linear_before_reset) {
         const float *wx = weights(g, W, direction, 2, g->inputs), *rh = weights(g, R, direction, 2, hidden);
         gemv(g, hidden, g->inputs, x, wx, bias_of(g, direction, 2, false), g->from_x);
@@ -118,7 +123,7 @@ static void step_gru(const rnn *g, uint32_t direction, const float *x, float *h,
         gate_sums(g, direction, 2, 1, x, g->reset);
     }
     for (uint32_t i = 0; i < hidden; i++)
-        h[i] = pe_fmaf(z[i], h[i], (1.0f - z[i]) * activate(g, direction, 1, n[i]));
+        h[i] = pe_fmaf(z[i], h[i], (1.0f - z[i]) * gate(g, direction, 1, n[i]));
 }
 
 /* Gates i, o, f, c: cell = f * cell + i * c; h = o * activation(cell). */
@@ -130,13 +135,12 @@ static void step_lstm(const rnn *g, uint32_t direction, const float *x, float *h
     gate_sums(g, direction, 0, 4, x, h);
     for (uint32_t i = 0; i < hidden; i++) {
         float si = sums[i], so = sums[hidden + i], sf = sums[2 * hidden + i];
-        const float in = activate(g, direction, 0, p ? pe_fmaf(p[i], cell[i], si) : si);
-        const float forget = g->p->input_forget
-                                 ? 1.0f - in
-                                 : activate(g, direction, 0, p ? pe_fmaf(p[2 * hidden + i], cell[i], sf) : sf);
-        const float candidate = activate(g, direction, 1, sums[3 * hidden + i]);
+        const float in = gate(g, direction, 0, p ? pe_fmaf(p[i], cell[i], si) : si);
+        const float forget =
+            g->p->input_forget ? 1.0f - in : gate(g, direction, 0, p ? pe_fmaf(p[2 * hidden + i], cell[i], sf) : sf);
+        const float candidate = gate(g, direction, 1, sums[3 * hidden + i]);
         cell[i] = pe_fmaf(forget, cell[i], in * candidate);
-        const float out = activate(g, direction, 0, p ? pe_fmaf(p[hidden + i], cell[i], so) : so);
+        const float out = gate(g, direction, 0, p ? pe_fmaf(p[hidden + i], cell[i], so) : so);
         h[i] = out * activate(g, direction, 2, cell[i]);
     }
 }

@@ -259,7 +259,8 @@ def _recurrent(op: Op, v: Arrays, t: Tensors, rounding: str) -> list[Array]:
 
         def f(i: int, z: Array, d: int = d) -> Array:
             n = d * functions + i
-            z = np.clip(z, -op.attrs["clip"], op.attrs["clip"])
+            if i < 2:  # the sum of a gate
+                z = np.clip(z, -op.attrs["clip"], op.attrs["clip"])
             return _activation(op.attrs["activations"][n], op.attrs["alphas"][n], op.attrs["betas"][n], z)
 
         bw, br = np.zeros((2, gates * hidden)) if bias is None else bias[d].reshape(2, -1)
