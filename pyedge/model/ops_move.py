@@ -21,7 +21,7 @@
 | depth_to_space, space_to_depth | x[N,H,W,C] | block, mode ("DCR": as TFLite, "CRD") |
 | col2im | x[N, C * block, L] -> y[N, C, image ...] | image, block, dilations, pads, strides |
 | resize | x | sizes, scales, mode and more: resize.py |
-| trilu | x k | upper |
+| trilu | x [k] | upper |
 | identity | x | |
 | shape, size | x -> int64 | start, end (shape) |
 | range | start limit delta -> [size], start + i * delta | size: fixed by what the operands were at import |
@@ -52,6 +52,10 @@ def _ints(low: int, high: int = MAX_EXTENT) -> Callable[[Any], bool]:
     return lambda v: isinstance(v, tuple) and all(is_int(e, low, high) for e in v)
 
 
+def _pairs(low: int) -> Callable[[Any], bool]:
+    return lambda v: isinstance(v, tuple) and all(_ints(low)(p) and len(p) == 2 for p in v)
+
+
 def _numbers(v: Any) -> bool:
     return isinstance(v, tuple) and all(isinstance(e, int | float) and math.isfinite(e) for e in v)
 
@@ -64,10 +68,8 @@ ATTRS |= {
     "steps": (lambda v: _ints(-_FAR, _FAR)(v) and 0 not in v, "integers other than 0"),
     "sizes": (_ints(1), "sizes >= 1"),
     "mode": (lambda v: v in (*PAD_MODES, *MODES, "DCR", "CRD"), "a mode of the op"),
-    "pad.pads": (
-        lambda v: isinstance(v, tuple) and all(_ints(-MAX_EXTENT)(p) and len(p) == 2 for p in v),
-        "(before, after) for each axis",
-    ),
+    "pad.pads": (_pairs(-MAX_EXTENT), "(before, after) for each axis"),
+    "col2im.pads": (_pairs(0), "(before, after) >= 0 for each axis"),
     "repeats": (_ints(1), "counts >= 1"),
     "batch_dims": (lambda v: is_int(v, 0, 64), "a count of axes"),
     "batch_axis": (lambda v: v in (0, 1), "0 or 1"),
@@ -357,9 +359,11 @@ def _resize(op: Op, operands: Operands) -> Result:
 
 
 def _trilu(op: Op, operands: Operands) -> Result:
-    x, k = need(op, operands, 0), _indices(op, operands)
-    if len(x.shape) < 2 or math.prod(fixed(op, k)) != 1:
-        raise misfit(op, x, f"two axes or more, and one diagonal, not tensor {k.name!r} {show(k.shape)}")
+    x = need(op, operands, 0)
+    if len(x.shape) < 2:
+        raise misfit(op, x, "two axes or more")
+    if len(operands) > 1 and operands[1] is not None and math.prod(fixed(op, _indices(op, operands))) != 1:
+        raise misfit(op, operands[1], "the number of one diagonal")
     return x.shape, x.dtype
 
 
@@ -417,7 +421,7 @@ _MOVES = {
         ),
         _resize,
     ),
-    "trilu": Kind(2, ("upper",), _trilu),
+    "trilu": Kind(2, ("upper",), _trilu, (1,)),
     "identity": Kind(1, (), _same),
     "shape": Kind(1, ("start", "end"), _shape),
     "size": Kind(1, (), _size),

@@ -181,7 +181,7 @@ def _resize(op: Op, v: Arrays, t: Tensors, rounding: str) -> np.ndarray:
 
 
 def _trilu(op: Op, v: Arrays, t: Tensors, rounding: str) -> np.ndarray:
-    k = int(np.clip(v[1].reshape(()), -(2**31), 2**31))
+    k = int(np.clip(v[1].reshape(()), -(2**31), 2**31)) if len(v) > 1 and v[1] is not None else 0
     return np.triu(v[0], k) if op.attrs["upper"] else np.tril(v[0], k)
 
 

@@ -379,7 +379,10 @@ def _interpolate(b: Builder, op: Op, x: int, y: int, tables: Sequence[Taps | Non
 
 @lowers("trilu")
 def _trilu(b: Builder, op: Op) -> None:
-    b.emit("trilu", op.name, [b.input(op, 0), b.input(op, 1)], [b.result(op)], upper=int(op.attrs["upper"]))
+    x, k = b.input(op, 0), b.optional_input(op, 1)
+    if k is None:
+        k = b.constant(f"{op.name}:k", np.zeros((), np.int32))
+    b.emit("trilu", op.name, [x, k], [b.result(op)], upper=int(op.attrs["upper"]))
 
 
 @lowers("reverse_sequence")
