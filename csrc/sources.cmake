@@ -48,6 +48,7 @@ set(PYEDGE_SOURCES
   ops/table.c
   ops/topk.c
   ops/trilu.c
+  ops/zero_point.c
   runtime/crc32.c
   runtime/run.c
   runtime/verify.c

@@ -25,6 +25,7 @@ INT8 = {
     "tinymaix_mnist_resnet_q": "mnist28",
     "tinymaix_mnist_valid_q": "mnist28",
     "mlonmcu_micro_kws_m_quantized": "micro_features49x40",
+    "coral_mobilenet_v1_0p25_128_quant": "photo128_rgb",
 }
 FLOAT = {
     "mlperf_ic_resnet8_f32": "cifar32_rgb",

@@ -133,7 +133,12 @@ enum pe_op_kind {
     PE_OP_LINEAR_S8_FP32 = 103,
     PE_OP_CONV2D_HYBRID = 110,    /* x f32, w s8, scale[Co], [bias[Co]] -> y f32: x becomes int8 at run time */
     PE_OP_DEPTHWISE_HYBRID = 111,
-    PE_OP_LINEAR_HYBRID = 112
+    PE_OP_LINEAR_HYBRID = 112,
+    PE_OP_SHIFT_CODES = 113,      /* x uint8 or int8                   -> y int8 or uint8: the same values */
+    PE_OP_CONV2D_S8_ZERO_POINT = 114, /* as conv2d_s8, w has a zero point and q the plain bias */
+    PE_OP_DEPTHWISE_S8_ZERO_POINT = 115,
+    PE_OP_LINEAR_S8_ZERO_POINT = 116,
+    PE_OP_AVG_UP_POOL2D_S8 = 117 /* as avg_pool2d_s8, halves up: of uint8 codes less 128 */
 };
 /* clang-format on */
 
@@ -438,3 +443,13 @@ typedef struct pe_hybrid_params {
     int32_t asymmetric; /* not 0: x becomes int8 with a zero point */
     float f_min, f_max;
 } pe_hybrid_params;
+
+/* Shapes and padding as pe_conv2d_params; linear uses the zero points and the clamp. Rounded as PE_ROUND_TFLITE. */
+typedef struct pe_zero_point_params {
+    int32_t stride_h, stride_w;
+    int32_t dilation_h, dilation_w;
+    int32_t pad_top, pad_left;
+    int32_t groups; /* 0 for depthwise */
+    int32_t x_zero_point, w_zero_point, y_zero_point;
+    int32_t y_min, y_max;
+} pe_zero_point_params;

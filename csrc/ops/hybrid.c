@@ -1,7 +1,7 @@
 #include "ops/check.h"
 #include "ops/requantize.h"
 #include "ops/round.h"
-#include "ops/window.h"
+#include "ops/taps.h"
 
 /* conv2d, depthwise and linear of float32 by int8 weights, TFLite's "dynamic range" (docs/arithmetic.md, "Hybrid"): an
  * image or a row of x becomes int8 in scratch, the sums are int32, their factors are multiplied back in float32.
@@ -52,14 +52,6 @@ static scaled quantize(const float *x, size_t n, bool asymmetric, int8_t *to)
     return q;
 }
 
-static uint32_t dot(const int8_t *x, const int8_t *w, size_t n, int32_t zero_point)
-{
-    uint32_t sum = 0;
-    for (size_t i = 0; i < n; i++)
-        sum += (uint32_t)((x[i] - zero_point) * w[i]);
-    return sum;
-}
-
 /* The scales of the weights, and what follows the sums. */
 typedef struct output {
     const float *scale, *bias; /* [C_out]; bias may be NULL */
@@ -94,66 +86,37 @@ static pe_axis axis_w(const pe_call *c, int32_t taps)
     return (pe_axis){x->dims[2], y->dims[2], taps, p->stride_w, p->dilation_w, p->pad_left};
 }
 
-/* Sum over the taps that lie in the image: n elements each, x_step apart from pixel to pixel, w_step from tap to tap. */
-static uint32_t window(const pe_axis *h, const pe_axis *v, int32_t oy, int32_t ox, const int8_t *x, size_t x_step,
-                       const int8_t *w, size_t w_step, size_t n, int32_t zero_point)
+static void run_windows(const pe_call *c, bool depthwise)
 {
-    uint32_t sum = 0;
-    int32_t iy = oy * h->stride - h->pad;
-    for (int32_t i = 0; i < h->taps; i++, iy += h->dilation) {
-        int32_t ix = ox * v->stride - v->pad;
-        for (int32_t j = 0; j < v->taps; j++, ix += v->dilation, w += w_step)
-            if (iy >= 0 && iy < h->in && ix >= 0 && ix < v->in)
-                sum += dot(x + ((size_t)iy * (size_t)v->in + (size_t)ix) * x_step, w, n, zero_point);
+    const pe_hybrid_params *p = c->params;
+    const pe_tensor *x = c->tensor[0], *w = c->tensor[1];
+    const size_t image = x->bytes / 4 / (size_t)x->dims[0];
+    const int32_t kernel = depthwise ? 0 : 1; /* where the kernel's sides stand in the shape of w */
+    pe_taps taps = pe_taps_of(x, w, axis_h(c, w->dims[kernel]), axis_w(c, w->dims[kernel + 1]), p->groups);
+    const float *from = c->data[0];
+    float *y = c->data[c->inputs];
+    output out = output_of(c);
+    out.apart = p->asymmetric && !depthwise;
+    for (int32_t n = 0; n < x->dims[0]; n++, from += image) {
+        const scaled q = quantize(from, image, p->asymmetric, c->scratch);
+        taps.x_zero_point = q.zero_point;
+        for (int32_t oy = 0; oy < taps.h.out; oy++)
+            for (int32_t ox = 0; ox < taps.w.out; ox++)
+                for (size_t channel = 0; channel < taps.channels; channel++) {
+                    const uint32_t sum = pe_taps_sum(&taps, c->scratch, c->data[1], oy, ox, channel);
+                    *y++ = finish(&out, channel, sum, q.scale);
+                }
     }
-    return sum;
 }
 
 static void run_conv2d(const pe_call *c)
 {
-    const pe_hybrid_params *p = c->params;
-    const pe_tensor *x = c->tensor[0], *w = c->tensor[1];
-    const size_t channels = (size_t)w->dims[0], in_channels = (size_t)x->dims[3], depth = (size_t)w->dims[3];
-    const size_t per_group = channels / (size_t)p->groups, image = x->bytes / 4 / (size_t)x->dims[0];
-    const size_t filter = w->bytes / channels;
-    const pe_axis h = axis_h(c, w->dims[1]), v = axis_w(c, w->dims[2]);
-    const float *from = c->data[0];
-    float *y = c->data[c->inputs];
-    output out = output_of(c);
-    out.apart = p->asymmetric;
-    for (int32_t n = 0; n < x->dims[0]; n++, from += image) {
-        const scaled q = quantize(from, image, p->asymmetric, c->scratch);
-        for (int32_t oy = 0; oy < h.out; oy++)
-            for (int32_t ox = 0; ox < v.out; ox++)
-                for (size_t co = 0; co < channels; co++)
-                    *y++ =
-                        finish(&out, co,
-                               window(&h, &v, oy, ox, (const int8_t *)c->scratch + co / per_group * depth, in_channels,
-                                      (const int8_t *)c->data[1] + co * filter, depth, depth, q.zero_point),
-                               q.scale);
-    }
+    run_windows(c, false);
 }
 
 static void run_depthwise(const pe_call *c)
 {
-    const pe_hybrid_params *p = c->params;
-    const pe_tensor *x = c->tensor[0], *w = c->tensor[1];
-    const size_t channels = (size_t)w->dims[2], in_channels = (size_t)x->dims[3];
-    const size_t multiplier = channels / in_channels, image = x->bytes / 4 / (size_t)x->dims[0];
-    const pe_axis h = axis_h(c, w->dims[0]), v = axis_w(c, w->dims[1]);
-    const float *from = c->data[0];
-    float *y = c->data[c->inputs];
-    const output out = output_of(c);
-    for (int32_t n = 0; n < x->dims[0]; n++, from += image) {
-        const scaled q = quantize(from, image, p->asymmetric, c->scratch);
-        for (int32_t oy = 0; oy < h.out; oy++)
-            for (int32_t ox = 0; ox < v.out; ox++)
-                for (size_t co = 0; co < channels; co++)
-                    *y++ = finish(&out, co,
-                                  window(&h, &v, oy, ox, (const int8_t *)c->scratch + co / multiplier, in_channels,
-                                         (const int8_t *)c->data[1] + co, channels, 1, q.zero_point),
-                                  q.scale);
-    }
+    run_windows(c, true);
 }
 
 static void run_linear(const pe_call *c)
@@ -167,7 +130,8 @@ static void run_linear(const pe_call *c)
     for (size_t i = 0; i < m; i++, x += k) {
         const scaled q = quantize(x, k, p->asymmetric, c->scratch);
         for (size_t j = 0; j < n; j++)
-            *y++ = finish(&out, j, dot(c->scratch, (const int8_t *)c->data[1] + j * k, k, q.zero_point), q.scale);
+            *y++ =
+                finish(&out, j, pe_dot_s8(c->scratch, q.zero_point, (const int8_t *)c->data[1] + j * k, 0, k), q.scale);
     }
 }
 
@@ -217,10 +181,11 @@ static pe_status check_conv2d(const pe_call *c, uint32_t *scratch_bytes, const c
 
 static pe_status check_depthwise(const pe_call *c, uint32_t *scratch_bytes, const char **text)
 {
+    const pe_hybrid_params *p = c->params;
     const pe_tensor *x = c->tensor[0], *w = c->tensor[1];
     *text = fault(c, 4, 3, w->dims[2]);
-    if (!*text && w->dims[2] % x->dims[3])
-        *text = "depthwise_hybrid: C_out is no multiple of C";
+    if (!*text && (p->groups != 0 || w->dims[2] % x->dims[3]))
+        *text = "depthwise_hybrid: groups is not 0, or C_out no multiple of C";
     *scratch_bytes = x->bytes / 4 / (uint32_t)x->dims[0];
     return check_windows(c, w->dims[0], w->dims[1], text);
 }

@@ -103,6 +103,23 @@ static void avg_s8(const pe_call *c, const window *w, uint32_t y)
     }
 }
 
+/* Of uint8 codes less 128: halves up. */
+static void avg_up_s8(const pe_call *c, const window *w, uint32_t y)
+{
+    const pe_pool2d_params *p = c->params;
+    const uint32_t count = w->rows * w->cols;
+    for (uint32_t ch = 0; ch < w->channels; ch++) {
+        const int8_t *row = (const int8_t *)c->data[0] + w->first + ch;
+        uint32_t sum = count / 2;
+        for (uint32_t i = 0; i < w->rows; i++) {
+            for (uint32_t k = 0; k < w->cols; k++)
+                sum += (uint32_t)(row[k * w->step_col] + 128);
+            row += w->step_row;
+        }
+        ((int8_t *)c->data[1])[y + ch] = (int8_t)pe_clamp_s32((int32_t)(sum / count) - 128, p->y_min, p->y_max);
+    }
+}
+
 static void max_s8(const pe_call *c, const window *w, uint32_t y)
 {
     const pe_pool2d_params *p = c->params;
@@ -160,6 +177,11 @@ static void run_avg_s8(const pe_call *c)
     for_each_window(c, avg_s8);
 }
 
+static void run_avg_up_s8(const pe_call *c)
+{
+    for_each_window(c, avg_up_s8);
+}
+
 static void run_max_s8(const pe_call *c)
 {
     for_each_window(c, max_s8);
@@ -189,5 +211,6 @@ static void run_max_f32(const pe_call *c)
 
 POOL_DEF(avg, AVG, s8, S8)
 POOL_DEF(avg, AVG, f32, F32)
+POOL_DEF(avg_up, AVG_UP, s8, S8)
 POOL_DEF(max, MAX, s8, S8)
 POOL_DEF(max, MAX, f32, F32)

@@ -22,8 +22,8 @@ class GraphBuilder:
 
     Ops on float32 give float32. Ops on int8 (conv2d, depthwise_conv2d, linear, add, mean) need `scale` and `zero_point`
     of their result; where they are left out elsewhere the result has those of its input. int8 weights are constants
-    from `constant(..., scale=)` with one scale or one a channel; the bias of int8 ops is int32. int8 weights with a float
-    x make a hybrid op, asymmetric: x becomes int8 at run time.
+    from `constant(..., scale=)` with one scale or one a channel; the bias of int8 ops is int32. int8 weights with a
+    float x make a hybrid op, asymmetric: x becomes int8 at run time.
 
         b = GraphBuilder()
         x = b.input("x", (1, 8, 8, 1), "float32")

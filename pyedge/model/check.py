@@ -69,6 +69,8 @@ def _check_tensor(t: Tensor) -> None:
         raise ModelError(f"tensor {t.name!r}: a scale is negative or not finite")
     if t.dtype == "int8" and ((q.zero_point < -128) | (q.zero_point > 127)).any():
         raise ModelError(f"tensor {t.name!r}: a zero point is outside int8")
+    if t.dtype == "uint8" and ((q.zero_point < 0) | (q.zero_point > 255)).any():
+        raise ModelError(f"tensor {t.name!r}: a zero point is outside uint8")
 
 
 def _check_quantization(op: Op, tensors: Mapping[str, Tensor]) -> None:

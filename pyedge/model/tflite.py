@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,8 @@ def load_tflite(model: str | os.PathLike[str] | bytes | bytearray | memoryview, 
     """Reads a .tflite model: its first subgraph as a graph with fixed op order.
 
     Sizes that the file leaves open (-1 in its shape signature) are None in the graph. float16 weights become float32;
-    operators on float activations with int8 weights ("dynamic range") become hybrid ops. Every tensor keeps its number
-    as `index`.
+    operators on float activations with int8 weights ("dynamic range") become hybrid ops. uint8 becomes int8 inside;
+    inputs and outputs stay uint8. Every tensor keeps its number as `index`.
 
     Args:
         model: A path, or the file's bytes.
@@ -61,6 +62,11 @@ class _Importer:
         self.graph.meta = {"source": source, "sha256": file.sha256}
         if file.description:
             self.graph.meta["description"] = file.description
+        self.shifted = {t.index for t in file.tensors if t.dtype == "uint8" and t.quant is not None}
+        for number in self.shifted:
+            _shift_codes(file.tensors[number])
+            if number in file.inputs or number in file.outputs:
+                file.tensors[number].name += ":int8"
         self.values = {t.index: t.data for t in file.tensors if t.data is not None}
 
     def run(self) -> Graph:
@@ -90,10 +96,21 @@ class _Importer:
         for number in numbers:
             tensor = self.file.tensors[number]
             try:
-                names.append(self.add(tensor))
+                names.append(self.add_uint8(role, tensor) if number in self.shifted else self.add(tensor))
             except _Unsupported as e:
                 unsupported.append(f"{role} tensor {number} ({e})")
         return names
+
+    def add_uint8(self, role: str, t: FileTensor) -> str:
+        """The name of a uint8 input or output: a tensor of its own, because the graph computes with int8."""
+        inner = self.graph.tensors[self.add(t)]
+        assert inner.quant is not None
+        name = t.name.removesuffix(":int8")
+        quant = replace(inner.quant, zero_point=inner.quant.zero_point + 128)
+        self.graph.add_tensor(Tensor(name, inner.shape, "uint8", None, quant, t.index))
+        ends = [name, inner.name] if role == "input" else [inner.name, name]
+        self.graph.ops.append(Op("shift_codes", f"shift_codes_{role}_{t.index}", [ends[0]], [ends[1]]))
+        return name
 
     def compare_shapes(self, inferred: Graph) -> None:
         """The file states each result's shape as well; TFLM trusts it, LiteRT works it out. They must agree."""
@@ -156,7 +173,7 @@ class _Importer:
                     f"operator {op.number} {op.name}: weight {w.name!r} {list(value.shape)} is not [1, h, w, c]"
                 )
             value = value[0]
-        if quant is not None and quant.zero_point.any():
+        if quant is not None and quant.zero_point.any() and x.index not in self.shifted:
             raise _Unsupported(f"weight {w.name!r} has a zero point")
         names.append(self._add_constant(w, value, quant))
         if len(op.inputs) > 2 and op.inputs[2] >= 0:
@@ -186,6 +203,8 @@ class _Importer:
         inputs = self.weights(op, drop_leading_axis=kind == "depthwise_conv2d")
         if self.tensor(op, 0).dtype == "float32" and self.tensor(op, 1).dtype == "int8":
             kind, attrs = f"{kind}_hybrid", {**attrs, "asymmetric": asymmetric}
+        elif self.tensor(op, 0).index in self.shifted:
+            kind = f"{kind}_zero_point"
         self.emit(op, kind, inputs, **attrs)
 
     def emit(self, op: FileOperator, kind: str, inputs: list[str | None], **attrs: Any) -> None:
@@ -195,6 +214,15 @@ class _Importer:
         if output.index in self.values:
             raise ModelError(f"operator {op.number} {op.name}: its output {output.name!r} is a constant")
         self.graph.ops.append(Op(kind, f"{kind}_{op.number}", inputs, [self.add(output)], attrs))
+
+
+def _shift_codes(t: FileTensor) -> None:
+    """uint8 to int8: the same values, codes and zero point less 128."""
+    assert t.quant is not None
+    t.dtype = "int8"
+    t.quant = replace(t.quant, zero_point=t.quant.zero_point - 128)
+    if t.data is not None:
+        t.data = (t.data ^ np.uint8(0x80)).view(np.int8)
 
 
 def _dequantized(t: FileTensor, value: np.ndarray) -> np.ndarray:
@@ -279,7 +307,7 @@ def _pool_2d(kind: str) -> Callable[[_Importer, FileOperator], None]:
         x = m.tensor(op, 0)
         m.emit(
             op,
-            kind,
+            "avg_pool2d_up" if kind == "avg_pool2d" and x.index in m.shifted else kind,
             [m.add(x)],
             kernel=(o.FilterHeight(), o.FilterWidth()),
             stride=(o.StrideH(), o.StrideW()),

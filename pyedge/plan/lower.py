@@ -82,7 +82,7 @@ class Builder:
             )
         if math.prod(dims) * array_dtype(tensor.dtype).itemsize > structs.MAX_EXTENT:
             raise PlanError(f"tensor {tensor.name!r} {list(dims)} has more than 2^30 bytes")
-        per_tensor = tensor.dtype == "int8" and tensor.scale is not None
+        per_tensor = tensor.dtype in ("int8", "uint8") and tensor.scale is not None
         number = len(self.program.values)
         self.program.values.append(
             Value(

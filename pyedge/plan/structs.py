@@ -97,6 +97,10 @@ _FAMILIES: dict[str, str | None] = {
     "conv2d_hybrid": "pe_hybrid_params",
     "depthwise_hybrid": "pe_hybrid_params",
     "linear_hybrid": "pe_hybrid_params",
+    "conv2d_s8_zero_point": "pe_zero_point_params",
+    "depthwise_s8_zero_point": "pe_zero_point_params",
+    "linear_s8_zero_point": "pe_zero_point_params",
+    "avg_up_pool2d": "pe_pool2d_params",
 }
 
 

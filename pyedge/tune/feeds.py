@@ -31,7 +31,7 @@ def feeds(entry: Entry, samples: Mapping[str, Array]) -> list[dict[str, Array]]:
         if t.name not in samples:
             raise ShapeError(f"input {t.name!r} is missing; given: {', '.join(samples) or 'nothing'}")
         x = np.asarray(samples[t.name])
-        if t.dtype == "int8" and np.issubdtype(x.dtype, np.floating):
+        if t.dtype in ("int8", "uint8") and np.issubdtype(x.dtype, np.floating):
             x = t.quantize(x)
         shape = tuple(d or 1 for d in t.shape)
         size = int(np.prod(shape))

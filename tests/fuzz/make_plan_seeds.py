@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 import pyedge as pe
-from pyedge.model.graph import Graph, Tensor
+from pyedge.model.graph import Graph, Op, Quantization, Tensor
 
 
 def _rng() -> np.random.Generator:
@@ -45,6 +45,31 @@ def _hybrid_cnn() -> Graph:
     h = b.depthwise_conv2d(h, weight(2, 2, 8), stride=2, activation="relu6")
     b.output("y", b.linear(b.reshape(h, (2, -1)), weight(5, 48)))
     return b.build()
+
+
+def _uint8_cnn() -> Graph:
+    """What a model that was uint8 becomes: weights with a zero point, codes shifted at both ends."""
+    rng, graph = _rng(), Graph("uint8")
+    steps = {"stride": (1, 1), "padding": "same"}
+    conv = {**steps, "dilation": (1, 1), "activation": None}
+    shapes = {"x": (1, 5, 4, 3), "a": (1, 5, 4, 3), "b": (1, 5, 4, 4), "c": (1, 5, 4, 8), "d": (1, 5, 4, 8)}
+    for name, shape in {**shapes, "e": (20, 5), "y": (20, 5)}.items():
+        dtype, zero = ("uint8", 128) if name in "xy" else ("int8", 0)
+        quant = Quantization(np.array([0.05], np.float32), np.array([zero], np.int32))
+        graph.add_tensor(Tensor(name, shape, dtype, None, quant))
+    for name, shape in (("u", (4, 3, 3, 3)), ("v", (2, 2, 8)), ("w", (5, 8))):
+        quant = Quantization(np.array([0.01], np.float32), np.array([7], np.int32))
+        graph.add_tensor(Tensor(name, shape, "int8", rng.integers(-127, 128, shape, dtype=np.int8), quant))
+    graph.ops = [
+        Op("shift_codes", "in", ["x"], ["a"]),
+        Op("conv2d_zero_point", "conv", ["a", "u"], ["b"], {**conv, "groups": 1}),
+        Op("depthwise_conv2d_zero_point", "depthwise", ["b", "v"], ["c"], conv),
+        Op("avg_pool2d_up", "pool", ["c"], ["d"], {**steps, "kernel": (2, 2), "activation": None}),
+        Op("linear_zero_point", "linear", ["d", "w"], ["e"], {"activation": None, "keep_dims": False}),
+        Op("shift_codes", "out", ["e"], ["y"]),
+    ]
+    graph.input_names, graph.output_names = ["x"], ["y"]
+    return graph
 
 
 def _float_cnn() -> Graph:
@@ -92,6 +117,7 @@ def plans() -> dict[str, pe.Plan]:
         "cnn_s8_litert_ref": pe.compile(_int8_cnn(1, "same", 1), rounding="litert-ref"),
         "cnn_s8_kept": pe.compile(_int8_cnn(1, "same", 1), keep="all"),
         "cnn_hybrid": pe.compile(_hybrid_cnn()),
+        "cnn_uint8": pe.compile(_uint8_cnn()),
         "cnn_f32": pe.compile(_float_cnn()),
         "cnn_f32_kept": pe.compile(_float_cnn(), keep="all"),
         "conversions": pe.compile(_conversions()),
