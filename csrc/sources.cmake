@@ -34,6 +34,7 @@ set(PYEDGE_SOURCES
   ops/quantize.c
   ops/reduce_any.c
   ops/reduce_f32.c
+  ops/reduce_math_any.c
   ops/reduce_math_f32.c
   ops/reduce_order.c
   ops/requantize.c

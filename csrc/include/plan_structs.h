@@ -107,6 +107,7 @@ enum pe_op_kind {
     PE_OP_TRILU = 63,             /* x k                               -> y */
     PE_OP_REVERSE_SEQUENCE = 64,  /* x lengths                         -> y */
     PE_OP_REDUCE_MATH_F32 = 65,   /* norms and logarithms of sums */
+    PE_OP_REDUCE_MATH_ANY = 66,
     PE_OP_MATMUL_F32 = 80,          /* a[..,M,K] b[..,K,N]             -> y[..,M,N] */
     PE_OP_MATMUL_S8 = 81,
     PE_OP_CONTRACT_ANY = 82,        /* 1 .. 3 operands                 -> y: Einstein sums of any dtype */

@@ -42,6 +42,7 @@
     X(trilu, TRILU)                                     \
     X(reverse_sequence, REVERSE_SEQUENCE)               \
     X(reduce_math_f32, REDUCE_MATH_F32)                 \
+    X(reduce_math_any, REDUCE_MATH_ANY)                 \
     X(matmul_f32, MATMUL_F32)                           \
     X(matmul_s8, MATMUL_S8)                             \
     X(contract_any, CONTRACT_ANY)                       \

@@ -41,8 +41,9 @@ def _reduce(b: Builder, op: Op) -> None:
 @lowers(*_MATH)
 def _math(b: Builder, op: Op) -> None:
     axes = sum(1 << axis for axis in op.attrs["axes"])
-    params = {"axes": axes, "reduction": REDUCTIONS[_MATH[op.kind]]}
-    b.emit("reduce_math_f32", op.name, [b.input(op, 0)], [b.result(op)], **params)
+    x = b.input(op, 0)
+    kind = "reduce_math_f32" if b.program.values[x].dtype == "float32" else "reduce_math_any"
+    b.emit(kind, op.name, [x], [b.result(op)], axes=axes, reduction=REDUCTIONS[_MATH[op.kind]])
 
 
 @lowers("reduce_max", "reduce_min")

@@ -63,6 +63,17 @@ def test_norms_and_logarithms_of_sums(shape: tuple[int, ...], axes: tuple[int, .
         np.testing.assert_allclose(y, reference.run(graph, {"x": feed})["y0"], rtol=2e-6, atol=1e-6)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_norms_and_logarithms_of_other_floats(dtype: str) -> None:
+    """Within float32, or the dtype's last bit."""
+    x = np.abs(values((3, 40), dtype, 14)) + np.ones((), dtype)
+    for kind in ("l2", "log_sum", "log_sum_exp"):
+        graph = graph_of(f"reduce_{kind}", {"x": x}, axes=(1,), keepdims=False)
+        y = np.asarray(pe.Session(pe.compile(graph))(x))
+        assert y.dtype == x.dtype
+        np.testing.assert_allclose(y, reference.run(graph, {"x": x})["y0"], rtol=max(np.finfo(dtype).eps, 2e-6))
+
+
 def test_log_sum_exp_of_infinities() -> None:
     """-inf alone gives -inf, +inf gives +inf, NaN gives NaN."""
     x = np.array([[-np.inf, -np.inf], [0, np.inf], [np.nan, 1], [-np.inf, 3]], np.float32)
