@@ -21,6 +21,7 @@ set(PYEDGE_SOURCES
   ops/copy.c
   ops/cumsum_any.c
   ops/cumsum_f32.c
+  ops/deform_conv.c
   ops/depthwise.c
   ops/gather.c
   ops/hybrid.c

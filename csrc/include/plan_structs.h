@@ -132,6 +132,7 @@ enum pe_op_kind {
     PE_OP_CONV2D_S8_FP32 = 101,     /* as conv2d_s8, PE_ROUND_FP32 */
     PE_OP_DEPTHWISE_S8_FP32 = 102,
     PE_OP_LINEAR_S8_FP32 = 103,
+    PE_OP_DEFORM_CONV_F32 = 104,    /* x w offset [bias] [mask]          -> y */
     PE_OP_CONV2D_HYBRID = 110,    /* x f32, w s8, scale[Co], [bias[Co]] -> y f32: x becomes int8 at run time */
     PE_OP_DEPTHWISE_HYBRID = 111,
     PE_OP_LINEAR_HYBRID = 112,
@@ -395,6 +396,14 @@ typedef struct pe_conv_nd_params {
     int32_t y_min, y_max;
     float f_min, f_max;
 } pe_conv_nd_params;
+
+typedef struct pe_deform_conv_params {
+    int32_t stride_h, stride_w; /* 1 .. 32767, as are the next two */
+    int32_t dilation_h, dilation_w;
+    int32_t pad_top, pad_left;
+    int32_t groups;
+    int32_t offset_groups; /* of channels with offsets of their own */
+} pe_deform_conv_params;
 
 typedef struct pe_pool_nd_params {
     int32_t axes;

@@ -8,7 +8,8 @@ const char *const pe_kernel_names[] = {PE_KERNELS(PE_KERNEL_NAME) NULL};
 static const pe_kernels portable = {
     .gemm_s8 = PE_IF_KEPT(conv2d_s8, 1, 0) || PE_IF_KEPT(linear_s8, 1, 0) ? pe_gemm_s8__portable_2x4 : NULL,
     .gemm_f32 = PE_IF_KEPT(conv2d_f32, 1, 0) || PE_IF_KEPT(linear_f32, 1, 0) || PE_IF_KEPT(matmul_f32, 1, 0) ||
-                        PE_IF_KEPT(rnn_f32, 1, 0) || PE_IF_KEPT(gru_f32, 1, 0) || PE_IF_KEPT(lstm_f32, 1, 0)
+                        PE_IF_KEPT(rnn_f32, 1, 0) || PE_IF_KEPT(gru_f32, 1, 0) || PE_IF_KEPT(lstm_f32, 1, 0) ||
+                        PE_IF_KEPT(deform_conv_f32, 1, 0)
                     ? pe_gemm_f32__portable_2x4
                     : NULL,
     .dwconv_s8 = PE_IF_KEPT(depthwise_s8, pe_dwconv_s8__portable_1x1, NULL),

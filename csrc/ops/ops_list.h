@@ -66,6 +66,7 @@
     X(lstm_f32, LSTM_F32)                               \
     X(conv2d_s8_fp32, CONV2D_S8_FP32)                   \
     X(depthwise_s8_fp32, DEPTHWISE_S8_FP32)             \
+    X(deform_conv_f32, DEFORM_CONV_F32)                 \
     X(linear_s8_fp32, LINEAR_S8_FP32)                   \
     X(conv2d_hybrid, CONV2D_HYBRID)                     \
     X(depthwise_hybrid, DEPTHWISE_HYBRID)               \

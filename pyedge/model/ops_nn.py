@@ -10,6 +10,7 @@
 | conv_integer | x w x_zero or None, w_zero or None -> int32 | strides, dilations, pads, groups |
 | qlinear_conv | x scale zero w scale zero y_scale y_zero bias[Co] or None | strides, dilations, pads, groups |
 | conv_transpose | x[N,D..,C] w[Co,k..,C/g] b[Co] or None | and output_padding; pads are cut off from the result |
+| deform_conv | x[N,H,W,C] w[Co,kh,kw,C/g] offset b or None, mask or None | as conv_integer, and offset_groups |
 | avg_pool | x[N,D..,C] | kernels, strides, dilations, pads, ceil_mode, count_include_pad |
 | lp_pool | x | kernels, strides, dilations, pads, ceil_mode, exponent |
 | max_pool | x -> y, with indices also int64 | kernels, strides, dilations, pads, ceil_mode, indices, column_major |
@@ -20,6 +21,7 @@
 matmul_integer and its like take int8 or uint8, each operand by itself; zero points, and scales, floats up to 32 bits,
 have one element, or one a row of a, a column of b, an output channel. kernels, strides, dilations: an integer an axis;
 pads: (before, after) an axis.
+deform_conv: offset[N,Ho,Wo,G*kh*kw*2] (rows, columns) and mask[N,Ho,Wo,G*kh*kw] of G offset_groups of channels.
 indices of max_pool count as if x were [N,C,D..], in rows, or with column_major with the first axis fastest.
 rnn, gru, lstm: x[T,B,I] w[D,G*H,I] r[D,G*H,H] b[D,2*G*H] lengths int32[B] h0 c0[D,B,H] peepholes[D,3*H] -> y[T,D,B,H]
 h c[D,B,H]; D is 2 for "bidirectional", else 1; gates in ONNX's order; batch_first swaps as ONNX's layout = 1 does.
@@ -76,6 +78,7 @@ ATTRS.update(
             lambda v: isinstance(v, tuple) and all(is_int(e, 0) for e in v),
             "an integer >= 0 for each axis",
         ),
+        "offset_groups": (lambda v: is_int(v, 1, MAX_EXTENT), "an integer >= 1"),
         "ceil_mode": (_is_bool, "a bool"),
         "count_include_pad": (_is_bool, "a bool"),
         "exponent": (lambda v: is_int(v, 1, 64), "an integer 1 .. 64"),
@@ -295,6 +298,23 @@ def _conv(op: Op, operands: Operands) -> Result:
     return shape, x.dtype
 
 
+def _deform_conv(op: Op, operands: Operands) -> Result:
+    x, w, offset = (need(op, operands, i) for i in range(3))
+    mask = operands[4] if len(operands) > 4 else None
+    for t in (x, w, offset, mask):
+        if t is not None and (t.dtype != "float32" or len(t.shape) != 4):
+            raise misfit(op, t, "float32 of rank 4")
+    shape = _conv_shape(op, x, w)
+    _bias(op, operands, 3, "float32", w.shape[0] or 0)
+    groups = op.attrs["offset_groups"]
+    taps = groups * (w.shape[1] or 0) * (w.shape[2] or 0)
+    if (x.shape[3] or 0) % groups or offset.shape != (*shape[:3], 2 * taps):
+        raise misfit(op, offset, show((*shape[:3], 2 * taps)))
+    if mask is not None and mask.shape != (*shape[:3], taps):
+        raise misfit(op, mask, show((*shape[:3], taps)))
+    return shape, "float32"
+
+
 def _conv_integer(op: Op, operands: Operands) -> Result:
     _codes(op, operands, 0, 1)
     _zero(op, operands, 2, 0)
@@ -426,6 +446,7 @@ KINDS.update(
         "matmul_integer": Kind(4, (), _matmul_integer, (2, 3), _matmul_macs),
         "qlinear_matmul": Kind(8, (), _qlinear_matmul, (), _matmul_macs),
         "conv": Kind(3, (*_CONV, "activation"), _conv, (2,), _conv_macs),
+        "deform_conv": Kind(5, (*_CONV, "offset_groups"), _deform_conv, (3, 4), _conv_macs),
         "conv_integer": Kind(4, _CONV, _conv_integer, (2, 3), _conv_macs),
         "qlinear_conv": Kind(9, _CONV, _qlinear_conv, (8,), _qlinear_conv_macs),
         "conv_transpose": Kind(

@@ -84,7 +84,7 @@ def linear_scales(x_scale: float, w_scales: npt.ArrayLike, y_scale: float) -> np
 
 
 def fp32_scales(x_scale: float, w_scales: npt.ArrayLike, y_scale: float) -> npt.NDArray[np.float32]:
-    """x_scale * w_scale[c] / y_scale, each step in float32: the factors of ONNX Runtime and XNNPACK (rounding="fp32")."""
+    """x_scale * w_scale[c] / y_scale, each step in float32: the factors of ONNX Runtime and XNNPACK."""
     with np.errstate(over="ignore", under="ignore"):
         product = np.float32(x_scale) * np.asarray(w_scales, np.float32).reshape(-1)
         return np.asarray(product / np.float32(y_scale), np.float32)

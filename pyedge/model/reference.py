@@ -4,8 +4,8 @@ int8 results are exact to the bit, written from TFLite's definitions and not fro
 double and rounded once, so they agree with the kernels within a tolerance. Slow.
 
 rounding: "tflite" rounds the sum of conv2d, depthwise_conv2d and linear twice, as TFLM and CMSIS-NN do; "litert-ref"
-does linear as LiteRT's reference kernel: sum * (double) factor, rounded once, halves away from zero; "fp32" does all three
-as ONNX Runtime and XNNPACK: (float) sum * (float) factor, halves to even.
+does linear as LiteRT's reference kernel: sum * (double) factor, rounded once, halves away from zero; "fp32" does all
+three as ONNX Runtime and XNNPACK: (float) sum * (float) factor, halves to even.
 """
 
 from __future__ import annotations

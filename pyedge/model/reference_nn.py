@@ -131,6 +131,43 @@ def _conv(op: Op, v: Arrays, t: Tensors, rounding: str) -> Array:
     return _activated(op, total if len(v) < 3 or v[2] is None else total + v[2])
 
 
+def _deform_conv(op: Op, v: Arrays, t: Tensors, rounding: str) -> Array:
+    """Each tap read between pixels, bilinearly; pixels outside the image are 0."""
+    x, w, offset = (_wide(a) for a in v[:3])
+    images, ho, wo, _ = t[-1].shape
+    co, kh, kw, depth = w.shape
+    taps, height, width = kh * kw, x.shape[1], x.shape[2]
+    offset = offset.reshape(images, ho, wo, op.attrs["offset_groups"], taps, 2)
+    mask = np.ones(offset.shape[:-1]) if len(v) < 5 or v[4] is None else _wide(v[4]).reshape(offset.shape[:-1])
+    samples = np.zeros((images, ho, wo, taps, x.shape[3]))
+    per_offset = x.shape[3] // op.attrs["offset_groups"]
+    for n, oy, ox, g, tap in np.ndindex(*offset.shape[:-1]):
+        row, column = (
+            o * s - p[0] + i * d + shift
+            for o, s, p, i, d, shift in zip(
+                (oy, ox), op.attrs["strides"], op.attrs["pads"], divmod(tap, kw), op.attrs["dilations"],
+                offset[n, oy, ox, g, tap], strict=True,
+            )
+        )  # fmt: skip
+        channels = slice(g * per_offset, (g + 1) * per_offset)
+        for r in (math.floor(row), math.floor(row) + 1):
+            for k in (math.floor(column), math.floor(column) + 1):
+                if 0 <= r < height and 0 <= k < width:
+                    share = (1 - abs(row - r)) * (1 - abs(column - k)) * mask[n, oy, ox, g, tap]
+                    samples[n, oy, ox, tap, channels] += share * x[n, r, k, channels]
+    groups = op.attrs["groups"]
+    parts = [
+        np.einsum(
+            "nhwtc,otc->nhwo",
+            samples[..., g * depth : (g + 1) * depth],
+            w[g * (co // groups) : (g + 1) * (co // groups)].reshape(co // groups, taps, depth),
+        )
+        for g in range(groups)
+    ]
+    total = np.concatenate(parts, axis=-1)
+    return total if len(v) < 4 or v[3] is None else np.asarray(total + v[3])
+
+
 def _conv_integer(op: Op, v: Arrays, t: Tensors, rounding: str) -> Array:
     zeros = [_wide(_per(v[i], False)) if len(v) > i and v[i] is not None else 0 for i in (2, 3)]
     w = np.moveaxis(np.moveaxis(_wide(v[1]), 0, -1) - zeros[1], -1, 0)
@@ -301,6 +338,7 @@ RULES.update(
         "matmul_integer": _matmul_integer,
         "qlinear_matmul": _qlinear_matmul,
         "conv": _conv,
+        "deform_conv": _deform_conv,
         "conv_integer": _conv_integer,
         "qlinear_conv": _qlinear_conv,
         "conv_transpose": _conv_transpose,

@@ -205,6 +205,25 @@ def _conv_transpose(b: Builder, op: Op) -> None:
     b.emit("conv_transpose_s8", op.name, [x, w, q], [y], **params)
 
 
+@lowers("deform_conv")
+def _deform_conv(b: Builder, op: Op) -> None:
+    inputs = [b.input(op, 0), b.input(op, 1), b.input(op, 2), b.optional_input(op, 3), b.optional_input(op, 4)]
+    b.emit(
+        "deform_conv_f32",
+        op.name,
+        inputs,
+        [b.result(op)],
+        stride_h=op.attrs["strides"][0],
+        stride_w=op.attrs["strides"][1],
+        dilation_h=op.attrs["dilations"][0],
+        dilation_w=op.attrs["dilations"][1],
+        pad_top=op.attrs["pads"][0][0],
+        pad_left=op.attrs["pads"][1][0],
+        groups=op.attrs["groups"],
+        offset_groups=op.attrs["offset_groups"],
+    )
+
+
 @lowers("conv_integer")
 def _conv_integer(b: Builder, op: Op) -> None:
     inputs = [b.input(op, 0), b.input(op, 1), b.optional_input(op, 2), b.optional_input(op, 3)]

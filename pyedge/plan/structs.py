@@ -81,6 +81,7 @@ _FAMILIES: dict[str, str | None] = {
     "contract_any": "pe_contract_params",
     "matmul_integer": None,
     "conv_nd": "pe_conv_nd_params",
+    "deform_conv": "pe_deform_conv_params",
     "conv_integer": "pe_conv_nd_params",
     "qlinear_conv": "pe_conv_nd_params",
     "conv_transpose": "pe_conv_nd_params",

@@ -248,6 +248,19 @@ def test_conv_transpose_is_the_gradient_of_conv(case: tuple, padding: int) -> No
     compare(graph, [xq])
 
 
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("optional", [False, True])
+def test_deform_conv(groups: int, optional: bool) -> None:
+    """Offsets that lead between pixels and far outside, two offset groups, with and without bias and mask."""
+    rng = np.random.default_rng(13)
+    x, w = normal(rng, 2, 6, 5, 4), normal(rng, 6, 2, 3, 4 // groups)
+    offset = 2 * normal(rng, 2, 3, 5, 2 * 6 * 2)
+    offset[0, 0, 0, :4] = [1e9, -1e9, 3, -0.5]
+    arrays = [x, w, offset] + ([normal(rng, 6), normal(rng, 2, 3, 5, 2 * 6)] if optional else [])
+    steps = {"strides": (2, 1), "dilations": (2, 1), "pads": ((1, 0), (1, 1)), "groups": groups, "offset_groups": 2}
+    compare(graph_of("deform_conv", arrays, **steps), arrays, bound=1e-5)
+
+
 POOLS = [  # size, kernels, strides, dilations, pads
     ((9,), (3,), (2,), (1,), ((1, 1),)),
     ((8, 7), (3, 2), (2, 2), (1, 1), ((1, 1), (0, 1))),

@@ -108,6 +108,24 @@ def conv_1d(m: Importer, n: Node, x: Tensor, w: Tensor, bias: Tensor | None, gro
     m.bind(n, m.channels_first(y, n.outputs[0]))
 
 
+@converts("DeformConv")
+def _deform_conv(m: Importer, n: Node) -> None:
+    x, w, offset = (m.operand(n, i) for i in range(3))
+    bias, mask = m.optional(n, 3), m.optional(n, 4)
+    if len(w.shape) != 4:
+        raise Unsupported(f"a weight {list(w.shape)} of other than two spatial axes")
+    steps = any_rank(window(n, sizes(x)[2:], kernel_of(n, w)))
+    operands = [
+        m.channels_last(x, n.name),
+        m.transpose(w, (0, 2, 3, 1), f"{n.name}/w"),
+        m.channels_last(offset, f"{n.name}/offset"),
+        bias,
+        None if mask is None else m.channels_last(mask, f"{n.name}/mask"),
+    ]
+    groups = {"groups": int(n.attr("group", 1)), "offset_groups": int(n.attr("offset_group", 1))}
+    m.bind(n, m.channels_first(m.one("deform_conv", operands, n.name, **steps, **groups), n.outputs[0]))
+
+
 @converts("ConvTranspose")
 def _conv_transpose(m: Importer, n: Node) -> None:
     """Weight [C, C_out / group, k..]; pads cut the full result, output_padding lengthens it at the end."""
