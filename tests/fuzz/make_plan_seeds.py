@@ -109,6 +109,40 @@ def _gate() -> Graph:
     return b.build()
 
 
+def _moves() -> Graph:
+    """Strided copies, gather, scatter, resize, triangles, on elements of 1 to 8 bytes."""
+    b = pe.GraphBuilder()
+    x, i = b.input("x", (4, 5, 3), "float32"), b.input("i", (4, 2), "int64")
+    [h] = b.op("transpose", x, perm=(2, 0, 1))
+    [h] = b.op("gather", h, i, axis=1, batch_dims=0)
+    b.output("gathered", b.op("trilu", h, np.int64(1), upper=True)[0])
+    sizes = {"sizes": (4, 7, 2), "scales": (1.0, 1.4, 0.7), "roi": (), "coordinates": "half_pixel", "nearest": "floor"}
+    rest = {"cubic_coeff": -0.75, "exclude_outside": False, "extrapolation": 0.0, "antialias": False}
+    b.output("resized", b.op("resize", x, mode="cubic", **sizes, **rest)[0])
+    codes = b.input("codes", (4, 5, 3), "int8")
+    b.output("resized_codes", b.op("resize", codes, mode="linear", **sizes, **rest)[0])
+    wide = b.input("wide", (4, 2), "float64")
+    for reduction in ("none", "add"):
+        [y] = b.op("scatter_elements", wide, i, wide, axis=0, reduction=reduction)
+        b.output(f"scattered_{reduction}", b.op("reverse_sequence", y, np.int32([1, 2]), batch_axis=1, time_axis=0)[0])
+    return b.build()
+
+
+def _orders() -> Graph:
+    """Reductions, order and running sums of float32 and of other dtypes."""
+    b = pe.GraphBuilder()
+    x, half = b.input("x", (3, 4, 2), "float32"), b.input("half", (3, 4, 2), "float16")
+    for name, t in (("x", x), ("half", half)):
+        for kind in ("reduce_sum_square", "reduce_log_sum_exp", "reduce_max"):
+            b.output(f"{name}_{kind}", b.op(kind, t, axes=(1,), keepdims=False)[0])
+        b.output(f"{name}_cumsum", b.op("cumsum", t, np.int32(1), exclusive=True, reverse=True)[0])
+    index = {"axis": 1, "dtype": "int32"}
+    for n, y in enumerate(b.op("topk", half, outputs=2, k=3, largest=True, sorted=True, **index)):
+        b.output(f"top_{n}", y)
+    b.output("arg", b.op("arg_min", x, keepdims=True, select_last=True, **index)[0])
+    return b.build()
+
+
 def plans() -> dict[str, pe.Plan]:
     """The seeds by name."""
     return {
@@ -120,6 +154,8 @@ def plans() -> dict[str, pe.Plan]:
         "cnn_uint8": pe.compile(_uint8_cnn()),
         "cnn_f32": pe.compile(_float_cnn()),
         "cnn_f32_kept": pe.compile(_float_cnn(), keep="all"),
+        "moves": pe.compile(_moves()),
+        "orders": pe.compile(_orders()),
         "conversions": pe.compile(_conversions()),
         "entries": pe.compile({"main": _conversions(), "gate": _gate()}),
     }
