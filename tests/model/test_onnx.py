@@ -186,10 +186,10 @@ def test_an_attribute_that_is_not_known_is_named_with_its_value() -> None:
         load_onnx(proto)
 
 
-@pytest.mark.parametrize("opset", [8, 999])
+@pytest.mark.parametrize("opset", [0, 999])
 def test_an_opset_that_is_too_old_or_too_new_is_refused(opset: int) -> None:
     proto = model("g (float[4] x) => (float[4] y) { y = Relu (x) }", opset=opset)
-    with pytest.raises(pe.ModelError, match=f"opset {opset}; opsets 9 to "):
+    with pytest.raises(pe.ModelError, match=f"opset {opset}; opsets 1 to "):
         load_onnx(proto)
 
 

@@ -22,7 +22,7 @@ except ImportError as error:
     raise ModelError(f"ONNX models need the package {error.name!r}: pip install 'pyedge[onnx]'") from None
 
 MAX_NESTING = 16  # graphs in graphs, functions in functions
-_MIN_OPSET = 9
+_MIN_OPSET = 1  # attributes that only old opsets have are refused by name
 
 # Domains whose operators have converters; a model may import others as long as no node uses them.
 STANDARD = ("", "ai.onnx")

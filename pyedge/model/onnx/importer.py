@@ -15,7 +15,7 @@ from onnx import helper
 
 from ...errors import ModelError, PyedgeError, UnsupportedOpError
 from .. import reference
-from ..graph import DTYPES, Graph, Op, Quantization, Tensor
+from ..graph import DTYPES, Graph, Op, Quantization, Tensor, array_dtype
 from ..ops import KINDS, MAX_EXTENT, infer_op
 from . import file as onnx_file
 from . import functions
@@ -23,7 +23,7 @@ from .formats import codes, elem_type, element, format_of
 from .node import Node, Unsupported
 
 _CODED = ("quantize", "dequantize", "quantize_linear", "dequantize_linear")
-_MAX_FOLDED = 2**26  # bytes of a constant made at import
+_MAX_FOLDED = 2**25  # bytes of a constant made at import
 
 
 Converter = Callable[["Importer", Node], None]
@@ -186,6 +186,8 @@ class Importer:
         """Adds an op and gives its results; with `fold`, constants if all its operands are."""
         if kind not in KINDS:
             raise Unsupported(f"there is no op {kind!r}")
+        if any(t is not None and 0 in t.shape for t in inputs):
+            raise Unsupported("an empty operand")
         names = [self.fresh(f"{name}" if outputs == 1 else f"{name}:{i}") for i in range(outputs)]
         op = Op(kind, names[0], [None if t is None else t.name for t in inputs], names, attrs)
         results = infer_op(op, list(inputs))
@@ -214,10 +216,10 @@ class Importer:
         """emit for an op with one result."""
         return self.emit(kind, inputs, name, **more)[0]
 
-    def bind(self, n: Node, *tensors: Tensor) -> None:
+    def bind(self, n: Node, *tensors: Tensor | None) -> None:
         """Makes tensors the results of a node; they get its names where they have none of the model yet."""
         for name, tensor in zip(n.outputs, tensors, strict=False):
-            if name:
+            if name and tensor is not None:
                 self.rename(tensor, name)
                 self.names[name] = tensor
                 self.bound.add(id(tensor))
@@ -230,13 +232,19 @@ class Importer:
             return
         old = tensor.name
         del self.graph.tensors[old]
-        for o in self.graph.ops[-16:]:
+        for o in reversed(self.graph.ops):
+            if o is op:
+                break
             o.inputs = [name if x == old else x for x in o.inputs]
         op.outputs = [name if x == old else x for x in op.outputs]
         tensor.name = name
         self.used_names.add(name)
         self.makers[name] = self.makers.pop(old)
         self.graph.add_tensor(tensor)
+
+    def empty(self, n: Node, i: int, shape: Sequence[int], dtype: str) -> None:
+        """Makes result i of a node a tensor without elements, which Concat leaves out; other ops refuse it."""
+        self.names[n.outputs[i]] = Tensor(n.outputs[i], tuple(shape), dtype, np.zeros(shape, array_dtype(dtype)))
 
     # --- what many converters need ----------------------------------------------------------------------------------
 
@@ -276,9 +284,10 @@ class Importer:
         for info in proto.input:
             if info.name not in constants:  # up to IR 3 initializers were listed as inputs
                 self.add_input(info, shapes, batch)
-        unknown = [n for n in shapes if n not in graph.input_names]
+        declared = [info.name for info in proto.input]
+        unknown = [n for n in shapes if n not in declared]
         if unknown:
-            raise ModelError(f"{self.file.source} has no input {unknown[0]!r}; it has {', '.join(graph.input_names)}")
+            raise ModelError(f"{self.file.source} has no input {unknown[0]!r}; it has {', '.join(declared)}")
         self.nodes(proto, self.file.opsets, "")
         for info in proto.output:
             self.add_output(info.name)
@@ -310,15 +319,16 @@ class Importer:
                 label = dims[i].dim_param or "?"
                 raise ModelError(f"input {name!r}: axis {i} ({label}) is open; fix it with shapes={{{name!r}: (...)}}")
             shape.append(size)
-        if 0 in shape and name in self.known:  # nothing to feed: an empty list of axes, or no roi
-            self.names[name] = Tensor(name, tuple(shape), str(self.known[name].dtype), self.known[name])
-            return
-        if any(not 1 <= d <= MAX_EXTENT for d in shape) or math.prod(shape) > MAX_EXTENT:
-            raise ModelError(f"input {name!r} has the shape {shape}; sizes are 1 to 2^30 elements in all")
         found = element(info.type.tensor_type.elem_type)
         if found is None:
             self.unsupported.append(f"input {name!r} of element type {info.type.tensor_type.elem_type}")
             return
+        if 0 in shape and name in self.known:  # nothing to feed: an empty list of axes, a type alone
+            self.names[name] = Tensor(name, tuple(shape), found[0], self.known[name])
+            self.set_format(self.names[name], found[1])
+            return
+        if any(not 1 <= d <= MAX_EXTENT for d in shape) or math.prod(shape) > MAX_EXTENT:
+            raise ModelError(f"input {name!r} has the shape {shape}; sizes are 1 to 2^30 elements in all")
         self.used_names.add(name)
         self.names[name] = self.graph.add_tensor(Tensor(name, tuple(shape), found[0]))
         self.set_format(self.names[name], found[1])
@@ -366,6 +376,7 @@ class Importer:
             with onnx_file.damage(f"{self.file.source}: node {label!r} ({n.op_type})"):
                 convert(self, n)
             if left := sorted(set(n.attributes) - n.read):
+                convert = None  # its function would not know the attribute either
                 raise Unsupported(f"{left[0]}={_short(n.attr(left[0]))}")
         except Unsupported as e:
             self.undo(*before)

@@ -109,7 +109,7 @@ def _slice(m: Importer, n: Node) -> None:
             n.outputs[0],
             quants=[x.quant],
             starts=tuple(e[0] for e in exact),
-            ends=tuple(e[1] for e in exact),
+            ends=tuple(e[1] if e[1] >= 0 else -MAX_EXTENT for e in exact),  # -1: before the front
             axes=tuple(a % len(x.shape) for a in axes),
             steps=tuple(e[2] for e in exact),
         ),
@@ -128,20 +128,24 @@ def _split(m: Importer, n: Node) -> None:
     n.attr("num_outputs", 0)
     if sum(sizes) != _sizes(x)[axis] or min(sizes) < 0 or len(sizes) < len(n.outputs):
         raise ModelError(f"node {n.name!r} (Split): {sizes} of axis {axis} of {list(x.shape)}")
-    if 0 in sizes:
-        raise Unsupported(f"an empty part of {sizes}")
-    at, parts = 0, []
-    for i, size in enumerate(sizes):
+    at = 0
+    parts: list[Tensor | None] = []
+    for i, size in enumerate(sizes[: len(n.outputs)]):
         attrs = {"starts": (at,), "ends": (at + size,), "axes": (axis,), "steps": (1,)}
-        parts.append(m.one("slice", [x], n.outputs[i] if i < len(n.outputs) else n.name, quants=[x.quant], **attrs))
+        if size:
+            parts.append(m.one("slice", [x], n.outputs[i], quants=[x.quant], **attrs))
+        else:
+            m.empty(n, i, [0 if k == axis else d for k, d in enumerate(_sizes(x))], x.dtype)
+            parts.append(None)
         at += size
     m.bind(n, *parts)
 
 
 @converts("Concat")
 def _concat(m: Importer, n: Node) -> None:
-    operands = [m.operand(n, i) for i in range(len(n.inputs))]
-    axis = axis_of(n, len(operands[0].shape), 1)
+    given = [m.operand(n, i) for i in range(len(n.inputs))]
+    axis = axis_of(n, len(given[0].shape), 1)
+    operands = [t for t in given if 0 not in t.shape] or given
     if len(operands) == 1:
         m.bind(n, m.reshape(operands[0], _sizes(operands[0]), n.outputs[0]))
         return
@@ -304,6 +308,9 @@ def _constant_of_shape(m: Importer, n: Node) -> None:
     given = n.attr("value", None)
     value = np.zeros(1, np.float32) if given is None else array(given, m.file)
     shape = m.ints(n, "", 0, [])
+    if 0 in shape:
+        m.empty(n, 0, shape, str(value.dtype))
+        return
     x = m.const(value.reshape(()), f"{n.name}/value")
     m.bind(n, m.one("expand", [x], n.outputs[0], shape=_fits(n, shape)))
 

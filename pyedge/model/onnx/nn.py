@@ -78,14 +78,27 @@ def _conv(m: Importer, n: Node) -> None:
     group = int(n.attr("group", 1))
     kernel = kernel_of(n, w)
     steps = window(n, sizes(x)[2:], kernel)
-    if len(kernel) == 1 and x.dtype == "float32":
-        conv_1d(m, n, x, w, bias, group, steps)
+    if x.dtype in ("float16", "bfloat16"):  # sums are float32
+        wide = [None if t is None else _cast(m, t, "float32", f"{n.name}/wide") for t in (x, w, bias)]
+        assert wide[0] is not None and wide[1] is not None
+        m.bind(n, _cast(m, conv(m, n, wide[0], wide[1], wide[2], group, steps), x.dtype, n.outputs[0]))
         return
+    m.bind(n, conv(m, n, x, w, bias, group, steps))
+
+
+def conv(m: Importer, n: Node, x: Tensor, w: Tensor, bias: Tensor | None, group: int, steps: dict[str, Any]) -> Tensor:
+    """A convolution in NCHW."""
+    if len(w.shape) == 3 and x.dtype == "float32":
+        return conv_1d(m, n, x, w, bias, group, steps)
     kind, weight = conv_weight(m, n, x, w, group)
     attrs = {**(steps if kind != "conv" else any_rank(steps)), "activation": None}
     attrs |= {} if kind == "depthwise_conv2d" else {"groups": group}
     y = m.one(kind, [m.channels_last(x, n.name), weight, bias], n.name, **attrs)
-    m.bind(n, m.channels_first(y, n.outputs[0]))
+    return m.channels_first(y, n.outputs[0])
+
+
+def _cast(m: Importer, x: Tensor, dtype: str, name: str) -> Tensor:
+    return m.one("cast", [x], name, to=dtype, **PLAIN_CAST)
 
 
 def any_rank(steps: dict[str, Any]) -> dict[str, Any]:
@@ -93,7 +106,9 @@ def any_rank(steps: dict[str, Any]) -> dict[str, Any]:
     return {"strides": steps["stride"], "dilations": steps["dilation"], "pads": steps["padding"]}
 
 
-def conv_1d(m: Importer, n: Node, x: Tensor, w: Tensor, bias: Tensor | None, group: int, steps: dict[str, Any]) -> None:
+def conv_1d(
+    m: Importer, n: Node, x: Tensor, w: Tensor, bias: Tensor | None, group: int, steps: dict[str, Any]
+) -> Tensor:
     """As a picture of one row: [N, C, L] -> [N, 1, L, C]."""
     row = m.channels_last(x, n.name)
     row = m.reshape(row, (sizes(row)[0], 1, *sizes(row)[1:]), f"{n.name}/row")
@@ -105,7 +120,7 @@ def conv_1d(m: Importer, n: Node, x: Tensor, w: Tensor, bias: Tensor | None, gro
     attrs |= {} if kind == "depthwise_conv2d" else {"groups": group}
     y = m.one(kind, [row, weight, bias], n.name, **attrs)
     y = m.reshape(y, (sizes(y)[0], *sizes(y)[2:]), f"{n.name}/line")
-    m.bind(n, m.channels_first(y, n.outputs[0]))
+    return m.channels_first(y, n.outputs[0])
 
 
 @converts("DeformConv")
@@ -411,6 +426,24 @@ def _instance_norm(m: Importer, n: Node) -> None:
     y = normalized(m, x, range(2, rank), float(n.attr("epsilon", 1e-5)), n.name)
     y = binary(m, "mul", y, _per_channel(m, scale, rank, f"{n.name}/scale"), f"{n.name}/scaled")
     m.bind(n, binary(m, "add", y, _per_channel(m, bias, rank, f"{n.name}/bias"), n.outputs[0]))
+
+
+@converts("LayerNormalization")
+def _layer_norm(m: Importer, n: Node) -> None:
+    """Over the axes from `axis` on; a second and third result are the mean and 1 / the spread."""
+    x, scale, bias = m.operand(n, 0), m.operand(n, 1), m.optional(n, 2)
+    rank = len(x.shape)
+    axes, epsilon = range(axis_of(n, rank, -1), rank), float(n.attr("epsilon", 1e-5))
+    if int(n.attr("stash_type", 1)) != 1 or x.dtype != "float32":
+        raise Unsupported(f"stash_type={n.attr('stash_type', 1)} on {x.dtype}")
+    middle = mean(m, x, axes, f"{n.name}/mean")
+    centred = binary(m, "sub", x, middle, f"{n.name}/centred")
+    variance = mean(m, binary(m, "mul", centred, centred, f"{n.name}/square"), axes, f"{n.name}/variance")
+    spread = m.one("sqrt", [binary(m, "add", variance, epsilon, f"{n.name}/e")], f"{n.name}/spread")
+    inverse = m.one("reciprocal", [spread], f"{n.name}/inverse")
+    y = binary(m, "mul", binary(m, "mul", centred, inverse, f"{n.name}/unit"), scale, f"{n.name}/scaled")
+    y = y if bias is None else binary(m, "add", y, bias, n.outputs[0])
+    m.bind(n, y, middle, inverse)
 
 
 @converts("LpNormalization")
