@@ -16,8 +16,10 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import onnx
+from onnx import numpy_helper
 from onnx.backend.test.loader import load_model_tests
 from onnx.backend.test.runner import Runner
 
@@ -82,7 +84,8 @@ def cases(pattern: str = "") -> Iterator[Case]:
         rep, reason = prepare(model), ""
         try:
             for inputs, outputs in case.data_sets:
-                Runner.assert_similar_outputs(outputs, rep.run(list(inputs)), case.rtol, case.atol)
+                given, expected = ([_array(value) for value in values] for values in (inputs, outputs))
+                Runner.assert_similar_outputs(expected, rep.run(given), case.rtol, case.atol)
         except PyedgeError as e:
             reason = " ".join(str(e).split()).removeprefix(f"{case.name}: not supported: ")
         except AssertionError:
@@ -90,6 +93,10 @@ def cases(pattern: str = "") -> Iterator[Case]:
         plan = rep.plan
         ops = () if plan is None else tuple(sorted({op.kind for op in plan.ops}))
         yield Case(case.name, operator, re.sub(r"node '[^']*': ", "", reason), plan is None or bool(plan.inputs), ops)
+
+
+def _array(value: Any) -> Any:
+    return numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else value
 
 
 def document(done: list[Case]) -> str:

@@ -109,12 +109,14 @@ def _behind_reshape(graph: Graph, op: Op, made: dict[str, Op], tensors: Tensors)
     inputs: list[str | None] = []
     for name, before in zip(op.inputs, found, strict=True):
         t = None if name is None else tensors[name]
-        if t is None or (math.prod(_shape(t)) == 1 and len(t.shape) <= len(shape)):
+        if t is None:
             inputs.append(name)
         elif before is not None and before.kind == "reshape":
             if tensors[before.inputs[0] or ""].shape != shape or _shape(t) != y:
                 return False
             inputs.append(_source(before, t, tensors))
+        elif math.prod(_shape(t)) == 1 and len(t.shape) <= len(shape):
+            inputs.append(name)
         else:
             dims = _unreshaped(_shape(t), y, _shape(sources[0])) if t.data is not None and t.quant is None else None
             if t.data is None or dims is None:

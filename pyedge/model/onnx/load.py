@@ -18,12 +18,14 @@ from .file import damage, read
 from .importer import Converter, Importer
 from .move import CONVERTERS as _MOVE
 from .nn import CONVERTERS as _NN
+from .pictures import CONVERTERS as _PICTURES
 from .quantized import CONVERTERS as _QUANTIZED
 from .training import CONVERTERS as _TRAINING
 
 CONVERTERS: dict[tuple[str, str], Converter] = {
     **_ELEMENTWISE,
     **_MOVE,
+    **_PICTURES,
     **_NN,
     **_QUANTIZED,
     **_AUDIO,

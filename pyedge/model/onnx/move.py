@@ -19,11 +19,11 @@ CONVERTERS: Table = {}
 converts = registrar(CONVERTERS)
 
 
-def _sizes(x: Tensor) -> list[int]:
+def sizes_of(x: Tensor) -> list[int]:
     return [d for d in x.shape if d is not None]
 
 
-def _fits(n: Node, shape: Sequence[int]) -> tuple[int, ...]:
+def fits(n: Node, shape: Sequence[int]) -> tuple[int, ...]:
     """A shape that the model asks for, refused if it is empty or huge."""
     if any(d < 0 or d > MAX_EXTENT for d in shape) or math.prod(shape) > MAX_EXTENT:
         raise ModelError(f"node {n.name!r} ({n.op_type}): shape {list(shape)}")
@@ -41,7 +41,7 @@ def _reshape(m: Importer, n: Node) -> None:
     if not n.attr("allowzero", 0):
         if any(d == 0 and i >= len(x.shape) for i, d in enumerate(target)):
             raise ModelError(f"node {n.name!r} (Reshape): {target} takes an axis that {list(x.shape)} doesn't have")
-        target = [_sizes(x)[i] if d == 0 else d for i, d in enumerate(target)]
+        target = [sizes_of(x)[i] if d == 0 else d for i, d in enumerate(target)]
     if any(d < -1 for d in target) or target.count(-1) > 1:
         raise ModelError(f"node {n.name!r} (Reshape): shape {target}")
     if 0 in target:
@@ -53,7 +53,7 @@ def _reshape(m: Importer, n: Node) -> None:
 def _flatten(m: Importer, n: Node) -> None:
     x = m.operand(n, 0)
     axis = axis_of(n, len(x.shape), 1)
-    m.bind(n, m.reshape(x, (math.prod(_sizes(x)[:axis]), math.prod(_sizes(x)[axis:])), n.outputs[0]))
+    m.bind(n, m.reshape(x, (math.prod(sizes_of(x)[:axis]), math.prod(sizes_of(x)[axis:])), n.outputs[0]))
 
 
 @converts("Squeeze")
@@ -61,7 +61,7 @@ def _squeeze(m: Importer, n: Node) -> None:
     x = m.operand(n, 0)
     axes = m.ints(n, "axes", 1)
     gone = [i for i, d in enumerate(x.shape) if d == 1] if axes is None else [a % len(x.shape) for a in axes]
-    m.bind(n, m.reshape(x, [d for i, d in enumerate(_sizes(x)) if i not in gone], n.outputs[0]))
+    m.bind(n, m.reshape(x, [d for i, d in enumerate(sizes_of(x)) if i not in gone], n.outputs[0]))
 
 
 @converts("Unsqueeze")
@@ -69,7 +69,7 @@ def _unsqueeze(m: Importer, n: Node) -> None:
     x = m.operand(n, 0)
     axes = m.ints(n, "axes", 1, [])
     rank = len(x.shape) + len(axes)
-    new, rest = {a % rank for a in axes}, iter(_sizes(x))
+    new, rest = {a % rank for a in axes}, iter(sizes_of(x))
     m.bind(n, m.reshape(x, [1 if i in new else next(rest) for i in range(rank)], n.outputs[0]))
 
 
@@ -97,7 +97,7 @@ def _slice(m: Importer, n: Node) -> None:
         raise ModelError(f"node {n.name!r} (Slice): starts {starts}, ends {ends}, axes {axes}, steps {steps}")
     exact = []
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        size = _sizes(x)[axis % len(x.shape)]
+        size = sizes_of(x)[axis % len(x.shape)]
         exact.append(slice(start, end, step).indices(size))
         if len(range(*exact[-1])) == 0:
             raise Unsupported(f"an empty slice {start}:{end}:{step} of axis {axis} of {list(x.shape)}")
@@ -123,10 +123,10 @@ def _split(m: Importer, n: Node) -> None:
     sizes = m.ints(n, "split", 1)
     if sizes is None:
         count = int(n.attr("num_outputs", len(n.outputs)))
-        each = -(-_sizes(x)[axis] // count)
-        sizes = [each] * (count - 1) + [_sizes(x)[axis] - each * (count - 1)]
+        each = -(-sizes_of(x)[axis] // count)
+        sizes = [each] * (count - 1) + [sizes_of(x)[axis] - each * (count - 1)]
     n.attr("num_outputs", 0)
-    if sum(sizes) != _sizes(x)[axis] or min(sizes) < 0 or len(sizes) < len(n.outputs):
+    if sum(sizes) != sizes_of(x)[axis] or min(sizes) < 0 or len(sizes) < len(n.outputs):
         raise ModelError(f"node {n.name!r} (Split): {sizes} of axis {axis} of {list(x.shape)}")
     at = 0
     parts: list[Tensor | None] = []
@@ -135,7 +135,7 @@ def _split(m: Importer, n: Node) -> None:
         if size:
             parts.append(m.one("slice", [x], n.outputs[i], quants=[x.quant], **attrs))
         else:
-            m.empty(n, i, [0 if k == axis else d for k, d in enumerate(_sizes(x))], x.dtype)
+            m.empty(n, i, [0 if k == axis else d for k, d in enumerate(sizes_of(x))], x.dtype)
             parts.append(None)
         at += size
     m.bind(n, *parts)
@@ -147,7 +147,7 @@ def _concat(m: Importer, n: Node) -> None:
     axis = axis_of(n, len(given[0].shape), 1)
     operands = [t for t in given if 0 not in t.shape] or given
     if len(operands) == 1:
-        m.bind(n, m.reshape(operands[0], _sizes(operands[0]), n.outputs[0]))
+        m.bind(n, m.reshape(operands[0], sizes_of(operands[0]), n.outputs[0]))
         return
     m.bind(n, m.one("concat", operands, n.outputs[0], axis=axis))
 
@@ -167,7 +167,7 @@ def _pad(m: Importer, n: Node) -> None:
     for i, axis in enumerate(axes):
         before[axis], after[axis] = pads[i], pads[i + len(axes)]
     if any(p < 0 for p in pads):
-        cut = [max(-p, 0) for p in before], [d - max(-p, 0) for d, p in zip(_sizes(x), after, strict=True)]
+        cut = [max(-p, 0) for p in before], [d - max(-p, 0) for d, p in zip(sizes_of(x), after, strict=True)]
         if any(b >= e for b, e in zip(*cut, strict=True)):
             raise Unsupported(f"pads={pads} that leave nothing")
         x = m.one(
@@ -175,7 +175,7 @@ def _pad(m: Importer, n: Node) -> None:
             steps=(1,) * rank,
         )  # fmt: skip
         before, after = [max(p, 0) for p in before], [max(p, 0) for p in after]
-    _fits(n, [d + b + a for d, b, a in zip(_sizes(x), before, after, strict=True)])
+    fits(n, [d + b + a for d, b, a in zip(sizes_of(x), before, after, strict=True)])
     m.bind(n, pad(m, n, x, before, after, mode, value, fill))
 
 
@@ -195,19 +195,19 @@ def pad(
 @converts("Expand")
 def _expand(m: Importer, n: Node) -> None:
     x, target = m.operand(n, 0), m.ints(n, "shape", 1, [])
-    _fits(n, target)
+    fits(n, target)
     rank = max(len(x.shape), len(target))
-    both = [[1] * (rank - len(s)) + list(s) for s in (_sizes(x), target)]
+    both = [[1] * (rank - len(s)) + list(s) for s in (sizes_of(x), target)]
     if any(a != b and 1 not in (a, b) for a, b in zip(*both, strict=True)):
         raise ModelError(f"node {n.name!r} (Expand): {list(x.shape)} to {target}")
-    shape = _fits(n, [max(a, b) for a, b in zip(*both, strict=True)])
+    shape = fits(n, [max(a, b) for a, b in zip(*both, strict=True)])
     m.bind(n, m.one("expand", [x], n.outputs[0], quants=[x.quant], shape=shape))
 
 
 @converts("Tile")
 def _tile(m: Importer, n: Node) -> None:
     x, repeats = m.operand(n, 0), m.ints(n, "repeats", 1, [])
-    _fits(n, [d * r for d, r in zip(_sizes(x), repeats, strict=True)])
+    fits(n, [d * r for d, r in zip(sizes_of(x), repeats, strict=True)])
     m.bind(n, m.one("tile", [x], n.outputs[0], quants=[x.quant], repeats=tuple(repeats)))
 
 
@@ -256,7 +256,7 @@ def _one_hot(m: Importer, n: Node) -> None:
     assert depth is not None
     axis = axis_of(n, len(indices.shape) + 1, -1)
     size = int(depth.reshape(-1)[0])
-    _fits(n, [*_sizes(indices), size])
+    fits(n, [*sizes_of(indices), size])
     m.bind(n, m.one("one_hot", [indices, values], n.outputs[0], depth=size, axis=axis))
 
 
@@ -279,7 +279,7 @@ def _shape(m: Importer, n: Node) -> None:
 def _size(m: Importer, n: Node) -> None:
     x = m.operand(n, 0)
     if m.fold:
-        m.bind(n, m.const(np.array(math.prod(_sizes(x)), np.int64), n.outputs[0]))
+        m.bind(n, m.const(np.array(math.prod(sizes_of(x)), np.int64), n.outputs[0]))
     else:
         m.bind(n, m.one("size", [x], n.outputs[0]))
 
@@ -312,7 +312,7 @@ def _constant_of_shape(m: Importer, n: Node) -> None:
         m.empty(n, 0, shape, str(value.dtype))
         return
     x = m.const(value.reshape(()), f"{n.name}/value")
-    m.bind(n, m.one("expand", [x], n.outputs[0], shape=_fits(n, shape)))
+    m.bind(n, m.one("expand", [x], n.outputs[0], shape=fits(n, shape)))
 
 
 @converts("Range")
@@ -323,7 +323,7 @@ def _range(m: Importer, n: Node) -> None:
     if not step.any():
         raise ModelError(f"node {n.name!r} (Range): a step of 0")
     count = math.ceil((float(limit.reshape(-1)[0]) - float(start.reshape(-1)[0])) / float(step.reshape(-1)[0]))
-    _fits(n, [max(count, 0)])
+    fits(n, [max(count, 0)])
     m.bind(n, m.one("range", [m.operand(n, i) for i in range(3)], n.outputs[0], size=count))
 
 
@@ -384,141 +384,3 @@ def _topk(m: Importer, n: Node) -> None:
 def _cumsum(m: Importer, n: Node) -> None:
     attrs = {"exclusive": bool(n.attr("exclusive", 0)), "reverse": bool(n.attr("reverse", 0))}
     m.bind(n, m.one("cumsum", [m.operand(n, 0), m.operand(n, 1)], n.outputs[0], **attrs))
-
-
-# --- pictures ---------------------------------------------------------------------------------------------------------
-
-
-@converts("DepthToSpace", "SpaceToDepth")
-def _depth(m: Importer, n: Node) -> None:
-    """As a reshape, a transpose and a reshape: that is their definition, in both modes."""
-    x, b = m.operand(n, 0), int(n.attr("blocksize"))
-    batch, c, h, w = _sizes(x)
-    mode = n.attr("mode", "DCR")
-    if b < 1 or mode not in ("DCR", "CRD"):
-        raise ModelError(f"node {n.name!r} ({n.op_type}): blocksize {b}, mode {mode!r}")
-    if n.op_type == "SpaceToDepth" and mode == "DCR":
-        parts, perm, shape = (batch, c, h // b, b, w // b, b), (0, 3, 5, 1, 2, 4), (batch, c * b * b, h // b, w // b)
-    elif n.op_type == "SpaceToDepth":
-        parts, perm, shape = (batch, c, h // b, b, w // b, b), (0, 1, 3, 5, 2, 4), (batch, c * b * b, h // b, w // b)
-    elif mode == "DCR":
-        parts, perm, shape = (batch, b, b, c // (b * b), h, w), (0, 3, 4, 1, 5, 2), (batch, c // (b * b), h * b, w * b)
-    else:
-        parts, perm, shape = (batch, c // (b * b), b, b, h, w), (0, 1, 4, 2, 5, 3), (batch, c // (b * b), h * b, w * b)
-    y = m.reshape(x, parts, f"{n.name}/blocks")
-    m.bind(n, m.reshape(m.transpose(y, perm, f"{n.name}/moved"), shape, n.outputs[0]))
-
-
-@converts("CenterCropPad")
-def _center_crop_pad(m: Importer, n: Node) -> None:
-    """A slice and a pad; the odd element is cut and added at the end."""
-    x, target = m.operand(n, 0), m.ints(n, "shape", 1, [])
-    rank = len(x.shape)
-    axes = [a % rank for a in m.ints(n, "axes", None, list(range(rank)))]
-    _fits(n, target)
-    starts, ends, before, after = [0] * rank, _sizes(x), [0] * rank, [0] * rank
-    for axis, size in zip(axes, target, strict=True):
-        have = _sizes(x)[axis]
-        if have > size:
-            starts[axis] = (have - size) // 2
-            ends[axis] = starts[axis] + size
-        else:
-            before[axis] = (size - have) // 2
-            after[axis] = size - have - before[axis]
-    y = m.one(
-        "slice", [x], f"{n.name}/crop", starts=tuple(starts), ends=tuple(ends), axes=tuple(range(rank)),
-        steps=(1,) * rank,
-    )  # fmt: skip
-    m.bind(n, pad(m, n, y, before, after, "constant", None) if any(before + after) else y)
-
-
-@converts("Resize", "Upsample")
-def _resize(m: Importer, n: Node) -> None:
-    """Upsample is Resize of opset 9 and before; Resize of opset 10 has scales as its second operand, as Upsample."""
-    x = m.operand(n, 0)
-    rank, shape = len(x.shape), _sizes(x)
-    old = n.op_type == "Upsample" or n.opset < 11
-    axes = [a % rank for a in n.attr("axes", list(range(rank)))]
-    scales_given = m.constant(n, 1 if old else 2)
-    sizes_given = None if old else m.constant(n, 3)
-    roi = None if old else m.constant(n, 1)
-    policy = n.attr("keep_aspect_ratio_policy", "stretch")
-    if old and scales_given is None:
-        scales_given = np.array(n.attr("scales"), np.float32)
-    scales, target = [1.0] * rank, list(shape)
-    if sizes_given is not None and sizes_given.size:
-        wanted = [int(v) for v in sizes_given.reshape(-1)]
-        ratios = [w / shape[a] for w, a in zip(wanted, axes, strict=True)]
-        if policy != "stretch":
-            ratio = min(ratios) if policy == "not_larger" else max(ratios)
-            ratios = [ratio] * len(axes)
-            wanted = [math.floor(ratio * shape[a] + 0.5) for a in axes]
-        for axis, ratio, size in zip(axes, ratios, wanted, strict=True):
-            scales[axis], target[axis] = ratio, size
-    elif scales_given is not None:
-        for axis, given in zip(axes, scales_given.reshape(-1), strict=True):
-            scales[axis] = float(given)
-            target[axis] = math.floor(shape[axis] * scales[axis])
-    else:
-        raise ModelError(f"node {n.name!r} ({n.op_type}): neither scales nor sizes")
-    _fits(n, target)
-    mode = {"bilinear": "linear", "trilinear": "linear"}.get(n.attr("mode", "nearest"), n.attr("mode", "nearest"))
-    corners = [0.0] * rank + [1.0] * rank
-    if roi is not None and roi.size:
-        for i, axis in enumerate(axes):
-            corners[axis], corners[rank + axis] = (float(roi.reshape(-1)[i + k * len(axes)]) for k in (0, 1))
-    attrs: dict[str, Any] = {
-        "sizes": tuple(target),
-        "scales": tuple(scales),
-        "mode": mode,
-        "coordinates": "asymmetric" if old else n.attr("coordinate_transformation_mode", "half_pixel"),
-        "nearest": "floor" if old else n.attr("nearest_mode", "round_prefer_floor"),
-        "cubic_coeff": float(n.attr("cubic_coeff_a", -0.75)),
-        "exclude_outside": bool(n.attr("exclude_outside", 0)),
-        "extrapolation": float(n.attr("extrapolation_value", 0.0)),
-        "antialias": bool(n.attr("antialias", 0)),
-        "roi": tuple(corners),
-    }
-    m.bind(n, m.one("resize", [x], n.outputs[0], quants=[x.quant], **attrs))
-
-
-@converts("Col2Im")
-def _col2im(m: Importer, n: Node) -> None:
-    image, block = m.ints(n, "", 1, []), m.ints(n, "", 2, [])
-    rank = len(image)
-    pads = n.attr("pads", [0] * 2 * rank)
-    attrs: dict[str, Any] = {
-        "image": _fits(n, image),
-        "block": tuple(block),
-        "dilations": tuple(n.attr("dilations", [1] * rank)),
-        "strides": tuple(n.attr("strides", [1] * rank)),
-        "pads": tuple((pads[i], pads[i + rank]) for i in range(rank)),
-    }
-    m.bind(n, m.one("col2im", [m.operand(n, 0)], n.outputs[0], **attrs))
-
-
-@converts("TensorScatter")
-def _tensor_scatter(m: Importer, n: Node) -> None:
-    """Writes update into past_cache along an axis, from write_indices[batch] on; circular: around the end."""
-    cache, update, start = m.operand(n, 0), m.operand(n, 1), m.optional(n, 2)
-    rank, shape = len(cache.shape), _sizes(update)
-    axis = axis_of(n, rank, -2)
-    mode = n.attr("mode", "linear")
-    if mode not in ("linear", "circular"):
-        raise Unsupported(f"mode={mode!r}")
-    steps = np.arange(shape[axis], dtype=np.int64).reshape([-1 if i == axis else 1 for i in range(rank)])
-    indices = m.const(steps, f"{n.name}/steps")
-    if start is not None:
-        first = m.reshape(start, (shape[0], *[1] * (rank - 1)), f"{n.name}/first")
-        indices = m.one("add", [indices, first], f"{n.name}/places", activation=None)
-    if mode == "circular":
-        around = m.const(np.array(_sizes(cache)[axis], np.int64), f"{n.name}/size")
-        indices = m.one("mod", [indices, around], f"{n.name}/around", fmod=0)
-    indices = m.one("expand", [indices], f"{n.name}/indices", shape=tuple(shape))
-    m.bind(n, m.one("scatter_elements", [cache, indices, update], n.outputs[0], axis=axis, reduction="none"))
-
-
-@converts("ReverseSequence")
-def _reverse_sequence(m: Importer, n: Node) -> None:
-    attrs = {"batch_axis": int(n.attr("batch_axis", 1)), "time_axis": int(n.attr("time_axis", 0))}
-    m.bind(n, m.one("reverse_sequence", [m.operand(n, 0), m.operand(n, 1)], n.outputs[0], **attrs))
