@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,10 +12,11 @@ import numpy as np
 import tflite
 
 from ..errors import ModelError, UnsupportedOpError
-from .check import check
-from .graph import Graph, Op, Quantization, Tensor
+from .check import CODES_ONLY, check
+from .graph import DTYPES, Graph, Op, Quantization, Tensor
 from .ops import MAX_EXTENT
-from .tflite_file import FileOperator, FileTensor, ModelFile, damage, read
+from .tflite_file import FileOperator, FileTensor, ModelFile, Unsupported, damage, read
+from .tflite_move import MOVES
 
 _ACTIVATIONS: dict[int, str | None] = {0: None, 1: "relu", 2: "relu_n1_to_1", 3: "relu6"}
 _PADDINGS = {0: "same", 1: "valid"}
@@ -48,14 +49,10 @@ def load_tflite(model: str | os.PathLike[str] | bytes | bytearray | memoryview, 
     if len(data) > MAX_EXTENT:
         raise ModelError(f"{source}: the file has more than 2^30 bytes")
     with damage(source):
-        return _Importer(read(data), source).run()
+        return Importer(read(data), source).run()
 
 
-class _Unsupported(Exception):
-    """A variant of an operator that pyedge doesn't have; the text says which."""
-
-
-class _Importer:
+class Importer:
     def __init__(self, file: ModelFile, source: str) -> None:
         self.file = file
         self.graph = Graph(source.removesuffix(".tflite"))
@@ -77,9 +74,9 @@ class _Importer:
             try:
                 convert = _CONVERTERS.get(op.name)
                 if convert is None:
-                    raise _Unsupported
+                    raise Unsupported
                 convert(self, op)
-            except _Unsupported as e:
+            except Unsupported as e:
                 tensor = file.tensors[(op.outputs or op.inputs or [0])[0]]
                 reason = f": {e}" if str(e) else ""
                 unsupported.append(f"{op.name} (operator {op.number}, tensor {tensor.name!r}{reason})")
@@ -96,8 +93,8 @@ class _Importer:
         for number in numbers:
             tensor = self.file.tensors[number]
             try:
-                names.append(self.add_uint8(role, tensor) if number in self.shifted else self.add(tensor))
-            except _Unsupported as e:
+                names.append(self.add_uint8(role, tensor) if number in self.shifted else self.add_any(tensor))
+            except Unsupported as e:
                 unsupported.append(f"{role} tensor {number} ({e})")
         return names
 
@@ -131,29 +128,33 @@ class _Importer:
             raise ModelError(f"operator {op.number} {op.name}: input {i} is missing")
         return self.file.tensors[op.inputs[i]]
 
-    def add(self, t: FileTensor) -> str:
+    def add(self, t: FileTensor, dtypes: Sequence[str] = ("float32", "int8")) -> str:
         """The name of a tensor in the graph, added when first met."""
         if t.flaw is not None:
-            raise _Unsupported(f"{t.name!r} {t.flaw}")
+            raise Unsupported(f"{t.name!r} {t.flaw}")
+        if t.dtype not in dtypes:
+            raise Unsupported(f"{t.name!r} is {t.dtype}")
         if t.name not in self.graph.tensors:
-            if t.dtype not in ("float32", "int8"):
-                raise _Unsupported(f"{t.name!r} is {t.dtype}")
             value = self.values.get(t.index)
             shape = t.shape if value is None else value.shape
             self.graph.add_tensor(Tensor(t.name, shape, t.dtype, value, t.quant, t.index))
         return t.name
 
+    def add_any(self, t: FileTensor) -> str:
+        """The same, for operators that move elements of any dtype."""
+        return self.add(t, DTYPES)
+
     def constant(self, t: FileTensor) -> np.ndarray:
         if t.flaw is not None:
-            raise _Unsupported(f"{t.name!r} {t.flaw}")
+            raise Unsupported(f"{t.name!r} {t.flaw}")
         if t.index not in self.values:
-            raise _Unsupported(f"{t.name!r} is not a constant")
+            raise Unsupported(f"{t.name!r} is not a constant")
         return self.values[t.index]
 
-    def integers(self, t: FileTensor) -> list[int]:
+    def integers(self, t: FileTensor, most: int = 8) -> list[int]:
         """The elements of a constant shape or list of axes."""
         value = self.constant(t)
-        if value.dtype not in (np.int32, np.int64) or value.size > 8:
+        if value.dtype not in (np.int32, np.int64) or value.size > most:
             raise ModelError(f"tensor {t.name!r} is {value.dtype}{list(value.shape)}, expected a few int32")
         return [int(v) for v in value.reshape(-1)]
 
@@ -163,7 +164,7 @@ class _Importer:
         names: list[str | None] = [self.add(x)]
         value, quant = self.constant(w), w.quant
         if value.dtype not in (np.int8, np.float32):
-            raise _Unsupported(f"weight {w.name!r} is {w.dtype}")
+            raise Unsupported(f"weight {w.name!r} is {w.dtype}")
         if value.dtype == np.int8 and quant is not None and (quant.scale.size == 1 or drop_leading_axis):
             axis = 0 if quant.scale.size == 1 else quant.axis - 1
             quant = Quantization(quant.scale, quant.zero_point, axis)
@@ -174,13 +175,13 @@ class _Importer:
                 )
             value = value[0]
         if quant is not None and quant.zero_point.any() and x.index not in self.shifted:
-            raise _Unsupported(f"weight {w.name!r} has a zero point")
+            raise Unsupported(f"weight {w.name!r} has a zero point")
         names.append(self._add_constant(w, value, quant))
         if len(op.inputs) > 2 and op.inputs[2] >= 0:
             b = self.tensor(op, 2)
             bias = self.constant(b)
             if bias.dtype not in (np.int32, np.float32):
-                raise _Unsupported(f"bias {b.name!r} is {b.dtype}")
+                raise Unsupported(f"bias {b.name!r} is {b.dtype}")
             names.append(self._add_constant(b, bias, b.quant if bias.dtype == np.int32 else None))
         else:
             names.append(None)
@@ -208,12 +209,23 @@ class _Importer:
         self.emit(op, kind, inputs, **attrs)
 
     def emit(self, op: FileOperator, kind: str, inputs: list[str | None], **attrs: Any) -> None:
-        if len(op.outputs) != 1:
+        if len(op.outputs) != 1 and kind not in ("split", "unpack"):
             raise ModelError(f"operator {op.number} {op.name}: {len(op.outputs)} outputs, expected 1")
-        output = self.file.tensors[op.outputs[0]]
-        if output.index in self.values:
-            raise ModelError(f"operator {op.number} {op.name}: its output {output.name!r} is a constant")
-        self.graph.ops.append(Op(kind, f"{kind}_{op.number}", inputs, [self.add(output)], attrs))
+        outputs = [self.file.tensors[number] for number in op.outputs]
+        for output in outputs:
+            if output.index in self.values:
+                raise ModelError(f"operator {op.number} {op.name}: its output {output.name!r} is a constant")
+        add = self.add_any if kind in CODES_ONLY else self.add
+        self.graph.ops.append(Op(kind, f"{kind}_{op.number}", inputs, [add(t) for t in outputs], attrs))
+
+    def between(
+        self, op: FileOperator, kind: str, inputs: list[str | None], shape: tuple[int, ...], **attrs: Any
+    ) -> str:
+        """An op whose result only the next op of the same operator reads; it is like the operator's first input."""
+        x, name = self.graph.tensors[inputs[0] or ""], f"{self.file.tensors[op.outputs[0]].name}:{kind}"
+        self.graph.add_tensor(Tensor(name, shape, x.dtype, None, x.quant))
+        self.graph.ops.append(Op(kind, f"{kind}_{op.number}", inputs, [name], attrs))
+        return name
 
 
 def _shift_codes(t: FileTensor) -> None:
@@ -242,7 +254,7 @@ def _dequantized(t: FileTensor, value: np.ndarray) -> np.ndarray:
 
 def _activation(op: FileOperator, number: int) -> str | None:
     if number not in _ACTIVATIONS:
-        raise _Unsupported(f"fused activation {number}")
+        raise Unsupported(f"fused activation {number}")
     return _ACTIVATIONS[number]
 
 
@@ -255,7 +267,7 @@ def _padding(op: FileOperator, number: int) -> str:
 # --- operators --------------------------------------------------------------------------------------------------------
 
 
-def _conv_2d(m: _Importer, op: FileOperator) -> None:
+def _conv_2d(m: Importer, op: FileOperator) -> None:
     o = op.options(tflite.Conv2DOptions)
     x, w = m.tensor(op, 0), m.constant(m.tensor(op, 1))
     quant = m.tensor(op, 1).quant
@@ -274,7 +286,7 @@ def _conv_2d(m: _Importer, op: FileOperator) -> None:
     )
 
 
-def _depthwise_conv_2d(m: _Importer, op: FileOperator) -> None:
+def _depthwise_conv_2d(m: Importer, op: FileOperator) -> None:
     o = op.options(tflite.DepthwiseConv2DOptions)  # its depth multiplier follows from the shapes
     m.emit_weighted(
         op,
@@ -287,22 +299,22 @@ def _depthwise_conv_2d(m: _Importer, op: FileOperator) -> None:
     )
 
 
-def _fully_connected(m: _Importer, op: FileOperator) -> None:
+def _fully_connected(m: Importer, op: FileOperator) -> None:
     o = op.options(tflite.FullyConnectedOptions)
     if o.WeightsFormat() != 0:
-        raise _Unsupported("shuffled weights")
+        raise Unsupported("shuffled weights")
     activation = _activation(op, o.FusedActivationFunction())
     asymmetric = bool(o.AsymmetricQuantizeInputs())
     m.emit_weighted(op, "linear", asymmetric, activation=activation, keep_dims=bool(o.KeepNumDims()))
 
 
-def _add(m: _Importer, op: FileOperator) -> None:
+def _add(m: Importer, op: FileOperator) -> None:
     activation = _activation(op, op.options(tflite.AddOptions).FusedActivationFunction())
     m.emit(op, "add", [m.add(m.tensor(op, 0)), m.add(m.tensor(op, 1))], activation=activation)
 
 
-def _pool_2d(kind: str) -> Callable[[_Importer, FileOperator], None]:
-    def convert(m: _Importer, op: FileOperator) -> None:
+def _pool_2d(kind: str) -> Callable[[Importer, FileOperator], None]:
+    def convert(m: Importer, op: FileOperator) -> None:
         o = op.options(tflite.Pool2DOptions)
         x = m.tensor(op, 0)
         m.emit(
@@ -318,7 +330,7 @@ def _pool_2d(kind: str) -> Callable[[_Importer, FileOperator], None]:
     return convert
 
 
-def _mean(m: _Importer, op: FileOperator) -> None:
+def _mean(m: Importer, op: FileOperator) -> None:
     keepdims = bool(op.options(tflite.ReducerOptions).KeepDims())
     x = m.tensor(op, 0)
     rank = len(x.shape)
@@ -328,22 +340,22 @@ def _mean(m: _Importer, op: FileOperator) -> None:
     m.emit(op, "mean", [m.add(x)], axes=tuple(sorted({a % rank for a in axes})), keepdims=keepdims)
 
 
-def _reshape(m: _Importer, op: FileOperator) -> None:
+def _reshape(m: Importer, op: FileOperator) -> None:
     """The new shape is a constant input, or in old files an option."""
     if len(op.inputs) > 1:
         shape = m.integers(m.tensor(op, 1))
     else:
         o = op.options(tflite.ReshapeOptions)
         shape = [int(o.NewShape(i)) for i in range(min(o.NewShapeLength(), 9))]
-    m.emit(op, "reshape", [m.add(m.tensor(op, 0))], shape=tuple(shape))
+    m.emit(op, "reshape", [m.add_any(m.tensor(op, 0))], shape=tuple(shape))
 
 
-def _softmax(m: _Importer, op: FileOperator) -> None:
+def _softmax(m: Importer, op: FileOperator) -> None:
     beta = float(op.options(tflite.SoftmaxOptions).Beta())
     m.emit(op, "softmax", [m.add(m.tensor(op, 0))], axis=-1, beta=beta)
 
 
-def _dequantize(m: _Importer, op: FileOperator) -> None:
+def _dequantize(m: Importer, op: FileOperator) -> None:
     """Of a constant (float16 or int8 storage of a float model): folded."""
     x = m.tensor(op, 0)
     value = m.values.get(x.index)
@@ -351,21 +363,21 @@ def _dequantize(m: _Importer, op: FileOperator) -> None:
         m.emit(op, "dequantize", [m.add(x)])
         return
     if value.dtype not in (np.float16, np.int8) or len(op.outputs) != 1:
-        raise _Unsupported(f"constant {x.name!r} is {x.dtype}")
+        raise Unsupported(f"constant {x.name!r} is {x.dtype}")
     output = m.file.tensors[op.outputs[0]]
     if output.index in m.values or output.name in m.graph.tensors:
         raise ModelError(f"operator {op.number} DEQUANTIZE: its output {output.name!r} is given twice")
     m.values[output.index] = value.astype(np.float32) if value.dtype == np.float16 else _dequantized(x, value)
 
 
-def _elementwise(kind: str, **attrs: Any) -> Callable[[_Importer, FileOperator], None]:
-    def convert(m: _Importer, op: FileOperator) -> None:
+def _elementwise(kind: str, **attrs: Any) -> Callable[[Importer, FileOperator], None]:
+    def convert(m: Importer, op: FileOperator) -> None:
         m.emit(op, kind, [m.add(m.tensor(op, 0))], **attrs)
 
     return convert
 
 
-_CONVERTERS: dict[str, Callable[[_Importer, FileOperator], None]] = {
+_CONVERTERS: dict[str, Callable[[Importer, FileOperator], None]] = {
     "ADD": _add,
     "AVERAGE_POOL_2D": _pool_2d("avg_pool2d"),
     "CONV_2D": _conv_2d,
@@ -380,4 +392,5 @@ _CONVERTERS: dict[str, Callable[[_Importer, FileOperator], None]] = {
     "RELU_N1_TO_1": _elementwise("clip", min=-1.0, max=1.0),
     "RESHAPE": _reshape,
     "SOFTMAX": _softmax,
+    **MOVES,
 }

@@ -48,6 +48,10 @@ _STORED = {
 }
 
 
+class Unsupported(Exception):
+    """A variant of an operator that pyedge doesn't have; the text says which."""
+
+
 @dataclass
 class FileTensor:
     """One tensor. dtype: the schema's name in lower case. flaw: why pyedge can't use it, None if nothing is wrong."""

@@ -22,9 +22,8 @@ SUPPORTED = [
     *(f"mlonmcu_{n}" for n in ("cifar10", "magic_wand", "micro_kws_m_fp32", "micro_kws_m_quantized")),
 ]
 UNSUPPORTED = {
-    "coral_split_concat": ["CONCATENATION", "SPLIT"],
-    "dtln_model_quant_1": ["UNPACK", "STRIDED_SLICE", "SPLIT", "LOGISTIC", "MUL", "TANH", "PACK"],
-    "mlonmcu_rnnoise_INT8": ["SPLIT_V", "TANH"],
+    "dtln_model_quant_1": ["LOGISTIC", "MUL", "TANH"],
+    "mlonmcu_rnnoise_INT8": ["SUB", "TANH"],
     "tflm_audio_pre_int8": ["custom operator 'SignalWindow'"],
     "tflm_mnist_lstm_int8": ["UNIDIRECTIONAL_SEQUENCE_LSTM"],
 }
