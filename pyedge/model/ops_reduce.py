@@ -2,7 +2,8 @@
 
 | kind | inputs -> outputs | attributes |
 |---|---|---|
-| reduce_sum, _mean, _prod, _l1, _l2, _log_sum, _log_sum_exp, _sum_square | x | axes (ascending), keepdims |
+| reduce_sum, reduce_mean, reduce_prod, reduce_sum_square | x | axes (ascending), keepdims |
+| reduce_l1, reduce_l2, reduce_log_sum, reduce_log_sum_exp | x | axes, keepdims |
 | reduce_max, reduce_min | x | axes, keepdims; NaN if one is NaN |
 | arg_max, arg_min | x -> int32 or int64 | axis, keepdims, select_last, dtype; NaN counts as either |
 | topk | x -> values, indices | k, axis, largest, sorted, dtype; of equal ones the first come first |
