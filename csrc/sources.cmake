@@ -12,8 +12,12 @@ set(PYEDGE_SOURCES
   kernels/portable/gemm_fp32_s8.c
   ops/add.c
   ops/any_ge.c
+  ops/binary_any.c
+  ops/binary_f32.c
+  ops/binary_s8.c
   ops/arg.c
   ops/branch.c
+  ops/cast.c
   ops/clip.c
   ops/contract.c
   ops/conv2d.c
@@ -26,6 +30,7 @@ set(PYEDGE_SOURCES
   ops/gather.c
   ops/hybrid.c
   ops/linear.c
+  ops/lookup.c
   ops/matmul.c
   ops/matmul_s8.c
   ops/mean.c
@@ -39,6 +44,7 @@ set(PYEDGE_SOURCES
   ops/reduce_math_f32.c
   ops/reduce_order.c
   ops/requantize.c
+  ops/scales.c
   ops/resample.c
   ops/reverse_sequence.c
   ops/rnn.c
@@ -48,6 +54,9 @@ set(PYEDGE_SOURCES
   ops/softmax_axis.c
   ops/strided_copy.c
   ops/table.c
+  ops/unary_any.c
+  ops/unary_f32.c
+  ops/where.c
   ops/topk.c
   ops/trilu.c
   ops/zero_point.c

@@ -91,6 +91,19 @@ enum pe_op_kind {
     PE_OP_CLIP_F32 = 23,
     PE_OP_ANY_GE_S8 = 24,         /* x                                 -> bool[1]: some x >= threshold */
     PE_OP_ANY_GE_F32 = 25,
+    PE_OP_UNARY_F32 = 30,         /* x                                 -> y, or bool; pe_function up to 39 */
+    PE_OP_EXPONENTIAL_F32 = 31,   /* x                                 -> y; 40 to 69 */
+    PE_OP_TRIGONOMETRIC_F32 = 32, /* x                                 -> y; 70 to 79 */
+    PE_OP_BINARY_F32 = 33,        /* a b, NumPy broadcasting           -> y, or bool; 80 to 109 */
+    PE_OP_POWER_F32 = 34,         /* a b                               -> y; 110 and more */
+    PE_OP_UNARY_ANY = 35,         /* the same for every dtype */
+    PE_OP_BINARY_ANY = 36,
+    PE_OP_WHERE = 37,        /* condition a b, NumPy broadcasting -> y, any dtype */
+    PE_OP_CAST = 38,         /* x                                 -> y of another dtype or pe_format */
+    PE_OP_LOOKUP = 39,       /* x table[256], all of one byte     -> y = table[x], x as unsigned */
+    PE_OP_BINARY_S8 = 40,    /* a b, NumPy broadcasting           -> y int8 or bool, as TFLite */
+    PE_OP_QUANTIZE_ANY = 41, /* x scale [zero point]              -> y, by axis or block */
+    PE_OP_DEQUANTIZE_ANY = 42,
     PE_OP_STRIDED_COPY = 50,      /* x                                 -> y; what the loops don't reach stays */
     PE_OP_GATHER = 51,            /* x indices                         -> y */
     PE_OP_SCATTER = 52,           /* indices updates                   -> y; the rest of y stays */
@@ -143,6 +156,80 @@ enum pe_op_kind {
     PE_OP_AVG_UP_POOL2D_S8 = 117 /* as avg_pool2d_s8, halves up: of uint8 codes less 128 */
 };
 /* clang-format on */
+
+/* What an elementwise op computes; docs/arithmetic.md. alpha, beta: of pe_function_params. */
+enum pe_function {
+    PE_FN_ABS = 1,
+    PE_FN_NEG = 2,
+    PE_FN_FLOOR = 3,
+    PE_FN_CEIL = 4,
+    PE_FN_ROUND = 5, /* halves to even */
+    PE_FN_SIGN = 6,
+    PE_FN_SQRT = 7,
+    PE_FN_RSQRT = 8,
+    PE_FN_RECIPROCAL = 9,
+    PE_FN_SQUARE = 10,
+    PE_FN_NOT = 11,
+    PE_FN_BITWISE_NOT = 12,
+    PE_FN_IS_NAN = 13,
+    PE_FN_IS_INF = 14, /* alpha: 1 if -inf counts; beta: +inf */
+    PE_FN_LEAKY_RELU = 15,
+    PE_FN_THRESHOLDED_RELU = 16, /* x where x > alpha, else 0 */
+    PE_FN_HARD_SIGMOID = 17,     /* alpha * x + beta within 0 .. 1 */
+    PE_FN_HARD_SWISH = 18,       /* x * hard_sigmoid(x) */
+    PE_FN_SOFTSIGN = 19,
+    PE_FN_EXP = 40,
+    PE_FN_LOG = 41,
+    PE_FN_SINH = 42,
+    PE_FN_COSH = 43,
+    PE_FN_TANH = 44,
+    PE_FN_ASINH = 45,
+    PE_FN_ACOSH = 46,
+    PE_FN_ATANH = 47,
+    PE_FN_ERF = 48,
+    PE_FN_SIGMOID = 49,
+    PE_FN_SOFTPLUS = 50,
+    PE_FN_ELU = 51,
+    PE_FN_SELU = 52, /* alpha, beta: gamma */
+    PE_FN_CELU = 53,
+    PE_FN_MISH = 54,
+    PE_FN_GELU = 55,      /* by erf */
+    PE_FN_GELU_TANH = 56, /* its approximation by tanh */
+    PE_FN_SWISH = 57,     /* x * sigmoid(alpha * x) */
+    PE_FN_SIN = 70,
+    PE_FN_COS = 71,
+    PE_FN_TAN = 72,
+    PE_FN_ASIN = 73,
+    PE_FN_ACOS = 74,
+    PE_FN_ATAN = 75,
+    PE_FN_ADD = 80,
+    PE_FN_SUB = 81,
+    PE_FN_MUL = 82,
+    PE_FN_DIV = 83, /* integers: towards zero */
+    PE_FN_MIN = 84,
+    PE_FN_MAX = 85,
+    PE_FN_PRELU = 86, /* a, or a * b where a < 0 */
+    PE_FN_SQUARED_DIFFERENCE = 87,
+    PE_FN_FLOOR_DIV = 88,
+    PE_FN_MOD = 89,  /* with the sign of b */
+    PE_FN_FMOD = 90, /* with the sign of a */
+    PE_FN_AND = 91,
+    PE_FN_OR = 92,
+    PE_FN_XOR = 93,
+    PE_FN_BITWISE_AND = 94,
+    PE_FN_BITWISE_OR = 95,
+    PE_FN_BITWISE_XOR = 96,
+    PE_FN_SHIFT_LEFT = 97,
+    PE_FN_SHIFT_RIGHT = 98,
+    PE_FN_EQUAL = 100, /* from here to 105 the result is bool */
+    PE_FN_NOT_EQUAL = 101,
+    PE_FN_LESS = 102,
+    PE_FN_LESS_EQUAL = 103,
+    PE_FN_GREATER = 104,
+    PE_FN_GREATER_EQUAL = 105,
+    PE_FN_POW = 110,
+    PE_FN_ATAN2 = 111
+};
 
 /* reduce_f32, reduce_any; scatter_any takes sum to min, reduce_order max and min. */
 enum pe_reduction {
@@ -305,6 +392,39 @@ typedef struct pe_any_ge_params {
     int32_t threshold; /* int8: in steps of x */
     float f_threshold;
 } pe_any_ge_params;
+
+/* unary_f32 .. binary_any */
+typedef struct pe_function_params {
+    uint32_t function; /* pe_function */
+    float alpha, beta; /* where the function has them */
+} pe_function_params;
+
+/* sub: as pe_add_params. mul: y of (a - za)(b - zb). squared_difference: as sub, squared before the last step. prelu: a of
+ * values >= 0, b of the rest times (b - zb). Comparisons: a and b. min, max: none, the codes have one scale. */
+typedef struct pe_binary_s8_params {
+    uint32_t function; /* pe_function */
+    int32_t a_zero_point, b_zero_point, y_zero_point;
+    int32_t left_shift;
+    int32_t a_multiplier, a_shift; /* shift: > 0 right, < 0 left */
+    int32_t b_multiplier, b_shift;
+    int32_t y_multiplier, y_shift;
+    int32_t y_min, y_max;
+} pe_binary_s8_params;
+
+typedef struct pe_cast_params {
+    uint32_t x_format, y_format; /* pe_format; 0: what the dtype says */
+    uint32_t saturate;           /* to 8-bit floats: 1: the largest number, 0: infinity or NaN */
+    uint32_t rounding;           /* to E8M0: 0 up, 1 down, 2 to the nearest */
+} pe_cast_params;
+
+/* quantize_any: y = x / scale + zero point; dequantize_any: y = (x - zero point) * scale. x is [outer][axis][inner], the
+ * scale [outer][axis / block][inner] with block > 0, else [axis]. */
+typedef struct pe_scales_params {
+    uint32_t format;             /* pe_format of the codes; 0: their dtype */
+    uint32_t outer, axis, inner; /* outer * axis * inner elements */
+    uint32_t block;              /* 0: one scale for each slice of the axis, or one in all */
+    uint32_t saturate;           /* as in pe_cast_params */
+} pe_scales_params;
 
 /* y[y_start + sum of i_k * y_stride[k]] = x[x_start + sum of i_k * x_stride[k]] for all 0 <= i_k < n[k]; in elements. The
  * last loop is the innermost. */

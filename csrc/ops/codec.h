@@ -98,8 +98,8 @@ static inline double pe_decode(pe_number_format f, uint32_t code)
     return pe_double_from_bits(pe_decode_bits(f, code));
 }
 
-/* The code next to x, ties to the even code. x is a double, so a value goes through one rounding only. A NaN of a format
- * without one becomes its largest number. */
+/* The code next to x, ties to the even code. x is a double, so a value goes through one rounding only. Of a format without
+ * NaN it is the code of -0, as in ml_dtypes. */
 static inline uint32_t pe_encode(pe_number_format f, double x, int overflow)
 {
     uint64_t bits = pe_double_bits(x), magnitude = bits & INT64_MAX;
@@ -110,7 +110,7 @@ static inline uint32_t pe_encode(pe_number_format f, double x, int overflow)
     uint32_t nan = ieee ? infinity | 1u << (f.mantissa_bits - 1) : fnuz ? all + 1 : all;
     uint32_t largest = ieee ? infinity - 1 : f.specials == PE_SPECIALS_FN ? all - 1 : all;
     if (magnitude > 0x7FF0000000000000)
-        return nan;
+        return f.specials == PE_SPECIALS_NONE ? all + 1 : nan;
     uint32_t code = UINT32_MAX; /* beyond all codes */
     int32_t exponent = (int32_t)(magnitude >> 52) - 1023;
     int32_t lowest = 1 - f.bias; /* of normal numbers; below, the steps stay the same */

@@ -74,8 +74,8 @@ static inline float pe_sqrt_f32(float x)
     else
         mantissa |= 0x800000;
     /* The integer root of mantissa * 2^25 or 2^26 has 25 bits, one more than the result; it is never a tie. */
-    uint64_t rest = mantissa << (exponent & 1 ? 28 : 27), root = 0;
-    for (uint64_t bit = 1ull << 50; bit; bit >>= 2) {
+    uint64_t rest = mantissa << (exponent & 1 ? 26 : 25), root = 0;
+    for (uint64_t bit = 1ull << 48; bit; bit >>= 2) {
         if (rest >= root + bit) {
             rest -= root + bit;
             root = (root >> 1) + bit;

@@ -26,6 +26,19 @@
     X(clip_f32, CLIP_F32)                               \
     X(any_ge_s8, ANY_GE_S8)                             \
     X(any_ge_f32, ANY_GE_F32)                           \
+    X(unary_f32, UNARY_F32)                             \
+    X(exponential_f32, EXPONENTIAL_F32)                 \
+    X(trigonometric_f32, TRIGONOMETRIC_F32)             \
+    X(binary_f32, BINARY_F32)                           \
+    X(power_f32, POWER_F32)                             \
+    X(unary_any, UNARY_ANY)                             \
+    X(binary_any, BINARY_ANY)                           \
+    X(where, WHERE)                                     \
+    X(cast, CAST)                                       \
+    X(lookup, LOOKUP)                                   \
+    X(binary_s8, BINARY_S8)                             \
+    X(quantize_any, QUANTIZE_ANY)                       \
+    X(dequantize_any, DEQUANTIZE_ANY)                   \
     X(strided_copy, STRIDED_COPY)                       \
     X(gather, GATHER)                                   \
     X(scatter, SCATTER)                                 \

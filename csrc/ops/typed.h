@@ -10,6 +10,54 @@ static inline bool pe_is_float_dtype(uint8_t dtype)
     return dtype == PE_F32 || dtype == PE_F16 || dtype == PE_F64 || dtype == PE_BF16;
 }
 
+static inline bool pe_is_unsigned_dtype(uint8_t dtype)
+{
+    return dtype == PE_U8 || dtype == PE_U16 || dtype == PE_U32 || dtype == PE_U64;
+}
+
+static inline double pe_abs_f64(double x)
+{
+    return pe_double_from_bits(pe_double_bits(x) & INT64_MAX);
+}
+
+static inline double pe_copysign_f64(double x, double sign)
+{
+    return pe_double_from_bits((pe_double_bits(x) & INT64_MAX) | (pe_double_bits(sign) & (1ull << 63)));
+}
+
+/* The sign of a zero is x's. */
+static inline double pe_floor_f64(double x)
+{
+    double a = pe_abs_f64(x);
+    if (!(a < 0x1p+52))
+        return x;
+    double y = pe_copysign_f64((double)(int64_t)a, x);
+    return y <= x ? y : y - 1;
+}
+
+/* The square root to the nearest; NaN of a negative number. Digit by digit in integers: 54 bits, of which the last rounds. */
+static inline double pe_sqrt_f64(double x)
+{
+    uint64_t bits = pe_double_bits(x), mantissa = bits & 0xFFFFFFFFFFFFF;
+    if (bits << 1 == 0 || bits >= 0x7FF0000000000000)
+        return bits << 1 == 0 || bits == 0x7FF0000000000000 ? x : pe_double_from_bits(0x7FF8000000000000);
+    int32_t exponent = (int32_t)(bits >> 52) - 1023;
+    if (exponent == -1023)
+        for (exponent = -1022; !(mantissa >> 52); exponent--)
+            mantissa <<= 1;
+    else
+        mantissa |= 1ull << 52;
+    uint64_t rest = 0, root = 0, digits = mantissa << (exponent & 1 ? 11 : 10); /* two bits a step, from the top */
+    for (int i = 0; i < 54; i++) {
+        rest = rest << 2 | digits >> 62;
+        digits <<= 2;
+        uint64_t next = root << 2 | 1;
+        root = root << 1 | (rest >= next);
+        rest -= rest >= next ? next : 0;
+    }
+    return pe_double_from_bits(((root + 1) >> 1) + ((uint64_t)((exponent >> 1) + 1022) << 52));
+}
+
 /* An element of an integer or bool dtype. uint64: modulo 2^64, so its upper half is negative. */
 static inline int64_t pe_load_s64(const void *data, uint8_t dtype, uint32_t i)
 {

@@ -1,5 +1,7 @@
 """The graph, its importers and builder, and a NumPy reference of every op."""
 
+from . import ops_elementwise as ops_elementwise
+from . import reference_elementwise as reference_elementwise
 from . import ops_hybrid as ops_hybrid
 from . import ops_move as ops_move
 from . import ops_nn as ops_nn

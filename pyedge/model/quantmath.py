@@ -186,3 +186,44 @@ def threshold_code(threshold: float, scale: float, zero_point: int) -> int:
     values = np.float64(np.float32(scale)) * (np.arange(INT8_MIN, INT8_MAX + 1) - zero_point)
     reached = np.flatnonzero(values >= threshold)
     return int(reached[0]) + INT8_MIN if reached.size else INT8_MAX + 1
+
+
+class BinaryParams(NamedTuple):
+    """Of pe_binary_s8_params."""
+
+    a_zero_point: int
+    b_zero_point: int
+    y_zero_point: int
+    left_shift: int = 0
+    a: Multiplier = Multiplier(0, 0)
+    b: Multiplier = Multiplier(0, 0)
+    y: Multiplier = Multiplier(0, 0)
+
+
+def binary_params(kind: str, a: tuple[float, int], b: tuple[float, int], y: tuple[float, int]) -> BinaryParams | None:
+    """Of an int8 sub, mul, min, max, squared_difference, prelu or comparison; a, b, y: scale and zero point.
+
+    None where TFLite has no integer kernel, or min and max have several scales. Sources: tflite sub.cc, mul.cc,
+    squared_difference.cc, prelu.cc, comparisons.cc.
+    """
+    sa, sb, sy = np.float32(a[0]), np.float32(b[0]), np.float32(y[0])
+    zeros = a[1], b[1], y[1]
+    twice_max = 2.0 * float(max(sa, sb))
+    if kind in ("min", "max"):
+        return BinaryParams(*zeros) if a == b == y else None
+    if kind == "mul":
+        return BinaryParams(*zeros, y=quantize_multiplier(float(sa) * float(sb) / float(sy)))
+    if kind == "prelu":
+        return BinaryParams(
+            *zeros, a=quantize_multiplier(float(sa / sy)), b=quantize_multiplier(float(sa * sb / sy))
+        )
+    if kind == "sub":
+        p = add_params(a[0], b[0], y[0])
+        return BinaryParams(*zeros, p.left_shift, p.a, p.b, p.y)
+    factors = quantize_multiplier(float(sa) / twice_max), quantize_multiplier(float(sb) / twice_max)
+    if kind == "squared_difference":
+        out = quantize_multiplier(twice_max * twice_max / ((1 << 14) * float(sy)))
+        return BinaryParams(*zeros, 7, *factors, out)
+    if kind in ("equal", "not_equal", "less", "less_equal", "greater", "greater_equal") and max(sa, sb) < 1:
+        return BinaryParams(*zeros, 8, quantize_multiplier(float(sa)), quantize_multiplier(float(sb)))
+    return None

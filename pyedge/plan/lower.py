@@ -227,6 +227,11 @@ def lowers(*kinds: str) -> Callable[[Callable[[Builder, Op], None]], Callable[[B
     return register
 
 
+def lowering_of(kind: str) -> Callable[[Builder, Op], None]:
+    """The function that lowers a kind, for one that takes over some of its cases."""
+    return _LOWERINGS[kind]
+
+
 def clamps(b: Builder, op: Op, y: int) -> dict[str, Any]:
     """y_min .. f_max of a fused activation."""
     activation = op.attrs.get("activation")

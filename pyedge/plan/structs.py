@@ -33,6 +33,11 @@ KIND_NAMES: dict[int, str] = {
 }
 KINDS: dict[str, int] = {name: value for value, name in KIND_NAMES.items()}
 
+# Number of each function of elementwise ops, by name: "leaky_relu".
+FUNCTIONS: dict[str, int] = {
+    name.removeprefix("PE_FN_").lower(): value for value, name in ffi.typeof("enum pe_function").elements.items()
+}
+
 # dtype code of the file and NumPy's name for it.
 DTYPES: dict[int, str] = {
     ffi.integer_const("PE_F32"): "float32",
@@ -66,6 +71,15 @@ _FAMILIES: dict[str, str | None] = {
     "requantize": "pe_quantize_params",
     "clip": "pe_clip_params",
     "any_ge": "pe_any_ge_params",
+    "unary": "pe_function_params",
+    "exponential": "pe_function_params",
+    "trigonometric": "pe_function_params",
+    "binary": "pe_function_params",
+    "power": "pe_function_params",
+    "binary_s8": "pe_binary_s8_params",
+    "cast": "pe_cast_params",
+    "quantize_any": "pe_scales_params",
+    "dequantize_any": "pe_scales_params",
     "strided_copy": "pe_strided_copy_params",
     "gather": "pe_index_params",
     "scatter": "pe_index_params",

@@ -233,8 +233,8 @@ def test_what_no_kernel_takes_is_an_error_that_names_it() -> None:
         pe.compile(raw_graph(relu, Tensor("x", big, "float32"), Tensor("y", big, "float32")))
     with pytest.raises(pe.PlanError, match="'x' has 7 axes"):
         pe.compile(raw_graph(relu, Tensor("x", (1,) * 7, "float32"), Tensor("y", (1,) * 7, "float32")))
-    no_scale = Op("relu", "relu", ["x"], ["y"], {})
-    with pytest.raises(pe.PlanError, match=r"'relu'.*'x' has no per-tensor scale"):
+    no_scale = Op("quantize", "requantize", ["x"], ["y"], {})
+    with pytest.raises(pe.PlanError, match=r"'requantize'.*'x' has no per-tensor scale"):
         pe.compile(raw_graph(no_scale, Tensor("x", (4,), "int8"), Tensor("y", (4,), "int8")))
 
 

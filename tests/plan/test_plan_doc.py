@@ -46,7 +46,7 @@ def test_each_kind_of_op_is_listed() -> None:
     assert table == [(v, name, structs.params_struct(name) or "-") for v, name in sorted(structs.KIND_NAMES.items())]
 
 
-@pytest.mark.parametrize("enum", ["pe_dtype", "pe_format", "pe_tensor_kind", "pe_layout", "pe_rounding"])
+@pytest.mark.parametrize("enum", ["pe_dtype", "pe_format", "pe_function", "pe_tensor_kind", "pe_layout", "pe_rounding"])
 def test_each_enum_is_listed(enum: str) -> None:
     """Every value with its name."""
     text = next(values for name, values in rows("## Numbers with names") if name == enum)
