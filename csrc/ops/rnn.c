@@ -40,10 +40,12 @@ static rnn resolve(const pe_call *c, uint32_t gates)
         .directions = (uint32_t)r->dims[0],
         .gates = gates,
     };
-    g.sums = c->scratch;
-    g.from_x = g.sums + gates * g.hidden;
-    g.bias = g.from_x + gates * g.hidden;
-    g.reset = g.bias + gates * g.hidden;
+    if (c->scratch) { /* unset during check */
+        g.sums = c->scratch;
+        g.from_x = g.sums + gates * g.hidden;
+        g.bias = g.from_x + gates * g.hidden;
+        g.reset = g.bias + gates * g.hidden;
+    }
     return g;
 }
 

@@ -117,15 +117,24 @@ def _moves() -> Graph:
     [h] = b.op("transpose", x, perm=(2, 0, 1))
     [h] = b.op("gather", h, i, axis=1, batch_dims=0)
     b.output("gathered", b.op("trilu", h, np.int64(1), upper=True)[0])
-    sizes = {"sizes": (4, 7, 2), "scales": (1.0, 1.4, 0.7), "roi": (), "coordinates": "half_pixel", "nearest": "floor"}
-    rest = {"cubic_coeff": -0.75, "exclude_outside": False, "extrapolation": 0.0, "antialias": False}
+    sizes: dict[str, Any] = {
+        "sizes": (4, 7, 2),
+        "scales": (1.0, 1.4, 0.7),
+        "roi": (),
+        "coordinates": "half_pixel",
+        "nearest": "floor",
+    }
+    rest: dict[str, Any] = {"cubic_coeff": -0.75, "exclude_outside": False, "extrapolation": 0.0, "antialias": False}
     b.output("resized", b.op("resize", x, mode="cubic", **sizes, **rest)[0])
     codes = b.input("codes", (4, 5, 3), "int8")
     b.output("resized_codes", b.op("resize", codes, mode="linear", **sizes, **rest)[0])
     wide = b.input("wide", (4, 2), "float64")
     for reduction in ("none", "add"):
         [y] = b.op("scatter_elements", wide, i, wide, axis=0, reduction=reduction)
-        b.output(f"scattered_{reduction}", b.op("reverse_sequence", y, np.int32([1, 2]), batch_axis=1, time_axis=0)[0])
+        b.output(
+            f"scattered_{reduction}",
+            b.op("reverse_sequence", y, np.array([1, 2], np.int32), batch_axis=1, time_axis=0)[0],
+        )
     return b.build()
 
 
@@ -137,43 +146,83 @@ def _orders() -> Graph:
         for kind in ("reduce_sum_square", "reduce_log_sum_exp", "reduce_max"):
             b.output(f"{name}_{kind}", b.op(kind, t, axes=(1,), keepdims=False)[0])
         b.output(f"{name}_cumsum", b.op("cumsum", t, np.int32(1), exclusive=True, reverse=True)[0])
-    index = {"axis": 1, "dtype": "int32"}
+    index: dict[str, Any] = {"axis": 1, "dtype": "int32"}
     for n, y in enumerate(b.op("topk", half, outputs=2, k=3, largest=True, sorted=True, **index)):
         b.output(f"top_{n}", y)
     b.output("arg", b.op("arg_min", x, keepdims=True, select_last=True, **index)[0])
     return b.build()
 
 
-def _apply(b: pe.GraphBuilder, kind: str, operands: list[Tensor], **attrs: Any) -> Tensor:
-    """An op with one result."""
-    return b.op(kind, *operands, **attrs)[0]
+def _layers() -> Graph:
+    """Matrix products, convolutions and pools of any rank, recurrent cells, softmax along any axis."""
+    rng, b = _rng(), pe.GraphBuilder()
+    x, image = b.input("x", (2, 3, 4), "float32"), b.input("image", (1, 5, 6, 2), "float32")
+    codes, q = b.input("codes", (2, 3, 4), "int8"), b.input("q", (2, 3, 4), "int8", scale=0.1, zero_point=2)
+    scale, zero = np.ones(1, np.float32), np.zeros(1, np.int8)
 
+    def floats(*shape: int) -> np.ndarray:
+        return rng.normal(0, 1, shape).astype(np.float32)
 
-def _elementwise() -> Graph:
-    """Each kind of elementwise op: functions, broadcasting, casts, scales, int8."""
-    b = pe.GraphBuilder()
-    x, q = b.input("x", (2, 3), "float32"), b.input("q", (2, 3), "int8", scale=0.1, zero_point=3)
-    h = _apply(b, "exp", [_apply(b, "sin", [_apply(b, "sqrt", [_apply(b, "abs", [x])])])])
-    h = _apply(b, "pow", [_apply(b, "sub", [h, b.constant(np.ones(3))]), b.constant(np.array(2.0))])
-    b.output("where", _apply(b, "where", [_apply(b, "less", [x, h]), x, h]))
-    half = _apply(b, "cast", [x], to="float16", saturate=1, round_mode="up", from_format=None, to_format=None)
-    b.output("half", _apply(b, "mul", [_apply(b, "erf", [half]), half]))
-    scales = [b.constant(np.array([0.1, 0.2, 0.3])), b.constant(np.array([1, 2, 3], np.uint8))]
-    codes = _apply(
-        b, "quantize_linear", [x, *scales], axis=1, block_size=0, dtype="uint8", format="float8_e4m3fn", saturate=1
-    )
-    b.output(
-        "real", _apply(b, "dequantize_linear", [codes, *scales], axis=1, block_size=0, dtype="float32", format=None)
-    )
-    table = _apply(b, "hard_swish", [q], scale=0.1, zero_point=-5)
-    b.output("mul", _apply(b, "mul", [table, q], scale=0.2, zero_point=1))
+    def out(kind: str, *operands: Tensor | np.ndarray | None, outputs: int = 1, **attrs: Any) -> None:
+        name = f"{kind}_{len(found)}"
+        found.extend(b.op(kind, *operands, outputs=outputs, name=name, **attrs))
+
+    found: list[Tensor] = []
+    ints = rng.integers(-9, 9, (4, 5), dtype=np.int8)
+    out("matmul", x, floats(4, 5), transpose_a=False, transpose_b=False, activation=None)
+    out("matmul", q, q, transpose_a=False, transpose_b=True, activation=None, scale=0.2)
+    out("einsum", x, floats(4, 5), equation="abc,cd->abd")
+    out("matmul_integer", codes, ints, None, None)
+    out("qlinear_matmul", codes, scale, zero, ints, scale, zero, scale, zero)
+    steps: dict[str, Any] = {"strides": (1, 2), "dilations": (1, 1), "pads": ((1, 0), (0, 1)), "groups": 1}
+    line: dict[str, Any] = {"strides": (1,), "dilations": (1,), "pads": ((1, 0),), "groups": 1}
+    out("conv", x, floats(3, 2, 4), None, **line, activation=None)
+    cube: dict[str, Any] = {"strides": (1, 2, 1), "dilations": (1, 1, 1), "pads": ((0, 1),) * 3, "groups": 1}
+    out("conv", b.op("reshape", image, shape=(1, 5, 2, 3, 2))[0], floats(3, 2, 2, 2, 2), None, **cube, activation=None)
+    out("conv_integer", codes, ints[:, :4].reshape(2, 2, 4), None, None, **line)
+    out("qlinear_conv", codes, scale, zero, ints[:, :4].reshape(2, 2, 4), scale, zero, scale, zero, None, **line)
+    out("conv_transpose", x, floats(3, 2, 4), None, **line, output_padding=(0,), activation=None)
+    w = b.constant(ints[:, :4].reshape(2, 2, 4), scale=0.1)
+    out("conv_transpose", q, w, None, **line, output_padding=(0,), activation=None, scale=0.5)
+    deform: dict[str, Any] = {
+        "strides": (1, 1),
+        "dilations": (1, 1),
+        "pads": ((0, 0), (0, 0)),
+        "groups": 1,
+        "offset_groups": 1,
+    }
+    out("deform_conv", image, floats(3, 2, 2, 2), floats(1, 4, 5, 8), None, None, **deform)
+    pool: dict[str, Any] = {"kernels": (2, 2), **{k: v for k, v in steps.items() if k != "groups"}, "ceil_mode": False}
+    out("avg_pool", image, **pool, count_include_pad=True)
+    out("lp_pool", image, **pool, exponent=2)
+    out("max_pool", image, **pool, indices=False, column_major=False)
+    out("max_pool", image, outputs=2, **pool, indices=True, column_major=False)
+    out("max_unpool", found[-2], found[-1], shape=(1, 5, 6, 2))
+    out("softmax", x, axis=1, beta=1.0)
+    out("log_softmax", x, axis=1)
+    out("hardmax", x, axis=1)
+    rnn: dict[str, Any] = {"direction": "forward", "clip": float("inf"), "batch_first": False}
+    for kind, gates, functions in (("rnn", 1, ("tanh",)), ("gru", 3, ("sigmoid", "tanh")), ("lstm", 4, _LSTM)):
+        own: dict[str, Any] = {"gru": {"linear_before_reset": False}, "lstm": {"input_forget": False}}.get(kind, {})
+        attrs: dict[str, Any] = {
+            **rnn,
+            "activations": functions,
+            "alphas": (0.0,) * len(functions),
+            "betas": (0.0,) * len(functions),
+        }
+        weights = floats(1, gates * 2, 4), floats(1, gates * 2, 2)
+        out(kind, x, *weights, outputs=3 if kind == "lstm" else 2, **attrs, **own)
+    for i, t in enumerate(found):
+        b.output(f"out{i}", t)
     return b.build()
+
+
+_LSTM = ("sigmoid", "tanh", "tanh")
 
 
 def plans() -> dict[str, pe.Plan]:
     """The seeds by name."""
     return {
-        "elementwise": pe.compile(_elementwise()),
         "cnn_s8": pe.compile(_int8_cnn(1, "same", 1)),
         "cnn_s8_strided": pe.compile(_int8_cnn(2, "valid", 2)),
         "cnn_s8_litert_ref": pe.compile(_int8_cnn(1, "same", 1), rounding="litert-ref"),
@@ -182,6 +231,8 @@ def plans() -> dict[str, pe.Plan]:
         "cnn_uint8": pe.compile(_uint8_cnn()),
         "cnn_f32": pe.compile(_float_cnn()),
         "cnn_f32_kept": pe.compile(_float_cnn(), keep="all"),
+        "layers": pe.compile(_layers()),
+        "cnn_s8_fp32": pe.compile(_int8_cnn(1, "same", 1), rounding="fp32"),
         "moves": pe.compile(_moves()),
         "orders": pe.compile(_orders()),
         "conversions": pe.compile(_conversions()),
