@@ -220,9 +220,36 @@ def _layers() -> Graph:
 _LSTM = ("sigmoid", "tanh", "tanh")
 
 
+def _apply(b: pe.GraphBuilder, kind: str, operands: list[Tensor], **attrs: Any) -> Tensor:
+    """An op with one result."""
+    return b.op(kind, *operands, **attrs)[0]
+
+
+def _elementwise() -> Graph:
+    """Each kind of elementwise op: functions, broadcasting, casts, scales, int8."""
+    b = pe.GraphBuilder()
+    x, q = b.input("x", (2, 3), "float32"), b.input("q", (2, 3), "int8", scale=0.1, zero_point=3)
+    h = _apply(b, "exp", [_apply(b, "sin", [_apply(b, "sqrt", [_apply(b, "abs", [x])])])])
+    h = _apply(b, "pow", [_apply(b, "sub", [h, b.constant(np.ones(3))]), b.constant(np.array(2.0))])
+    b.output("where", _apply(b, "where", [_apply(b, "less", [x, h]), x, h]))
+    half = _apply(b, "cast", [x], to="float16", saturate=1, round_mode="up", from_format=None, to_format=None)
+    b.output("half", _apply(b, "mul", [_apply(b, "erf", [half]), half]))
+    scales = [b.constant(np.array([0.1, 0.2, 0.3])), b.constant(np.array([1, 2, 3], np.uint8))]
+    codes = _apply(
+        b, "quantize_linear", [x, *scales], axis=1, block_size=0, dtype="uint8", format="float8_e4m3fn", saturate=1
+    )
+    b.output(
+        "real", _apply(b, "dequantize_linear", [codes, *scales], axis=1, block_size=0, dtype="float32", format=None)
+    )
+    table = _apply(b, "hard_swish", [q], scale=0.1, zero_point=-5)
+    b.output("mul", _apply(b, "mul", [table, q], scale=0.2, zero_point=1))
+    return b.build()
+
+
 def plans() -> dict[str, pe.Plan]:
     """The seeds by name."""
     return {
+        "elementwise": pe.compile(_elementwise()),
         "cnn_s8": pe.compile(_int8_cnn(1, "same", 1)),
         "cnn_s8_strided": pe.compile(_int8_cnn(2, "valid", 2)),
         "cnn_s8_litert_ref": pe.compile(_int8_cnn(1, "same", 1), rounding="litert-ref"),
