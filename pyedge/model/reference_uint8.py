@@ -15,7 +15,8 @@ def _weighted(op: Op, v: Arrays, t: Tensors, rounding: str) -> np.ndarray:
     total = _SUMS[op.kind.removesuffix("_zero_point")](op, _ints(v[0], x), _ints(v[1], w), y).astype(np.int64)
     if len(v) > 2 and v[2] is not None:
         total = total + v[2].astype(np.int64)
-    multiplier, shift = qm.quantize_multipliers(qm.linear_scales(_scale(x), np.array([_scale(w)], np.float32), _scale(y)))
+    factors = qm.linear_scales(_scale(x), np.array([_scale(w)], np.float32), _scale(y))
+    multiplier, shift = qm.quantize_multipliers(factors)
     return _codes(op, scale_twice_rounded(wrap32(total), multiplier, shift), y)
 
 
