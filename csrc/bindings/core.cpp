@@ -220,7 +220,8 @@ struct SingleOp {
             refuse(PE_ERR_UNKNOWN_OP, std::nullopt, std::nullopt, ("op kind " + std::to_string(kind)).c_str());
         if (inputs + outputs > PE_MAX_OP_TENSORS)
             refuse(PE_ERR_OP, std::nullopt, std::nullopt, "more tensors than an op can have");
-        std::memcpy(params.data(), bytes.data(), bytes.size());
+        if (!bytes.empty())
+            std::memcpy(params.data(), bytes.data(), bytes.size());
         call.kernels = pe_kernels_best();
         call.params = params.data();
         call.inputs = static_cast<uint8_t>(inputs);

@@ -133,6 +133,7 @@ def test_every_error_has_the_documented_exit_code(monkeypatch, capsys):
         errors.ShapeError: 2,
         errors.BoardNotFoundError: 3,
         errors.ToolError: 3,
+        errors.MissingToolError: 3,
         errors.PermissionDeniedError: 4,
         errors.BusyError: 5,
         errors.LinkError: 6,

@@ -22,36 +22,18 @@ static uint32_t random_float(void)
 {
     uint32_t r = random_bits(), mantissa = random_bits() & 0x7FFFFF, exponent = r >> 24;
     switch (r & 7) {
-    case 0:
-        mantissa = 0;
-        break;
-    case 1:
-        mantissa = 0x7FFFFF;
-        break;
-    case 2:
-        mantissa = 1u << (r >> 8 & 31) & 0x7FFFFF;
-        break;
-    case 3:
-        mantissa = (0x7FFFFFu << (r >> 8 & 31)) & 0x7FFFFF;
-        break;
-    default:
-        break;
+    case 0: mantissa = 0; break;
+    case 1: mantissa = 0x7FFFFF; break;
+    case 2: mantissa = 1u << (r >> 8 & 31) & 0x7FFFFF; break;
+    case 3: mantissa = (0x7FFFFFu << (r >> 8 & 31)) & 0x7FFFFF; break;
+    default: break;
     }
     switch (r >> 3 & 7) {
-    case 0:
-        exponent = 0;
-        break;
-    case 1:
-        exponent = r >> 13 & 1 ? 254 : 255;
-        break;
-    case 2:
-        exponent = 100 + (exponent & 63);
-        break;
-    case 3:
-        exponent &= 31;
-        break;
-    default:
-        break;
+    case 0: exponent = 0; break;
+    case 1: exponent = r >> 13 & 1 ? 254 : 255; break;
+    case 2: exponent = 100 + (exponent & 63); break;
+    case 3: exponent &= 31; break;
+    default: break;
     }
     return (r >> 6 & 1) << 31 | exponent << 23 | mantissa;
 }
@@ -62,17 +44,13 @@ static float addend(float a, float b)
     uint32_t r = random_bits(), c;
     float product = a * b;
     switch (r & 3) {
-    case 0:
-        c = pe_float_bits(-product) + (r >> 2 & 7) - 4;
-        break;
+    case 0: c = pe_float_bits(-product) + (r >> 2 & 7) - 4; break;
     case 1: /* another exponent, at a distance where the product's bits straddle the rounding position */
         c = pe_float_bits(product) + ((r >> 2 & 63) << 23) - (32u << 23);
         c ^= (r >> 8 & 1) << 31;
         c &= r >> 9 & 1 ? 0xFFFFFFFF : 0xFF800000;
         break;
-    default:
-        c = random_float();
-        break;
+    default: c = random_float(); break;
     }
     return pe_float_from_bits(c);
 }

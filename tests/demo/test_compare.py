@@ -1,10 +1,13 @@
-"""pyedge/demo/compare.py: the digits on a board, and where its emulator is missing."""
+"""pyedge/demo/compare.py: the digits on a board, on one that is missing, and on one that fails."""
+
+import shutil
 
 import numpy as np
 import pytest
 
 import pyedge as pe
 from pyedge import demo
+from pyedge.demo import compare
 
 
 @pytest.fixture(autouse=True)
@@ -15,9 +18,9 @@ def own_state(tmp_path, monkeypatch):
 
 
 def test_python_and_the_board_agree():
-    """The outputs of both sides are the session's, digit by digit; progress counts them; both profiles name the same ops."""
+    """Both give the session's outputs, digit by digit; progress counts them; the profiles name the same ops."""
     seen = []
-    found = demo.run("host", digits=7, progress=seen.append)
+    found = compare.run("host", digits=7, progress=seen.append)
     graph = demo.digits_int8()
     session = pe.Session(pe.compile(graph))
     expected = np.concatenate([session(x[None]) for x in graph.inputs[0].quantize(demo.heldout()[0][:7])])
@@ -31,29 +34,36 @@ def test_python_and_the_board_agree():
 
 def test_differences_are_counted():
     """Bytes, not digits."""
-    found = demo.run("host", digits=2)
+    found = compare.run("host", digits=2)
     found.there[0, :3] ^= 1
     assert found.different == 3
 
 
-def test_without_an_emulator_the_host_port_stands_in(monkeypatch):
-    """Only if the caller allows it, and the reason is told."""
-    real = demo.compare.connect
+def test_without_an_emulator_the_firmware_runs_as_a_process(monkeypatch):
+    """QEMU is not installed: the host port takes its place, and the result says why; unless the caller forbids it."""
+    which = shutil.which
+    monkeypatch.setattr(shutil, "which", lambda name, **where: None if "qemu" in name else which(name, **where))
+    found = compare.run("virt-rv32", digits=3)
+    assert found.board == "host"
+    assert found.fallback is not None
+    assert "qemu-system-riscv32 is not installed" in found.fallback
+    assert found.different == 0
+    with pytest.raises(pe.MissingToolError):
+        compare.run("virt-rv32", digits=3, may_fall_back=False)
 
-    def without_qemu(board, **options):
-        if board != "host":
-            raise pe.ToolError("qemu-system-riscv32 is not installed")
-        return real(board, **options)
 
-    monkeypatch.setattr(demo.compare, "connect", without_qemu)
-    found = demo.run("virt-rv32", digits=1)
-    assert (found.board, found.fallback) == ("host", "qemu-system-riscv32 is not installed")
-    with pytest.raises(pe.ToolError):
-        demo.run("virt-rv32", digits=1, may_fall_back=False)
+def test_a_failing_emulator_is_an_error(monkeypatch, tmp_path):
+    """QEMU is installed and ends with a complaint: no other board may hide that."""
+    qemu = tmp_path / "qemu-system-riscv32"
+    qemu.write_text("#!/bin/sh\necho no such machine >&2\nexit 1\n")
+    qemu.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    with pytest.raises(pe.ToolError, match="no such machine"):
+        compare.run("virt-rv32", digits=3)
 
 
 @pytest.mark.parametrize("digits", [0, 361])
 def test_only_held_out_digits_are_taken(digits):
     """There are 360."""
     with pytest.raises(ValueError, match="1 to 360"):
-        demo.run("host", digits=digits)
+        compare.run("host", digits=digits)
