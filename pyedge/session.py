@@ -117,7 +117,8 @@ class Session:
         if runs < 1 or warmup < 0:
             raise ValueError(f"runs={runs}, warmup={warmup}: at least 1 and 0")
         e = self.plan.entry(entry)
-        arrays = match_inputs(e, [np.zeros(_shape(t), array_dtype(t.dtype)) for t in e.inputs] if inputs is None else inputs)
+        zeros = [np.zeros(_shape(t), array_dtype(t.dtype)) for t in e.inputs]
+        arrays = match_inputs(e, zeros if inputs is None else inputs)
         counts = np.zeros(len(self.plan.ops), np.uint64)
         samples = np.zeros((runs, len(e.ops)), np.int64)
         with _Claim(self._lock):

@@ -15,6 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 MARKS = ("<!-- support table -->", "<!-- end of support table -->")
 TYPES = {"s8": "int8", "f32": "float32"}  # suffix of an op kind; a conversion stands under the type that it reads
+MIXED = "any or mixed types"  # kinds without such a suffix
 
 
 def read_list(file: str) -> list[list[str]]:
@@ -29,7 +30,7 @@ def read_list(file: str) -> list[list[str]]:
 def roles() -> dict[str, str]:
     """The micro-kernel that an op kind reaches, {"conv2d_s8": "gemm_s8"}, as kernels.c keeps it for a trimmed build."""
     text = (ROOT / "csrc/kernels/kernels.c").read_text(encoding="utf-8")
-    rows = re.findall(r"^\s+\.(\w+) = (.*?),$", text, re.MULTILINE)
+    rows = re.findall(r"^    \.(\w+) =\s(.*?),\n(?=    \.|\};)", text, re.MULTILINE | re.DOTALL)
     return {kind: role for role, value in rows for kind in re.findall(r"PE_IF_KEPT\((\w+)", value)}
 
 
@@ -45,12 +46,13 @@ def table() -> str:
         raise SystemExit(f"kernels.c and kernels_list.h do not agree on {', '.join(sorted(unknown))}")
     cells: dict[str, dict[str, str]] = {}
     for kind, _ in read_list("ops/ops_list.h"):
-        found = re.fullmatch(r"(\w+?)_(s8|f32)(_s8|_f32)?", kind)
-        op, types = (found[1], [TYPES[found[2]]]) if found else (kind, list(TYPES.values()))
-        for type_ in types:
-            cells.setdefault(op, {})[type_] = ", ".join(archs[reaches[kind]] if kind in reaches else ["portable"])
-    head = ["op", *TYPES.values()]
-    rows = [[f"`{op}`", *(row.get(type_, "") for type_ in TYPES.values())] for op, row in cells.items()]
+        found = re.fullmatch(r"(\w+?)_(s8|f32)(?:_s8|_f32|_(\w+))?", kind)
+        op, type_ = (found[1] + (f" {found[3]}" if found[3] else ""), TYPES[found[2]]) if found else (kind, MIXED)
+        op = op.removesuffix("_any")
+        cells.setdefault(op, {})[type_] = ", ".join(archs[reaches[kind]] if kind in reaches else ["portable"])
+    columns = [*TYPES.values(), MIXED]
+    head = ["op", *columns]
+    rows = [[f"`{op}`", *(row.get(type_, "") for type_ in columns)] for op, row in cells.items()]
     return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows])
 
 

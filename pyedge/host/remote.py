@@ -317,7 +317,9 @@ class Remote:
         if runs < 1 or warmup < 0:
             raise ValueError(f"runs={runs}, warmup={warmup}: at least 1 and 0")
         e = self._entry(entry)
-        arrays = match_inputs(e, [np.zeros(t.shape, array_dtype(t.dtype)) for t in e.inputs] if inputs is None else inputs)
+        arrays = match_inputs(
+            e, [np.zeros(t.shape, array_dtype(t.dtype)) for t in e.inputs] if inputs is None else inputs
+        )
         samples = np.zeros((runs, len(e.ops)), np.uint64)
         for i in range(-warmup, runs):
             self._send(e, arrays)

@@ -1,12 +1,12 @@
 """The graph, its importers and builder, and a NumPy reference of every op."""
 
 from . import ops_elementwise as ops_elementwise
-from . import reference_elementwise as reference_elementwise
 from . import ops_hybrid as ops_hybrid
 from . import ops_move as ops_move
 from . import ops_nn as ops_nn
 from . import ops_reduce as ops_reduce
 from . import ops_uint8 as ops_uint8
+from . import reference_elementwise as reference_elementwise
 from . import reference_hybrid as reference_hybrid
 from . import reference_move as reference_move
 from . import reference_nn as reference_nn

@@ -214,9 +214,7 @@ def binary_params(kind: str, a: tuple[float, int], b: tuple[float, int], y: tupl
     if kind == "mul":
         return BinaryParams(*zeros, y=quantize_multiplier(float(sa) * float(sb) / float(sy)))
     if kind == "prelu":
-        return BinaryParams(
-            *zeros, a=quantize_multiplier(float(sa / sy)), b=quantize_multiplier(float(sa * sb / sy))
-        )
+        return BinaryParams(*zeros, a=quantize_multiplier(float(sa / sy)), b=quantize_multiplier(float(sa * sb / sy)))
     if kind == "sub":
         p = add_params(a[0], b[0], y[0])
         return BinaryParams(*zeros, p.left_shift, p.a, p.b, p.y)

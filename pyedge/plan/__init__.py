@@ -1,7 +1,7 @@
 """graph -> plan: lower, schedule, place, write; and the plan file read back."""
 
-from . import lower_elementwise as lower_elementwise
 from . import lower_conv as lower_conv
+from . import lower_elementwise as lower_elementwise
 from . import lower_hybrid as lower_hybrid
 from . import lower_move as lower_move
 from . import lower_nn as lower_nn
