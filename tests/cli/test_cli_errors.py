@@ -63,7 +63,7 @@ def bad(tmp_path_factory, folder):
         ("run digits.pedge --frob", 2, ["--frob"]),
         ("run .", 2, ["directory"]),
         ("run {bad}/junk.tflite", 2, ["junk.tflite", "TFLite", "try: "]),
-        ("run {bad}/notes.txt", 2, ["notes.txt", ".tflite and .pedge"]),
+        ("run {bad}/notes.txt", 2, ["notes.txt", ".tflite, .onnx or .pedge"]),
         ("run {bad}/torn.pedge", 7, ["torn.pedge", "truncated", "try: pyedge compile"]),
         ("run {bad}/flipped.pedge", 7, ["flipped.pedge", "CRC"]),
         ("run digits.pedge -d {bad}/keys.npz", 2, ["keys.npz", "'image'", "foo"]),
