@@ -15,7 +15,7 @@ enum {
     LSR_THR_EMPTY = 0x20
 };
 enum { PLIC_ENABLE = PLIC + 0x2000, PLIC_THRESHOLD = PLIC + 0x200000, PLIC_CLAIM = PLIC + 0x200004 };
-enum { FIFO = 16, BUF = 1024, TEST_RESET = 0x7777 };
+enum { FIFO = 16, BUF = 896, TEST_RESET = 0x7777 };
 
 extern uint8_t __data_start[], __bss_end[], __pool_start[], __pool_end[], __stack_low[], __stack_top[];
 
