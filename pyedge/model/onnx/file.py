@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -91,7 +91,7 @@ def read(model: str | os.PathLike[str] | bytes | onnx.ModelProto, name: str | No
     return ModelFile(proto, source, folder, digest, opsets)
 
 
-def in_order(graph: onnx.GraphProto, given: Sequence[str], source: str) -> list[onnx.NodeProto]:
+def in_order(graph: onnx.GraphProto, given: Collection[str], source: str) -> list[onnx.NodeProto]:
     """The nodes of a graph in an order in which they can run: the file's own where that is one.
 
     Args:
@@ -101,14 +101,14 @@ def in_order(graph: onnx.GraphProto, given: Sequence[str], source: str) -> list[
         ModelError: A cycle, a name that nothing gives, or one that is given twice.
     """
     makers: dict[str, int] = {}
+    known = set(given)
     for i, node in enumerate(graph.node):
         for output in node.output:
-            if output and (output in makers or output in given):
+            if output and (output in makers or output in known):
                 raise ModelError(f"{source}: tensor {output!r} is given twice, by node {node.name!r} again")
             makers[output] = i
     order: list[int] = []
     state = [0] * len(graph.node)  # 0 not seen, 1 being visited, 2 placed
-    known = set(given)
     for root in range(len(graph.node)):
         stack = [root] if state[root] == 0 else []
         while stack:

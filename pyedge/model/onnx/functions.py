@@ -31,6 +31,16 @@ def defaults(n: Node) -> dict[str, onnx.AttributeProto]:
     return {k: a.default_value for k, a in schema.attributes.items() if a.default_value.name}
 
 
+def at_default(n: Node) -> set[str]:
+    """Attributes of a node that say what would hold without them."""
+    given = defaults(n)
+    return {name for name, a in n.attributes.items() if name in given and _value(a) == _value(given[name])}
+
+
+def _value(attribute: onnx.AttributeProto) -> Any:
+    return onnx.helper.get_attribute_value(attribute)
+
+
 def body(n: Node, types: Sequence[onnx.TypeProto]) -> onnx.FunctionProto | None:
     """The function of a node whose operands have these types; None if it has none, or none for them."""
     schema = _schema(n)

@@ -63,6 +63,8 @@ class Importer:
         self.unsupported: list[str] = []
         self.functions = {(f.domain, f.name): f for f in file.proto.functions}
         self.depth = 0
+        self.inside = 0  # graphs of nodes that are being put in their place
+        self.unrolled = 0  # nodes in the place of loops
 
     # --- tensors ----------------------------------------------------------------------------------------------------
 
@@ -76,14 +78,16 @@ class Importer:
         return name
 
     def const(self, value: Any, name: str = "constant", quant: Quantization | None = None) -> Tensor:
-        """A constant of the innermost graph."""
+        """A constant of the innermost graph. One without elements is in no graph: what is made of it is folded."""
         value = np.asarray(value)
         data = codes(value)
         dtype = str(data.dtype)
         if dtype not in DTYPES:
             raise Unsupported(f"{name!r} has elements of type {dtype}")
-        if data.size == 0 or data.nbytes > MAX_EXTENT:
+        if data.nbytes > MAX_EXTENT:
             raise Unsupported(f"{name!r} has the shape {list(data.shape)}")
+        if data.size == 0:
+            return Tensor(name, data.shape, dtype, data, quant)
         if not data.flags["C_CONTIGUOUS"]:
             data = data.copy(order="C")
         tensor = self.graph.add_tensor(Tensor(self.fresh(name), data.shape, dtype, data, quant))
@@ -187,7 +191,7 @@ class Importer:
         if kind not in KINDS:
             raise Unsupported(f"there is no op {kind!r}")
         if any(t is not None and 0 in t.shape for t in inputs):
-            raise Unsupported("an empty operand")
+            return self.of_nothing(kind, inputs, name, outputs, attrs)
         names = [self.fresh(f"{name}" if outputs == 1 else f"{name}:{i}") for i in range(outputs)]
         op = Op(kind, names[0], [None if t is None else t.name for t in inputs], names, attrs)
         results = infer_op(op, list(inputs))
@@ -227,7 +231,7 @@ class Importer:
     def rename(self, tensor: Tensor, name: str) -> None:
         """Gives a tensor that an op of the innermost graph has just made the name that the model has for it."""
         op = self.makers.get(tensor.name)
-        taken = name in self.used_names or id(tensor) in self.bound
+        taken = name in self.used_names or id(tensor) in self.bound or (self.inside and name in self.reserved)
         if op is None or taken or tensor.name not in self.graph.tensors:
             return
         old = tensor.name
@@ -242,8 +246,24 @@ class Importer:
         self.makers[name] = self.makers.pop(old)
         self.graph.add_tensor(tensor)
 
+    def of_nothing(
+        self, kind: str, inputs: Sequence[Tensor | None], name: str, outputs: int, attrs: Mapping[str, Any]
+    ) -> list[Tensor]:
+        """The results of an op with an operand that has no elements: constants, as in arithmetic on shapes."""
+        values = [None if t is None else t.data for t in inputs]
+        if not self.fold or any(t is not None and v is None for t, v in zip(inputs, values, strict=True)):
+            raise Unsupported("an empty operand")
+        op = Op(kind, name, [None if t is None else t.name for t in inputs], [f"{name}:{i}" for i in range(outputs)])
+        op.attrs.update(attrs)
+        results = [Tensor(n, (), "float32") for n in op.outputs]
+        try:
+            found = _evaluate(op, inputs, values, results)
+        except (ArithmeticError, LookupError, TypeError, ValueError):
+            raise Unsupported("an empty operand") from None
+        return [self.const(found[n], n) for n in op.outputs]
+
     def empty(self, n: Node, i: int, shape: Sequence[int], dtype: str) -> None:
-        """Makes result i of a node a tensor without elements, which Concat leaves out; other ops refuse it."""
+        """Makes result i of a node a tensor without elements, which Concat leaves out."""
         self.names[n.outputs[i]] = Tensor(n.outputs[i], tuple(shape), dtype, np.zeros(shape, array_dtype(dtype)))
 
     # --- what many converters need ----------------------------------------------------------------------------------
@@ -341,6 +361,8 @@ class Importer:
                 raise ModelError(f"{self.file.source}: output {name!r} is given by no node")
             return
         graph = self.graph
+        if 0 in tensor.shape:
+            raise ModelError(f"{self.file.source}: output {name!r} has the empty shape {list(tensor.shape)}")
         if tensor.name != name or tensor.data is not None or name in graph.input_names:
             free = name not in self.used_names
             copy = Tensor(name if free else self.fresh(name), tensor.shape, tensor.dtype, quant=tensor.quant)
@@ -357,8 +379,7 @@ class Importer:
                 self.unsupported.append(f"constant {t.name!r} ({e})")
         if graph.sparse_initializer:
             raise ModelError(f"{self.file.source}: sparse initializers are not read")
-        given = set(self.names)
-        for node in onnx_file.in_order(graph, list(given), self.file.source):
+        for node in onnx_file.in_order(graph, self.names.keys(), self.file.source):
             self.node(node, opsets, prefix)
 
     def node(self, proto: onnx.NodeProto, opsets: Mapping[str, int], prefix: str) -> None:
@@ -375,7 +396,7 @@ class Importer:
                 return
             with onnx_file.damage(f"{self.file.source}: node {label!r} ({n.op_type})"):
                 convert(self, n)
-            if left := sorted(set(n.attributes) - n.read):
+            if left := sorted(set(n.attributes) - n.read - functions.at_default(n)):
                 convert = None  # its function would not know the attribute either
                 raise Unsupported(f"{left[0]}={_short(n.attr(left[0]))}")
         except Unsupported as e:
@@ -476,16 +497,18 @@ class Importer:
         """A tensor as an inner graph sees it."""
         return inner.tensors[name] if name in inner.tensors else self.tensor(name)
 
-    def inline_graph(self, n: Node, body: onnx.GraphProto) -> None:
-        """The nodes of the branch that a constant condition takes."""
+    def inline_graph(self, n: Node, body: onnx.GraphProto, operands: Sequence[Tensor] = ()) -> list[Tensor]:
+        """The results of a graph whose nodes are put in the place of a node; operands: what its inputs are."""
         outer = dict(self.names)
+        self.names.update(zip((i.name for i in body.input), operands, strict=True))
+        self.inside += 1
         self.nodes(body, self.file.opsets | {"": n.opset}, f"{n.name}/")
+        self.inside -= 1
         results = [self.names.get(o.name) for o in body.output]
         self.names = outer
-        for name, tensor in zip(n.outputs, results, strict=True):
-            if tensor is None:
-                raise Unsupported("")
-            self.names[name] = tensor
+        if any(t is None for t in results):
+            raise Unsupported("")
+        return [t for t in results if t is not None]
 
 
 def _short(value: Any) -> str:

@@ -45,7 +45,10 @@ def _reshape(m: Importer, n: Node) -> None:
     if any(d < -1 for d in target) or target.count(-1) > 1:
         raise ModelError(f"node {n.name!r} (Reshape): shape {target}")
     if 0 in target:
-        raise Unsupported(f"the empty shape {target}")
+        if math.prod(sizes_of(x)):
+            raise ModelError(f"node {n.name!r} (Reshape): {list(x.shape)} to {target}")
+        m.empty(n, 0, [0 if d == -1 else d for d in target], x.dtype)
+        return
     m.bind(n, m.reshape(x, target, n.outputs[0]))
 
 
@@ -97,10 +100,11 @@ def _slice(m: Importer, n: Node) -> None:
         raise ModelError(f"node {n.name!r} (Slice): starts {starts}, ends {ends}, axes {axes}, steps {steps}")
     exact = []
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        size = sizes_of(x)[axis % len(x.shape)]
-        exact.append(slice(start, end, step).indices(size))
-        if len(range(*exact[-1])) == 0:
-            raise Unsupported(f"an empty slice {start}:{end}:{step} of axis {axis} of {list(x.shape)}")
+        exact.append(slice(start, end, step).indices(sizes_of(x)[axis % len(x.shape)]))
+    lengths = {a % len(x.shape): len(range(*e)) for a, e in zip(axes, exact, strict=True)}
+    if 0 in lengths.values():
+        m.empty(n, 0, [lengths.get(i, d) for i, d in enumerate(sizes_of(x))], x.dtype)
+        return
     m.bind(
         n,
         m.one(
@@ -268,8 +272,8 @@ def _shape(m: Importer, n: Node) -> None:
     x = m.operand(n, 0)
     start, end, _ = slice(n.attr("start", 0), n.attr("end", None)).indices(len(x.shape))
     if start >= end:
-        raise Unsupported(f"start={start} and end={end} of {list(x.shape)}: nothing")
-    if m.fold:
+        m.empty(n, 0, [0], "int64")
+    elif m.fold:
         m.bind(n, m.const(np.array(x.shape[start:end], np.int64), n.outputs[0]))
     else:
         m.bind(n, m.one("shape", [x], n.outputs[0], start=start, end=end))
@@ -349,10 +353,9 @@ def _reduce(m: Importer, n: Node) -> None:
     rank = len(x.shape)
     axes = m.ints(n, "axes", 1)
     keepdims = bool(n.attr("keepdims", 1))
-    if not axes and n.attr("noop_with_empty_axes", 0):
-        axes = []
-    elif not axes:
-        axes = list(range(rank))
+    noop = n.attr("noop_with_empty_axes", 0)
+    if not axes:
+        axes = [] if noop else list(range(rank))
     exact = tuple(sorted({a % rank for a in axes})) if rank else ()
     kind = _REDUCTIONS[n.op_type]
     if kind == "reduce_mean" and x.dtype == "float32" and exact:
