@@ -30,7 +30,7 @@ from .errors import (
     VerificationError,
 )
 from .model.builder import GraphBuilder
-from .model.graph import Graph, Op, Quantization, Tensor
+from .model.graph import Graph, Op, Quantization, State, Tensor
 from .plan import Plan, Profile, compile
 from .session import Session
 from .tune.evaluate import evaluate
@@ -58,6 +58,7 @@ __all__ = [
     "Quantization",
     "Session",
     "ShapeError",
+    "State",
     "Tensor",
     "ToolError",
     "UnsupportedError",

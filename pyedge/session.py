@@ -11,13 +11,13 @@ import numpy as np
 from . import _core
 from .errors import BusyError, PlanError, ShapeError
 from .model.graph import array_dtype
-from .plan import Entry, Keep, OpCount, Plan, PlanTensor, Profile
+from .plan import RESET, Entry, Keep, OpCount, Plan, PlanTensor, Profile
 
 Array = np.ndarray[Any, Any]
 
 
 class Session:
-    """One arena on a plan. Many sessions share a plan; a session does one thing at a time.
+    """One arena on a plan, and one set of its states. Many sessions share a plan; a session does one thing at a time.
 
     Args:
         plan: A Plan, or the bytes of one.
@@ -80,8 +80,26 @@ class Session:
             return {t.name: y for t, y in zip(e.outputs, outputs, strict=True)}
         return outputs
 
+    def reset(self) -> None:
+        """Gives all states their initial values: a new sequence begins. Nothing happens if the plan has none.
+
+        Raises:
+            BusyError: Another thread is using this session.
+        """
+        with _Claim(self._lock):
+            self._reset()
+
+    def state(self) -> dict[str, Array]:
+        """Copies of the states, by name.
+
+        Raises:
+            BusyError: Another thread is using this session.
+        """
+        with _Claim(self._lock):
+            return {t.name: self._view(t).copy() for t in self.plan.states}
+
     def tensors(self, entry: str = "main") -> dict[str, Array]:
-        """Copies of all tensors of an entry after a run, constants left out, by name.
+        """Copies of all tensors of an entry after a run, constants left out, by name; of a state its new value.
 
         Raises:
             PlanError: The plan was not compiled with keep="all", so tensors have overwritten each other.
@@ -107,7 +125,7 @@ class Session:
         warmup: int = 5,
         entry: str = "main",
     ) -> Profile:
-        """Times an entry in nanoseconds, op by op.
+        """Times an entry in nanoseconds, op by op. States are as after a reset when it ends.
 
         Args:
             inputs: As for `run`; zeros if not given.
@@ -127,8 +145,13 @@ class Session:
                 self._execute(e, arrays, counts)
                 if i >= 0:
                     samples[i] = counts[e.first_op : e.first_op + len(e.ops)]
+            self._reset()
         ops = [OpCount(op.name, op.kind, 0, None, op.macs) for op in e.ops]
         return Profile.from_samples(samples, ops, "ns", "host", entry, {"threads": 1})
+
+    def _reset(self) -> None:
+        if self.plan.states:
+            self._execute(self.plan.entry(RESET), (), None)
 
     def _execute(self, entry: Entry, arrays: Sequence[Array], counts: Array | None) -> None:
         for tensor, array in zip(entry.inputs, arrays, strict=True):

@@ -6,7 +6,8 @@
 
 #define PE_PLAN_MAGIC 0x47444550 /* "PEDG" */
 #define PE_PLAN_MAJOR 1
-#define PE_PLAN_MINOR 1
+#define PE_PLAN_MINOR 2
+#define PE_PLAN_MINOR_STATE 2 /* the first with states */
 #define PE_MAX_RANK 6
 #define PE_MAX_LOOPS 8           /* of strided_copy */
 #define PE_MAX_OP_TENSORS 16     /* inputs + outputs of one op */
@@ -50,7 +51,8 @@ enum pe_format {
 
 enum pe_tensor_kind {
     PE_TENSOR_ARENA = 1, /* offset into the arena */
-    PE_TENSOR_CONST = 2  /* offset into the constants section; read-only */
+    PE_TENSOR_CONST = 2, /* offset into the constants section; read-only */
+    PE_TENSOR_STATE = 3  /* offset into the arena's first state_bytes, which stay from run to run */
 };
 
 enum pe_layout {
@@ -253,13 +255,13 @@ typedef struct pe_section {
 typedef struct pe_plan_header {
     uint32_t magic;
     uint16_t major; /* a reader refuses another major */
-    uint16_t minor; /* goes up with additions (op kinds, layouts); a reader refuses, by name, one it does not know */
+    uint16_t minor; /* of the oldest version with all fields in use; a reader refuses what it does not know */
     uint32_t file_bytes;
     uint32_t crc32;         /* IEEE, of bytes 16 .. file_bytes */
     uint32_t layout;        /* pe_layout of the constants */
     uint32_t arena_bytes;   /* all that the caller provides: activations and scratch */
     uint32_t scratch_bytes; /* largest scratch of one op, contained in arena_bytes */
-    uint32_t reserved;      /* 0; anything else is an addition */
+    uint32_t state_bytes;   /* start of the arena that only states use; not 0: an entry "reset" sets them */
     pe_section tensors;     /* pe_tensor[] */
     pe_section ops;         /* pe_op[] */
     pe_section entries;     /* pe_entry[] */
@@ -272,7 +274,7 @@ typedef struct pe_plan_header {
 } pe_plan_header;
 
 typedef struct pe_tensor {
-    uint32_t name; /* in strings */
+    uint32_t name; /* in strings; of the records of a state one has a name, the others see it in another shape */
     uint8_t dtype; /* pe_dtype */
     uint8_t kind;  /* pe_tensor_kind */
     uint8_t rank;  /* 0 .. PE_MAX_RANK */

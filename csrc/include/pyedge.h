@@ -65,8 +65,14 @@ typedef struct pe_session {
     const struct pe_kernels *kernels; /* chosen by pe_session_init for the CPU; the portable ones everywhere else */
 } pe_session;
 
-/* Binds a verified plan to an arena, PE_ARENA_ALIGN-aligned. Contents of the arena are not touched. */
+#define PE_RESET_ENTRY "reset" /* of plans with states: writes their initial values */
+
+/* Binds a verified plan to an arena, PE_ARENA_ALIGN-aligned, and resets its states. A plan without states leaves the arena
+ * as it is. */
 pe_status pe_session_init(pe_session *s, const void *plan, void *arena, size_t arena_bytes);
+
+/* Gives all states their initial values: a new sequence begins. Nothing happens if the plan has none. */
+pe_status pe_session_reset(pe_session *s);
 
 /* Numbers and places. Arguments are trusted where the plan was verified; an entry or tensor out of range gives -1 or NULL. */
 uint32_t pe_entry_count(const pe_session *s);

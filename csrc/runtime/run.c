@@ -55,7 +55,14 @@ pe_status pe_session_init(pe_session *s, const void *plan, void *arena, size_t a
     if (arena_bytes < pe_plan_arena_bytes(plan))
         return PE_ERR_ARENA;
     *s = (pe_session){.plan = plan, .arena = arena, .kernels = pe_kernels_best()};
-    return PE_OK;
+    return pe_session_reset(s);
+}
+
+pe_status pe_session_reset(pe_session *s)
+{
+    if (header(s->plan)->state_bytes == 0)
+        return PE_OK;
+    return pe_run(s, (uint32_t)pe_entry_find(s, PE_RESET_ENTRY), NULL); /* the verifier has seen it */
 }
 
 uint32_t pe_entry_count(const pe_session *s)
@@ -115,7 +122,7 @@ void *pe_tensor_data(const pe_session *s, uint32_t tensor)
     const pe_tensor *t = pe_tensor_at(s, tensor);
     if (!t)
         return NULL;
-    if (t->kind == PE_TENSOR_ARENA)
+    if (t->kind != PE_TENSOR_CONST)
         return s->arena + t->offset;
     return (uint8_t *)(uintptr_t)(s->plan + header(s->plan)->consts.offset + t->offset);
 }
@@ -166,7 +173,7 @@ static void canonicalize_nans(const pe_session *s, const pe_entry *e)
     for (uint32_t i = 0; i < e->output_count; i++) {
         uint32_t number = *index_of(s, e->outputs + i);
         const pe_tensor *t = pe_tensor_at(s, number);
-        if (t->kind != PE_TENSOR_ARENA)
+        if (t->kind == PE_TENSOR_CONST)
             continue;
         void *y = pe_tensor_data(s, number);
         uint32_t n = pe_tensor_elements(t);

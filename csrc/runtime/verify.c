@@ -57,12 +57,10 @@ static pe_status check_header(view *v, size_t plan_bytes, unsigned flags)
         return refuse(v, PE_ERR_SECTION, PE_NONE, PE_NONE, "file_bytes");
     if (!(flags & PE_VERIFY_SKIP_CRC) && pe_crc32(0, v->base + 16, h->file_bytes - 16) != h->crc32)
         return refuse(v, PE_ERR_CRC, PE_NONE, PE_NONE, "CRC-32");
-    if (h->reserved != 0)
-        return refuse(v, PE_ERR_VERSION, PE_NONE, PE_NONE, "a header field of a newer version is in use");
     if (h->layout != PE_LAYOUT_CANONICAL)
         return refuse(v, PE_ERR_LAYOUT, PE_NONE, PE_NONE, "unknown layout of constants");
-    if (h->arena_bytes > PE_MAX_EXTENT || h->scratch_bytes > h->arena_bytes)
-        return refuse(v, PE_ERR_SECTION, PE_NONE, PE_NONE, "arena_bytes or scratch_bytes");
+    if (h->arena_bytes > PE_MAX_EXTENT || h->scratch_bytes > h->arena_bytes || h->state_bytes > h->arena_bytes)
+        return refuse(v, PE_ERR_SECTION, PE_NONE, PE_NONE, "arena_bytes, scratch_bytes or state_bytes");
     return PE_OK;
 }
 
@@ -129,13 +127,17 @@ static pe_status check_tensor(const view *v, uint32_t number)
     const char *fault = pe_tensor_fault(t);
     if (fault)
         return refuse(v, PE_ERR_TENSOR, PE_NONE, number, fault);
-    if (t->kind != PE_TENSOR_ARENA && t->kind != PE_TENSOR_CONST)
+    if (t->kind < PE_TENSOR_ARENA || t->kind > PE_TENSOR_STATE)
         return refuse(v, PE_ERR_TENSOR, PE_NONE, number, "unknown kind of place");
     if (t->reserved != 0)
         return refuse(v, PE_ERR_TENSOR, PE_NONE, number, "a field of a newer version is in use");
-    uint32_t limit = t->kind == PE_TENSOR_ARENA ? v->header->arena_bytes : v->header->consts.bytes;
+    uint32_t limit = t->kind == PE_TENSOR_ARENA   ? v->header->arena_bytes
+                     : t->kind == PE_TENSOR_STATE ? v->header->state_bytes
+                                                  : v->header->consts.bytes;
     if (t->offset % PE_ARENA_ALIGN != 0 || !inside(t->offset, t->bytes, limit))
         return refuse(v, PE_ERR_TENSOR, PE_NONE, number, "offset");
+    if (t->kind == PE_TENSOR_ARENA && t->offset < v->header->state_bytes)
+        return refuse(v, PE_ERR_TENSOR, PE_NONE, number, "it lies where only states may");
     if (!pe_is_finite(t->scale) || pe_float_bits(t->scale) >> 31)
         return refuse(v, PE_ERR_TENSOR, PE_NONE, number, "scale");
     if (t->dtype == PE_S8 && (t->zero_point < -128 || t->zero_point > 127))
@@ -179,6 +181,8 @@ static pe_status check_op(const view *v, uint32_t number)
     if (op->scratch_offset % PE_ARENA_ALIGN != 0 ||
         !inside(op->scratch_offset, op->scratch_bytes, v->header->arena_bytes))
         return refuse(v, PE_ERR_OP, number, PE_NONE, "scratch lies outside the arena");
+    if (overlap(op->scratch_offset, op->scratch_bytes, 0, v->header->state_bytes))
+        return refuse(v, PE_ERR_SCRATCH, number, PE_NONE, "scratch lies where only states may");
 
     pe_call c = {.params = v->params + op->params,
                  .inputs = op->inputs,
@@ -191,7 +195,7 @@ static pe_status check_op(const view *v, uint32_t number)
         if (t >= v->tensor_count)
             return refuse(v, PE_ERR_OP, number, PE_NONE, "no tensor of that number");
         c.tensor[i] = &v->tensors[t];
-        bool in_arena = c.tensor[i]->kind == PE_TENSOR_ARENA;
+        bool in_arena = c.tensor[i]->kind != PE_TENSOR_CONST;
         if (i >= op->inputs && !in_arena)
             return refuse(v, PE_ERR_OP, number, t, "an output that is a constant");
         /* Kernels may copy between a tensor and their scratch. */
@@ -241,6 +245,19 @@ static pe_status check_entry(const view *v, uint32_t number)
     return PE_OK;
 }
 
+/* A plan with states can be reset: an entry of that name writes them and needs nothing. */
+static pe_status check_reset(const view *v)
+{
+    if (v->header->state_bytes == 0)
+        return PE_OK;
+    const pe_session s = {.plan = v->base};
+    int32_t reset = pe_entry_find(&s, PE_RESET_ENTRY);
+    if (reset < 0 || v->entries[reset].input_count != 0 || v->entries[reset].output_count != 0)
+        return refuse(v, PE_ERR_ENTRY, PE_NONE, PE_NONE,
+                      "states without an entry \"reset\" that takes and gives nothing");
+    return PE_OK;
+}
+
 pe_status pe_plan_verify(const void *plan, size_t plan_bytes, unsigned flags, pe_error *err)
 {
     pe_error unused;
@@ -257,5 +274,5 @@ pe_status pe_plan_verify(const void *plan, size_t plan_bytes, unsigned flags, pe
         status = check_op(&v, i);
     for (uint32_t i = 0; status == PE_OK && i < v.entry_count; i++)
         status = check_entry(&v, i);
-    return status;
+    return status == PE_OK ? check_reset(&v) : status;
 }

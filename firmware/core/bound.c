@@ -43,12 +43,12 @@ bool bind_plan(server *s, const uint8_t *plan, uint32_t bytes, int slot, fault *
         return false;
     }
     uint8_t *pool = s->port->pool;
+    memset(pool + arena, 0, h->arena_bytes); /* what a run without inputs gives is at least always the same */
     if (pe_session_init(&s->session, plan, pool + arena, h->arena_bytes)) {
         release_plan(s);
         fail(f, RC_UNKNOWN, "session");
         return false;
     }
-    memset(pool + arena, 0, h->arena_bytes); /* what a run without inputs gives is at least always the same */
     s->slot = (int8_t)slot;
     s->plan_bytes = bytes;
     if (counts + (uint64_t)plan_ops(s) * sizeof(uint64_t) <= s->port->pool_bytes)

@@ -9,6 +9,7 @@ import click
 
 from .. import Graph, Plan, load
 from ..host import Remote
+from ..plan import RESET
 from ._common import (
     OutputFile,
     console,
@@ -87,7 +88,8 @@ def command(
         click.echo(f"{model}: {len(loaded.ops)} ops, {len(loaded.tensors)} tensors, {constants:,} bytes of constants")
         click.echo("compiled:")
     click.echo(plan.summary())
-    for name in plan.entries if entry is None else [entry]:
+    shown = [name for name in plan.entries if not (plan.states and name == RESET)]
+    for name in shown if entry is None else [entry]:
         click.echo(f"\narena while {name} runs ({len(plan.entry(name).ops)} ops)")
         _lifetimes(plan, name)
     if memory is not None and board is not None:

@@ -37,6 +37,7 @@ from ._common import (
 @entry_option
 @click.option("--output", "-o", type=OutputFile(), help="Write all outputs to this .npz file.")
 @click.option("--compare", is_flag=True, help="Also run here, and fail (exit 7) if one byte differs.")
+@click.option("--reset", is_flag=True, help="Reset the model's states before each run: the samples are no sequence.")
 @click.option("--batch", type=click.IntRange(1), help="Size of the first axis, where the model leaves it open.")
 @click.option("--shape", "shapes", multiple=True, metavar="NAME=1,49,10,1", help="Sizes of an input's open axes.")
 @json_option
@@ -49,13 +50,15 @@ def command(
     entry: str,
     output: Path | None,
     compare: bool,
+    reset: bool,
     batch: int | None,
     shapes: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Run a model or plan on data, here or on a board.
 
-    MODEL is a .tflite or .pedge file. Without --data the inputs are zeros.
+    MODEL is a .tflite or .pedge file. Without --data the inputs are zeros. Samples are a sequence: a model with states
+    (a recurrent or streaming one) keeps them from one to the next, unless --reset is given.
 
     \b
     Examples:
@@ -70,8 +73,12 @@ def command(
     different = 0
     with runner(plan, board, port, isa) as target, progress("running", len(runs)) as done:
         for i, inputs in enumerate(runs):
+            if reset:
+                target.reset()
             results.append(target.run(inputs, entry))
             if local is not None:
+                if reset:
+                    local.reset()
                 here = local.run(inputs, entry)
                 different += sum(_bytes_different(a, results[-1][name]) for name, a in here.items())
             done(i + 1)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from ..model.graph import Graph
-from .identity import same_codes
+from ..model.graph import Graph, same_codes
 from .rewrite import Tensors, branches, everywhere, replace_reads
 
 
@@ -43,4 +42,4 @@ def _merge(graph: Graph, outer: Tensors) -> None:
     replace_reads(graph.ops, names)
     for name in names:
         graph.tensors.pop(name, None)
-    graph.output_names = [names.get(n, n) for n in graph.output_names]
+    graph.rename_results(names)

@@ -18,7 +18,7 @@ def fold_activations(graph: Graph) -> Graph:
     """
     graph = graph.copy()
     readers = Counter(n for op in graph.ops for n in op.inputs if n is not None)
-    readers.update(graph.output_names)
+    readers.update(graph.result_names)
     for op in graph.ops:
         for branch in ("then", "else"):
             if branch in op.attrs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..model.graph import Graph, Op, Quantization, Tensor
+from ..model.graph import Graph, Op, Tensor, same_codes
 from .rewrite import Tensors, bypass, everywhere, makers
 
 
@@ -42,16 +42,4 @@ def _is_identity(op: Op, x: Tensor, y: Tensor) -> bool:
         return x.dtype == "int8"
     return op.kind in _MOVES or (
         op.kind == "cast" and not op.attrs.get("to_format") and not op.attrs.get("from_format")
-    )
-
-
-def same_codes(a: Quantization | None, b: Quantization | None) -> bool:
-    """Whether codes mean the same values."""
-    if a is None or b is None:
-        return a is b
-    return (
-        a.scale.shape == b.scale.shape
-        and bool((a.scale == b.scale).all())
-        and bool((a.zero_point == b.zero_point).all())
-        and (a.scale.size == 1 or a.axis == b.axis)
     )

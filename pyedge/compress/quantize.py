@@ -37,11 +37,13 @@ def quantize_minmax(graph: Graph, ranges: Mapping[str, Range]) -> tuple[Graph, R
         The new graph, which shares no changed array with the old one; the bytes before and after, each weight's noise.
 
     Raises:
-        ModelError: A tensor without a finite range, an op or a tensor that is not float.
+        ModelError: A tensor without a finite range, an op or a tensor that is not float, a state.
 
     Source: Jacob et al. 2018, "Quantization and Training of Neural Networks"; the ranges of weights as in the TFLite
     quantization specification.
     """
+    if graph.states:
+        raise ModelError(f"graph {graph.name!r} has a state, {graph.states[0].name!r}: it cannot be quantized")
     folded = fold_activations(graph)
     result = folded.copy()
     for name in result.input_names:
@@ -50,7 +52,7 @@ def quantize_minmax(graph: Graph, ranges: Mapping[str, Range]) -> tuple[Graph, R
     noise: dict[str, float] = {}
     for op in result.ops:
         _quantize_op(result, op, ranges, noise)
-    used = {n for op in result.ops for n in op.inputs if n is not None} | set(result.input_names)
+    used = {n for op in result.ops for n in op.inputs if n is not None} | set(result.source_names)
     used |= {n for op in result.ops for n in op.outputs}
     result.tensors = {n: t for n, t in result.tensors.items() if n in used}
     result = check(result)

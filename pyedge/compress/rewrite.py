@@ -48,9 +48,9 @@ def reads(op: Op) -> set[str]:
 
 
 def readers(graph: Graph) -> Counter[str]:
-    """How many ops and outputs of a graph read each tensor; an "if" counts for all that its graphs read."""
+    """How many ops, outputs and states of a graph read each tensor; an "if" counts for all that its graphs read."""
     count = Counter(n for op in graph.ops for n in reads(op))
-    count.update(graph.output_names)
+    count.update(graph.result_names)
     return count
 
 
@@ -83,11 +83,13 @@ def bypass(graph: Graph, op: Op, source: str) -> bool:
             return False
         graph.ops.remove(op)
         replace_reads(graph.ops, {source: result})
+        graph.rename_results({source: result})
         maker.outputs = [result if n == source else n for n in maker.outputs]
         del graph.tensors[source]
         return True
     graph.ops.remove(op)
     replace_reads(graph.ops, {result: source})
+    graph.rename_results({result: source})
     del graph.tensors[result]
     return True
 

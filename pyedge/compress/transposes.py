@@ -277,7 +277,7 @@ def count_transposes(graph: Graph) -> int:
 
     def to_output(name: str) -> bool:
         followers = [op for op in graph.ops if name in op.inputs]
-        return read[name] == 0 or name in graph.output_names or all(
+        return read[name] == 0 or name in graph.result_names or all(
             op.kind == "reshape" and to_output(op.outputs[0]) for op in followers
         )  # fmt: skip
 

@@ -18,7 +18,7 @@ from ..boards import Profile as BoardProfile
 from ..boards import load_profile
 from ..errors import BoardError, LinkError, PlanError, ToolError, UnsupportedError, VerificationError
 from ..model.graph import array_dtype
-from ..plan import Entry, OpCount, Plan, PlanTensor, Profile
+from ..plan import RESET, Entry, OpCount, Plan, PlanTensor, Profile
 from ..session import match_inputs
 from . import build, emulator, frame, ports, timing
 from .link import GROUP_IMAGE, GROUP_OS, GROUP_PYEDGE, Link, Progress, RefusedError
@@ -257,7 +257,10 @@ def _load_error(e: RefusedError, plan: Plan, board: Board) -> Exception:
 
 
 class Remote:
-    """A plan on a board. Gives the bits of `Session` on the same plan."""
+    """A plan on a board. Gives the bits of `Session` on the same plan.
+
+    The board keeps the plan's states from run to run until reset(), or until a plan is loaded again.
+    """
 
     def __init__(self, board: Board, plan: Plan, sha: bytes) -> None:
         self.board = board
@@ -292,6 +295,15 @@ class Remote:
             return dict(zip((t.name for t in e.outputs), outputs, strict=True))
         return outputs
 
+    def reset(self) -> None:
+        """Gives all states their initial values: a new sequence begins. Nothing happens if the plan has none.
+
+        Raises:
+            PlanError, LinkError, BoardError: As `run`.
+        """
+        if self.plan.states:
+            self._execute(self._entry(RESET), profiled=False)
+
     def profile(
         self,
         inputs: Mapping[str, Array] | Sequence[Array] | None = None,
@@ -299,7 +311,7 @@ class Remote:
         warmup: int | None = None,
         entry: str = "main",
     ) -> Profile:
-        """Counts an entry in the board's unit, op by op.
+        """Counts an entry in the board's unit, op by op. States are as after a reset when it ends.
 
         Args:
             inputs: As for `run`, written again before each run; zeros if not given.
@@ -326,6 +338,7 @@ class Remote:
             self._execute(e, profiled=True)
             if i >= 0:
                 samples[i] = self._counts(e)
+        self.reset()
         ops = [OpCount(op.name, op.kind, 0, None, op.macs) for op in e.ops]
         conditions = {"firmware": hello.fw, **({"clock_hz": board.clock_hz} if board.clock_hz else {})}
         if self.board.isa:

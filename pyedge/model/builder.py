@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from ..errors import ModelError
 from .check import check
-from .graph import Graph, Op, Quantization, Tensor, array_dtype
+from .graph import Graph, Op, Quantization, State, Tensor, array_dtype
 from .ops import Padding, Pair, infer_op
 
 Side = int | tuple[int, int]
@@ -29,6 +29,9 @@ class GraphBuilder:
         x = b.input("x", (1, 8, 8, 1), "float32")
         b.output("y", b.softmax(b.linear(b.conv2d(x, w1, b1, activation="relu"), w2, b2)))
         graph = b.build()
+
+    A value that stays from run to run is a state: `total = b.state("total", zeros)`, read as any operand, and
+    `b.update(total, b.add(total, x))`.
     """
 
     def __init__(self, name: str = "graph") -> None:
@@ -67,23 +70,51 @@ class GraphBuilder:
 
         scale: one number, or one for each slice along axis.
         """
-        data = np.ascontiguousarray(value)
-        if dtype is not None:
-            data = data.astype(array_dtype(dtype))
-        elif data.dtype == np.float64:
-            data = data.astype(np.float32)
-        data = data.reshape(np.shape(value))  # ascontiguousarray makes a scalar [1]
+        data = self._array(value, dtype)
         quant = _quantization(scale, zero_point, axis)
         return self._graph.add_tensor(
             Tensor(name or self._unused("constant"), data.shape, dtype or str(data.dtype), data, quant)
         )
+
+    def state(
+        self,
+        name: str,
+        initial: npt.ArrayLike,
+        scale: float | None = None,
+        zero_point: int = 0,
+        dtype: str | None = None,
+    ) -> Tensor:
+        """A value that stays from run to run, at first `initial`: ops read it, `update` says what it is next.
+
+        initial: float64 becomes float32 unless dtype says otherwise. int8 states have a scale, as inputs do.
+        """
+        if self._outer is not None:
+            raise ModelError(f"state {name!r}: the graphs of cond() have no states; they use those from outside")
+        value = self._array(initial, dtype)
+        quant = _quantization(scale, zero_point)
+        tensor = self._graph.add_tensor(Tensor(name, value.shape, dtype or str(value.dtype), quant=quant))
+        self._graph.states.append(State(name, name, value))
+        return tensor
+
+    def update(self, state: Tensor, value: Tensor) -> None:
+        """Lets a state have this value after each run; its shape, dtype and scale are the state's.
+
+        A state without an update keeps its initial value.
+        """
+        self._visible(value)
+        found = [s for s in self._graph.states if s.name == state.name]
+        if not found:
+            raise ModelError(f"update: tensor {state.name!r} is no state of this builder")
+        if found[0].next != state.name:
+            raise ModelError(f"state {state.name!r} has two updates: {found[0].next!r} and {value.name!r}")
+        found[0].next = value.name
 
     def output(self, name: str, tensor: Tensor) -> None:
         """Makes the result of an op an output of that name."""
         self._visible(tensor)
         if self._outer is not None:
             raise ModelError(f"output {name!r}: the graphs of cond() return their results")
-        if tensor.name in self._graph.input_names or tensor.data is not None:
+        if tensor.name in self._graph.source_names or tensor.data is not None:
             raise ModelError(f"output {name!r}: tensor {tensor.name!r} is no op's result")
         if tensor.name in self._output_names:
             raise ModelError(
@@ -335,6 +366,15 @@ class GraphBuilder:
             if name not in self._graph.tensors:
                 return name
 
+    @staticmethod
+    def _array(value: npt.ArrayLike, dtype: str | None) -> np.ndarray:
+        data = np.ascontiguousarray(value)
+        if dtype is not None:
+            data = data.astype(array_dtype(dtype))
+        elif data.dtype == np.float64:
+            data = data.astype(np.float32)
+        return data.reshape(np.shape(value))  # ascontiguousarray makes a scalar [1]
+
     def _operand(self, value: Tensor | npt.ArrayLike | None) -> Tensor | None:
         if value is None or isinstance(value, Tensor):
             return value
@@ -438,5 +478,5 @@ def _renamed(graph: Graph, names: dict[str, str]) -> Graph:
             if branch in op.attrs:
                 op.attrs[branch] = _renamed(op.attrs[branch], names)
     copy.input_names = [new_name(n) for n in copy.input_names]
-    copy.output_names = [new_name(n) for n in copy.output_names]
+    copy.rename_results(names)
     return copy

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..errors import ModelError
-from .graph import DTYPES, Graph, Op, Tensor, array_dtype
+from .graph import DTYPES, Graph, Op, Tensor, array_dtype, check_state
 from .ops import infer_shapes
 
 # Weights' axis of output channels, in the graph's layouts.
@@ -44,6 +44,10 @@ def _check(graph: Graph, outer: Mapping[str, Tensor]) -> None:
     for tensor in graph.inputs:
         if tensor.data is not None:
             raise ModelError(f"graph {graph.name!r}: input {tensor.name!r} is a constant")
+    for state in graph.states:
+        if outer:
+            raise ModelError(f"graph {graph.name!r}: state {state.name!r} belongs to the graph around the if")
+        check_state(graph, state)
     visible = {**outer, **graph.tensors}
     for op in graph.ops:
         if op.kind == "if":

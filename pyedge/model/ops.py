@@ -438,6 +438,12 @@ def _infer(graph: Graph, outer: Mapping[str, Tensor]) -> None:
     """Works out results in place, in the order of the ops; outer: tensors that an inner graph may read."""
     ready: dict[str, Tensor] = dict(outer)
     ready.update((n, graph.tensors[n]) for n in graph.input_names)
+    for state in graph.states:
+        t = graph.tensors.get(state.name)
+        if t is None or t.data is not None or graph.source_names.count(t.name) > 1:
+            what = "no tensor" if t is None else "a constant" if t.data is not None else "an input or a state already"
+            raise ModelError(f"graph {graph.name!r}: state {state.name!r} is {what}")
+        ready[t.name] = t
     ready.update((n, t) for n, t in graph.tensors.items() if t.data is not None)
     for op in graph.ops:
         missing = [n for n in op.inputs if n is not None and n not in ready]
@@ -456,9 +462,10 @@ def _infer(graph: Graph, outer: Mapping[str, Tensor]) -> None:
                 raise ShapeError(f"{op.kind} {op.name!r}: tensor {name!r} is {tensor.dtype}, the op gives {dtype}")
             tensor.shape = shape
             ready[name] = tensor
-    for name in graph.output_names:
+    for name in graph.result_names:
         if name not in ready:
-            raise ModelError(f"graph {graph.name!r}: output {name!r} is given by no op")
+            what = "output" if name in graph.output_names else "next value of a state"
+            raise ModelError(f"graph {graph.name!r}: {what} {name!r} is given by no op")
 
 
 def _infer_if(op: Op, ready: Mapping[str, Tensor]) -> list[Result]:

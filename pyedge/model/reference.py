@@ -33,12 +33,18 @@ RULES: dict[str, Rule] = {}
 
 
 def run(
-    graph: Graph, inputs: Mapping[str, np.ndarray], rounding: str = "tflite", keep: bool = False
+    graph: Graph,
+    inputs: Mapping[str, np.ndarray],
+    rounding: str = "tflite",
+    keep: bool = False,
+    states: dict[str, np.ndarray] | None = None,
 ) -> dict[str, np.ndarray]:
     """Computes a graph.
 
     Args:
         inputs: One array per input, by name, of the input's dtype; their shapes fix the graph's open sizes.
+        states: Values of the graph's states by name, those after the run when it returns. Empty: initial values. Keep
+            the dict from run to run; without one each run starts from the initial values.
         keep: Return every tensor that is no constant, not only the outputs. Of an "if" only what it gives.
 
     Returns:
@@ -54,8 +60,10 @@ def run(
             given = inputs[t.name].dtype if t.name in inputs else "nothing"
             raise ShapeError(f"tensor {t.name!r}: {given} given, expected {t.dtype}")
     graph = infer_shapes(graph, {name: inputs[name].shape for name in graph.input_names})
-    values = dict(inputs)
+    states = {} if states is None else states
+    values = {**inputs, **{s.name: states.get(s.name, s.initial) for s in graph.states}}
     _run(graph, {}, values, rounding)
+    states.update({s.name: values[s.next] for s in graph.states})
     if keep:
         return {n: v for n, v in values.items() if n in graph.tensors and graph.tensors[n].data is None}
     return {n: values[n] for n in graph.output_names}

@@ -17,7 +17,7 @@ def extract(graph: Graph, inputs: Sequence[str], outputs: Sequence[str]) -> Grap
         outputs: Tensors that are given, in this order.
 
     Returns:
-        The ops that outputs need, in their order, and the constants that these read.
+        The ops that outputs need, in their order, the constants and states that they read, and what updates these.
 
     Raises:
         ModelError: A name that graph doesn't have, an input that is a constant, or an output that needs an input of
@@ -26,14 +26,19 @@ def extract(graph: Graph, inputs: Sequence[str], outputs: Sequence[str]) -> Grap
     for name in (*inputs, *outputs):
         if name not in graph.tensors:
             raise ModelError(f"graph {graph.name!r} has no tensor {name!r}")
-    needed = set(outputs)
+    needed, before = set(outputs), set[str]()
     kept: list[int] = []
-    for i, op in reversed(list(enumerate(graph.ops))):
-        if any(name in needed and name not in inputs for name in op.outputs):
-            kept.insert(0, i)
-            needed |= _reads(op)
+    while before != needed:  # a state that is read needs its next value, which may read another state
+        before = set(needed)
+        needed |= {s.next for s in graph.states if s.name in needed and s.name not in inputs}
+        kept = []
+        for i, op in reversed(list(enumerate(graph.ops))):
+            if any(name in needed and name not in inputs for name in op.outputs):
+                kept.insert(0, i)
+                needed |= _reads(op)
     part = graph.copy()
     part.ops = [part.ops[i] for i in kept]
+    part.states = [s for s in part.states if s.name in needed and s.name not in inputs]
     results = {name for op in part.ops for name in op.outputs}
     part.tensors = {n: t for n, t in part.tensors.items() if n in needed | results | set(inputs)}
     part.input_names, part.output_names = list(inputs), list(outputs)

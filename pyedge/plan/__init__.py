@@ -10,10 +10,11 @@ from . import lower_uint8 as lower_uint8
 from .compile import compile
 from .plan import Lifetime, Plan
 from .profile import OpCount, Profile, median_interval
-from .program import Keep
+from .program import RESET, Keep
 from .reader import Entry, PlanOp, PlanTensor
 
 __all__ = [
+    "RESET",
     "Entry",
     "Keep",
     "Lifetime",

@@ -13,8 +13,9 @@ from ..model.ops import infer_shapes
 from .lifetimes import layout
 from .lower import lower
 from .plan import Plan
-from .program import Keep
+from .program import RESET, Keep
 from .schedule import schedule
+from .states import place_states, reset_program, update_in_place
 from .writer import write
 
 Shapes = Mapping[str, Sequence[int]]
@@ -66,7 +67,14 @@ def compile(
     for name, g in graphs.items():
         fixed = infer_shapes(g, _input_shapes(g, batch, shapes, alone=len(graphs) == 1))
         programs.append(lower(fixed if keep == "all" else schedule(fixed), name, rounding, keep))
-    layouts = [layout(p, keep) for p in programs]
+        if keep is None:
+            update_in_place(programs[-1])
+    if any(p.states for p in programs):
+        if RESET in graphs:
+            raise PlanError(f"entry {RESET!r}: a plan with states has one of that name itself; call yours otherwise")
+        programs.append(reset_program(programs))
+    states = place_states(programs)
+    layouts = [layout(p, keep, states) for p in programs]
     meta = {
         "producer": f"pyedge {_version()}",
         "board": board,

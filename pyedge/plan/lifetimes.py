@@ -6,13 +6,21 @@ they are long enough on each.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .arena import Block, extent, peak, place_with_scratch
-from .program import Keep, Program
+from .program import IN_PLACE, Keep, Program
 
-# Kinds whose output may lie on an input of the same size: each output element depends on the same element alone.
-IN_PLACE = frozenset({"add_s8", "add_f32", "clip_s8", "clip_f32", "requantize_s8", "copy"})
+
+@dataclass(frozen=True)
+class StatePlaces:
+    """Where the states of all entries lie, by name: in the first `bytes` bytes of the arena."""
+
+    offsets: dict[str, int] = field(default_factory=dict)
+    bytes: int = 0
+
+
+_NO_STATES = StatePlaces()
 
 
 @dataclass
@@ -22,30 +30,41 @@ class Layout:
     offsets: dict[int, int]
     scratch: list[int]
     arena_bytes: int
+    state_bytes: int  # the start of the arena, which states alone use
     tensor_bytes: int  # extent of the tensors alone
     peak_bytes: int  # the largest set of live tensors: no layout of the tensors can be smaller
 
 
-def layout(program: Program, keep: Keep = None) -> Layout:
-    """Places all values of a program. keep="all": each value has memory of its own for the whole run."""
+def layout(program: Program, keep: Keep = None, states: StatePlaces = _NO_STATES) -> Layout:
+    """Places all values of a program.
+
+    Args:
+        keep: "all": each value has memory of its own for the whole run.
+        states: Of all entries; everything else lies behind them.
+    """
     first, last, root = _lifetimes(program, keep)
     roots = sorted(r for r in first if root[r] == r)
     tensors = [Block(program.values[r].bytes, first[r], last[r]) for r in roots]
     busy = [i for i, step in enumerate(program.steps) if step.scratch_bytes]
     scratch = [Block(program.steps[i].scratch_bytes, i, i) for i in busy]
     offsets, scratch_offsets = place_with_scratch(tensors, scratch)
-    by_root = dict(zip(roots, offsets, strict=True))
-    by_step = dict(zip(busy, scratch_offsets, strict=True))
+    by_root = {r: states.bytes + offset for r, offset in zip(roots, offsets, strict=True)}
+    by_step = {i: states.bytes + offset for i, offset in zip(busy, scratch_offsets, strict=True)}
+    places = {
+        number: by_root[_find(root, value.storage)]
+        for number, value in enumerate(program.values)
+        if value.data is None and value.storage in root
+    }
+    for number, value in enumerate(program.values):
+        if value.data is None and value.storage in program.states:
+            places[number] = states.offsets[program.values[value.storage].name]
     return Layout(
-        {
-            number: by_root[_find(root, value.storage)]
-            for number, value in enumerate(program.values)
-            if value.data is None and value.storage in root
-        },
+        places,
         [by_step.get(i, 0) for i in range(len(program.steps))],
-        extent([*tensors, *scratch], [*offsets, *scratch_offsets]),
-        extent(tensors, offsets),
-        peak(tensors),
+        states.bytes + extent([*tensors, *scratch], [*offsets, *scratch_offsets]),
+        states.bytes,
+        states.bytes + extent(tensors, offsets),
+        states.bytes + peak(tensors),
     )
 
 
@@ -56,14 +75,17 @@ def _find(root: dict[int, int], storage: int) -> int:
 
 
 def _lifetimes(program: Program, keep: Keep) -> tuple[dict[int, int], dict[int, int], dict[int, int]]:
-    """First and last step of each storage in the arena, and the storage that it was merged into by running in place."""
+    """First and last step of each storage in the arena, and the storage that it was merged into by running in place.
+
+    Without those of states, which stay for ever.
+    """
     end = len(program.steps)
     first: dict[int, int] = {}
     last: dict[int, int] = {}
 
     def touch(number: int, step: int) -> None:
         value = program.values[number]
-        if value.data is None:
+        if value.data is None and value.storage not in program.states:
             first[value.storage] = min(first.get(value.storage, step), step)
             last[value.storage] = max(last.get(value.storage, step), step)
 
@@ -82,9 +104,11 @@ def _lifetimes(program: Program, keep: Keep) -> tuple[dict[int, int], dict[int, 
         if step.kind not in IN_PLACE:
             continue
         y = program.values[step.outputs[0]]
+        if y.storage in program.states:
+            continue
         for number in (n for n in step.inputs if n is not None):
             x = program.values[number]
-            if x.data is not None or x.bytes != y.bytes:
+            if x.data is not None or x.bytes != y.bytes or x.storage in program.states:
                 continue
             source = _find(root, x.storage)
             if last[source] == i and first[y.storage] == i and source != y.storage:

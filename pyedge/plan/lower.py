@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from .. import _core
 from ..errors import PlanError, PyedgeError, ShapeError
 from ..model import quantmath
-from ..model.graph import Graph, Op, Tensor, array_dtype
+from ..model.graph import Graph, Op, State, Tensor, array_dtype, check_state
 from ..model.ops import resolve_padding
 from . import structs
 from .program import Keep, Program, Step, Value
@@ -41,9 +42,13 @@ def lower(graph: Graph, entry: str = "main", rounding: str = "tflite", keep: Kee
     build = Builder(graph, entry, structs.ROUNDING[rounding], keep)
     for tensor in graph.inputs:
         build.program.inputs.append(build.new(tensor))
+    for state in graph.states:
+        check_state(graph, state)
+        build.program.states[build.new(graph.tensors[state.name])] = state.initial
     build.ops(graph)
     for tensor in graph.outputs:
         build.program.outputs.append(build.output(tensor.name))
+    build.update(graph.states)
     return build.program
 
 
@@ -97,6 +102,12 @@ class Builder:
         )
         return number
 
+    def like(self, value: Value) -> int:
+        """A value of the same name, dtype, dims and scale, with memory of its own."""
+        number = len(self.program.values)
+        self.program.values.append(replace(value, storage=number))
+        return number
+
     def value(self, name: str) -> int:
         """The value that holds a tensor: made by an earlier op, an input, or a constant."""
         for graph, numbers in zip(reversed(self.graphs), reversed(self.numbers), strict=True):
@@ -108,11 +119,29 @@ class Builder:
         raise PlanError(f"tensor {name!r} is read before anything has written it")
 
     def output(self, name: str) -> int:
-        """As value; a constant is copied, because outputs lie in the arena."""
+        """As value; a constant or state is copied, because outputs lie in the arena and hold until the next run."""
         number = self.value(name)
-        if self.program.values[number].data is None:
+        value = self.program.values[number]
+        if value.data is None and value.storage not in self.program.states:
             return number
         return self.copy(number, name)
+
+    def update(self, states: Sequence[State]) -> None:
+        """The last steps of an entry: a copy of its next value into each state.
+
+        All states change at once, so what is the value of another state now goes through a copy before the first does.
+        """
+        copies: list[tuple[int, int]] = []
+        for state in states:
+            number, to = self.value(state.next), self.value(state.name)
+            source = self.program.values[number]
+            if number == to:
+                continue
+            if source.data is None and source.storage in self.program.states:
+                number = self.copy(number, state.next)
+            copies.append((number, to))
+        for number, to in copies:
+            self.copy(number, self.program.values[to].name, to)
 
     def constant(self, name: str, data: np.ndarray) -> int:
         """A value for a constant that lowering has made."""

@@ -33,9 +33,10 @@ class Lifetime:
 class Plan:
     """A verified plan. Any number of sessions can share it.
 
-    data: the bytes of the file, read-only. tensors, ops, entries: its tables. meta: facts for people: producer, source,
-    licence. flash_bytes: size of the file; arena_bytes: RAM that a session needs; scratch_bytes: the largest scratch of
-    one op, a part of it; const_bytes: constants.
+    data: the bytes of the file, read-only. tensors, ops, entries: its tables. states: tensors that stay from run to
+    run, shared by all entries; the entry "reset" gives them their initial values. meta: facts: producer, source,
+    licence. flash_bytes: size of the file; arena_bytes: RAM that a session needs; state_bytes and scratch_bytes, of the
+    states and of the op with the largest scratch, are parts of it; const_bytes: constants.
     """
 
     def __init__(self, data: bytes | bytearray | memoryview, source: Source | None = None) -> None:
@@ -50,6 +51,7 @@ class Plan:
         tables = read(self.data)
         header = tables.header
         self.tensors, self.ops, self.meta = tables.tensors, tables.ops, tables.meta
+        self.states = tables.states
         self.entries: dict[str, Entry] = {}
         for entry in tables.entries:
             self.entries.setdefault(entry.name, entry)
@@ -58,6 +60,7 @@ class Plan:
         self.flash_bytes = int(header["file_bytes"])
         self.arena_bytes = int(header["arena_bytes"])
         self.scratch_bytes = int(header["scratch_bytes"])
+        self.state_bytes = int(header["state_bytes"])
         self.const_bytes = int(header["consts"][1])
 
     @classmethod
@@ -107,7 +110,8 @@ class Plan:
     def lifetimes(self, entry: str = "main") -> list[Lifetime]:
         """Places and times of the tensors in the arena that an entry uses, in the order of the tensor table.
 
-        A view (a reshape, or the rows that linear sees) counts for the tensor that was written there before.
+        A view (a reshape, or the rows that linear sees) counts for the tensor that was written there before. States
+        live all the time.
         """
         e = self.entry(entry)
         spans: dict[int, tuple[int, int]] = {}
@@ -117,12 +121,15 @@ class Plan:
             if number is None or self.tensors[number].constant:
                 return
             place = self.tensors[number].offset, self.tensors[number].bytes
-            if write:
+            if write and not self.tensors[number].state:
                 writer[place] = number
             number = writer.get(place, number)
             first, last = spans.get(number, (step, step))
             spans[number] = (min(first, step), max(last, step))
 
+        for t in self.states:
+            writer[t.offset, t.bytes] = t.number
+            spans[t.number] = (-1, len(e.ops))
         for t in e.inputs:
             touch(t.number, -1, write=True)
         for step, op in enumerate(e.ops):

@@ -12,6 +12,11 @@ from ..model.graph import array_dtype
 
 Keep = Literal["all"] | None
 
+RESET = "reset"  # name of the entry that gives states their initial values; PE_RESET_ENTRY of pyedge.h
+
+# Kinds whose output may lie on an input of the same size: each output element depends on the same element alone.
+IN_PLACE = frozenset({"add_s8", "add_f32", "clip_s8", "clip_f32", "requantize_s8", "copy"})
+
 
 @dataclass
 class Value:
@@ -45,10 +50,14 @@ class Step:
 
 @dataclass
 class Program:
-    """One lowered entry. Steps run in order; a branch only goes forward."""
+    """One lowered entry. Steps run in order; a branch only goes forward.
+
+    states: the values that stay from run to run, by number, and what each is at first.
+    """
 
     name: str
     values: list[Value] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
     inputs: list[int] = field(default_factory=list)
     outputs: list[int] = field(default_factory=list)
+    states: dict[int, np.ndarray] = field(default_factory=dict)

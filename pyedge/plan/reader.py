@@ -16,12 +16,16 @@ from . import structs
 
 @dataclass
 class PlanTensor(Tensor):
-    """A tensor of a plan. offset: into the arena, or into the constants; number: its place in the tensor table."""
+    """A tensor of a plan. offset: into the arena, or into the constants; number: its place in the tensor table.
+
+    state: it lies in the memory of a state, which stays from run to run.
+    """
 
     number: int = 0
     constant: bool = False
     offset: int = 0
     bytes: int = 0
+    state: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class Tables:
     ops: tuple[PlanOp, ...]
     entries: tuple[Entry, ...]
     meta: dict[str, Any]
+    states: tuple[PlanTensor, ...]
 
 
 def read(data: memoryview) -> Tables:
@@ -87,13 +92,16 @@ def read(data: memoryview) -> Tables:
 
     def tensor(number: int, r: Any) -> PlanTensor:
         shape, dtype = tuple(int(d) for d in r["dims"][: r["rank"]]), structs.DTYPES[int(r["dtype"])]
-        constant, offset, size = int(r["kind"]) == structs.TENSOR_CONST, int(r["offset"]), int(r["bytes"])
+        kind, offset, size = int(r["kind"]), int(r["offset"]), int(r["bytes"])
+        constant, state = kind == structs.TENSOR_CONST, kind == structs.TENSOR_STATE
         content = np.frombuffer(consts[offset : offset + size], array_dtype(dtype)).reshape(shape) if constant else None
         scale, zero_point = np.array([r["scale"]], np.float32), np.array([r["zero_point"]], np.int32)
         quant = Quantization(scale, zero_point) if scale[0] > 0 else None
-        return PlanTensor(text(int(r["name"])), shape, dtype, content, quant, None, number, constant, offset, size)
+        name = text(int(r["name"]))
+        return PlanTensor(name, shape, dtype, content, quant, None, number, constant, offset, size, state)
 
     tensors = tuple(tensor(i, r) for i, r in enumerate(table("tensors", "pe_tensor")))
+    states = tuple({t.name: t for t in reversed(tensors) if t.state and t.name}.values())[::-1]
 
     def op(number: int, r: Any) -> PlanOp:
         first, n = int(r["tensors"]), int(r["inputs"])
@@ -124,7 +132,7 @@ def read(data: memoryview) -> Tables:
     entries = tuple(entry(i, r) for i, r in enumerate(table("entries", "pe_entry")))
     names = header.dtype.names or ()
     fields = {n: (int(header[n][0]), int(header[n][1])) if header.dtype[n].names else int(header[n]) for n in names}
-    return Tables(fields, tensors, ops, entries, _meta(bytes(section("meta"))))
+    return Tables(fields, tensors, ops, entries, _meta(bytes(section("meta"))), states)
 
 
 def _meta(data: bytes) -> dict[str, Any]:

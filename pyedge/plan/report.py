@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from .profile import columns
+from .program import RESET
 from .reader import PlanOp, PlanTensor
 
 if TYPE_CHECKING:
@@ -20,7 +22,12 @@ def summary(plan: Plan) -> str:
         f"flash    {plan.flash_bytes:>10,} B   {plan.const_bytes:,} B of it constants",
         f"arena    {plan.arena_bytes:>10,} B   all RAM that a session of this plan needs",
     ]
+    if plan.states:
+        names = ", ".join(map(_describe, plan.states))
+        lines.append(f"states   {plan.state_bytes:>10,} B   of the arena, kept from run to run: {names}")
     for name, entry in plan.entries.items():
+        if plan.states and name == RESET:
+            continue
         tensors, live = plan.tensor_bytes(name), plan.live_bytes(name)
         scratch = max((op.scratch_bytes for op in entry.ops), default=0)
         lines += [
@@ -65,6 +72,8 @@ def to_dict(plan: Plan) -> dict[str, Any]:
         "const_bytes": plan.const_bytes,
         "arena_bytes": plan.arena_bytes,
         "scratch_bytes": plan.scratch_bytes,
+        "state_bytes": plan.state_bytes,
+        "states": [t.number for t in plan.states],
         "meta": plan.meta,
         "tensors": [_tensor(t) for t in plan.tensors],
         "entries": [
@@ -99,9 +108,15 @@ def _tensor(t: PlanTensor) -> dict[str, Any]:
     }
 
 
+def _plain(value: Any) -> Any:
+    """A number, or a list of them. JSON has no infinity: a float clamp that is absent is null."""
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
+    return value if math.isfinite(value) else None
+
+
 def _op(op: PlanOp) -> dict[str, Any]:
-    # JSON has no infinity: a float clamp that is absent is null.
-    params = {k: v if abs(v) != float("inf") and v == v else None for k, v in op.params.items()}
+    params = {name: _plain(value) for name, value in op.params.items()}
     return {
         "number": op.number,
         "name": op.name,

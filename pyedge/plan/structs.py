@@ -11,6 +11,7 @@ from pyedge._plan_structs import ffi
 MAGIC: int = ffi.integer_const("PE_PLAN_MAGIC")
 MAJOR: int = ffi.integer_const("PE_PLAN_MAJOR")
 MINOR: int = ffi.integer_const("PE_PLAN_MINOR")
+MINOR_STATE: int = ffi.integer_const("PE_PLAN_MINOR_STATE")
 MAX_RANK: int = ffi.integer_const("PE_MAX_RANK")
 MAX_EXTENT: int = ffi.integer_const("PE_MAX_EXTENT")
 PLAN_ALIGN: int = ffi.integer_const("PE_PLAN_ALIGN")
@@ -20,6 +21,7 @@ CONTRACT_OPERANDS: int = ffi.integer_const("PE_CONTRACT_OPERANDS")
 NONE: int = ffi.integer_const("PE_NONE")
 TENSOR_ARENA: int = ffi.integer_const("PE_TENSOR_ARENA")
 TENSOR_CONST: int = ffi.integer_const("PE_TENSOR_CONST")
+TENSOR_STATE: int = ffi.integer_const("PE_TENSOR_STATE")
 LAYOUT_CANONICAL: int = ffi.integer_const("PE_LAYOUT_CANONICAL")
 ROUNDING: dict[str, int] = {
     "tflite": ffi.integer_const("PE_ROUND_TFLITE"),

@@ -55,19 +55,22 @@ class _Tables:
         self.all_names = all_names
         self.strings, self.consts = _Strings(), _Consts()
         self.tensors: list[bytes] = []
-        self.const_numbers: dict[bytes, int] = {}
+        self.shared_numbers: dict[bytes, int] = {}
         self.ops: list[bytes] = []
         self.entries: list[bytes] = []
         self.index: list[int] = []
         self.params = bytearray()
 
-    def tensor(self, value: Value, offset: int | None, named: bool) -> int:
-        """Number of the record of a value; offset is its place in the arena, None for a constant."""
+    def tensor(self, value: Value, kind: int, offset: int | None, named: bool) -> int:
+        """Number of the record of a value; offset is its place in the arena, None for a constant.
+
+        Constants and states of the same record are one: entries share them.
+        """
         record = structs.pack(
             "pe_tensor",
             name=self.strings.add(value.name) if named else structs.NONE,
             dtype=structs.DTYPE_CODES[value.dtype],
-            kind=structs.TENSOR_CONST if offset is None else structs.TENSOR_ARENA,
+            kind=kind,
             rank=len(value.dims),
             dims=[*value.dims, *(1,) * (structs.MAX_RANK - len(value.dims))],
             offset=self.consts.add(value.data) if offset is None and value.data is not None else offset,
@@ -75,11 +78,11 @@ class _Tables:
             scale=value.scale,
             zero_point=value.zero_point,
         )
-        if offset is None and record in self.const_numbers:
-            return self.const_numbers[record]
+        if kind != structs.TENSOR_ARENA and record in self.shared_numbers:
+            return self.shared_numbers[record]
         self.tensors.append(record)
-        if offset is None:
-            self.const_numbers[record] = len(self.tensors) - 1
+        if kind != structs.TENSOR_ARENA:
+            self.shared_numbers[record] = len(self.tensors) - 1
         return len(self.tensors) - 1
 
     def list(self, numbers: Sequence[int]) -> int:
@@ -92,8 +95,18 @@ class _Tables:
         used = {n for s in program.steps for n in (*s.inputs, *s.outputs) if n is not None}
         used |= {*program.inputs, *program.outputs}
         used |= {program.values[n].storage for n in used}  # what a view is of, for its name and shape
+        used |= set(program.states)
         named = used if self.all_names else {*program.inputs, *program.outputs}
-        number = {n: self.tensor(program.values[n], layout.offsets.get(n), n in named) for n in sorted(used)}
+        number: dict[int, int] = {}
+        for n in sorted(used):
+            value, kind = program.values[n], structs.TENSOR_ARENA
+            if value.data is not None:
+                kind = structs.TENSOR_CONST
+            elif value.storage in program.states:
+                kind = structs.TENSOR_STATE
+            # Among the records of a state the one with a name is the state, the others see it in another shape.
+            has_name = n in (named if kind != structs.TENSOR_STATE else program.states)
+            number[n] = self.tensor(value, kind, layout.offsets.get(n), has_name)
         first_op = len(self.ops)
         for step, scratch_offset in zip(program.steps, layout.scratch, strict=True):
             params = step.params
@@ -163,14 +176,16 @@ def write(
         image += data
     if len(image) > structs.MAX_EXTENT:
         raise PlanError(f"the plan would have {len(image)} bytes, more than 2^30")
+    state_bytes = max((layout.state_bytes for layout in layouts), default=0)
     fields: dict[str, Any] = {
         "magic": structs.MAGIC,
         "major": structs.MAJOR,
-        "minor": structs.MINOR,
+        "minor": structs.MINOR_STATE if state_bytes else structs.MINOR_STATE - 1,
         "file_bytes": len(image),
         "layout": structs.LAYOUT_CANONICAL,
         "arena_bytes": max((layout.arena_bytes for layout in layouts), default=0),
         "scratch_bytes": max((s.scratch_bytes for p in programs for s in p.steps), default=0),
+        "state_bytes": state_bytes,
         **places,
     }
     header = structs.pack("pe_plan_header", **fields)

@@ -23,6 +23,7 @@ class Runner(Protocol):
     @property
     def plan(self) -> Plan: ...
     def run(self, inputs: Sequence[Array], entry: str = "main") -> list[Array]: ...
+    def reset(self) -> None: ...
 
 
 def evaluate(
@@ -32,7 +33,7 @@ def evaluate(
     metric: str | Metric = "accuracy",
     entry: str = "main",
 ) -> float:
-    """The quality of a model with one input, from its first output, over samples.
+    """The quality of a model with one input, from its first output, over samples. Each starts with its states reset.
 
     Args:
         target: A graph (open sizes become 1), a plan, or a session here or on a board.
@@ -61,7 +62,11 @@ def evaluate(
     real = x if x.dtype != np.int8 or t.dtype != "int8" else t.dequantize(x)
     if x.dtype != array_dtype(t.dtype):
         x = t.quantize(x) if t.dtype == "int8" else x.astype(array_dtype(t.dtype))
-    outputs = np.stack([session.run([sample.reshape(shape)], entry)[0] for sample in x])
+    results = []
+    for sample in x:
+        session.reset()
+        results.append(session.run([sample.reshape(shape)], entry)[0])
+    outputs = np.stack(results)
     outputs = y.dequantize(outputs) if y.dtype == "int8" and y.scale is not None else outputs
     function = metric if callable(metric) else _METRICS.get(metric)
     if function is None:

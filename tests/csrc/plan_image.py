@@ -46,7 +46,7 @@ class PlanWriter:
         self.index: list[int] = []
         self.params, self.consts = b"", b""
         self.strings = b"\0"
-        self.arena = self.scratch = 0
+        self.arena = self.scratch = self.states = 0
 
     def string(self, text: str) -> int:
         offset = len(self.strings)
@@ -67,6 +67,15 @@ class PlanWriter:
         fields |= {"dims": [*dims, *[1] * (6 - len(dims))], "offset": offset, "bytes": nbytes}
         self.tensors.append(structs.pack("pe_tensor", **fields))
         return len(self.tensors) - 1
+
+    def state(self, name: str, dtype: str, dims: tuple[int, ...]) -> int:
+        """A state's record; states come before all other tensors. Returns its number."""
+        number = self.tensor(name, dtype, dims)
+        record = ffi.from_buffer("pe_tensor *", bytearray(self.tensors[number]))
+        record.kind = structs.TENSOR_STATE
+        self.tensors[number] = bytes(ffi.buffer(record))
+        self.states = self.arena
+        return number
 
     def op(self, kind: str, inputs: list[int], outputs: list[int], scratch_bytes: int = 0, **params: Any) -> int:
         """An op record with its params. Returns its number."""
@@ -125,6 +134,7 @@ class PlanWriter:
             file_bytes=HEADER_BYTES + len(body),
             arena_bytes=self.arena,
             scratch_bytes=self.scratch,
+            state_bytes=self.states,
             **places,
         )
         image = PlanImage(header + body)

@@ -34,11 +34,27 @@ def conv_plan() -> PlanWriter:
     return w
 
 
+def stateful_plan() -> PlanWriter:
+    """main: s = s + x, y = s. reset: s = 0."""
+    w = PlanWriter()
+    s = w.state("s", "float32", (2, 4))
+    x = w.tensor("x", "float32", (2, 4))
+    y = w.tensor("y", "float32", (2, 4))
+    zero = w.tensor("", "float32", (2, 4), np.zeros((2, 4), np.float32))
+    w.op("add_f32", [s, x], [s], f_min=-np.inf, f_max=np.inf)
+    w.op("copy", [s], [y])
+    w.op("copy", [zero], [s])
+    w.entry("main", 0, 2, [x], [y])
+    w.entry("reset", 2, 1, [], [])
+    return w
+
+
 # Assignments to the fields of gated_plan() (i: its image), and the status they are refused with.
 GATED = {
     "i.header.magic = 0": "MAGIC",
     "i.header.major += 1": "VERSION",
-    "i.header.reserved = 1": "VERSION",
+    "i.header.state_bytes = HUGE": "SECTION",
+    "i.header.state_bytes = 16": "TENSOR",
     "i.header.layout = 1": "LAYOUT",
     "i.header.file_bytes += 1": "TRUNCATED",
     "i.header.file_bytes = HUGE": "TRUNCATED",
@@ -60,7 +76,9 @@ GATED = {
     "i.entries[0].name = 1 << 20": "STRING",
     "i.tensors[0].dtype = 0": "TENSOR",
     "i.tensors[0].dtype = 5": "TENSOR",
+    "i.tensors[0].kind = 0": "TENSOR",
     "i.tensors[0].kind = 3": "TENSOR",
+    "i.tensors[0].kind = 4": "TENSOR",
     "i.tensors[0].rank = 7": "TENSOR",
     "i.tensors[0].reserved = 1": "TENSOR",
     "i.tensors[0].dims[0] = 0": "TENSOR",
@@ -128,6 +146,28 @@ CONV = {
 }
 
 
+# The same for stateful_plan().
+STATEFUL = {
+    "i.header.state_bytes = 0": "TENSOR",
+    "i.header.state_bytes = 31": "TENSOR",
+    "i.header.state_bytes = 33": "TENSOR",
+    "i.header.state_bytes = i.header.arena_bytes + 16": "SECTION",
+    "i.tensors[0].offset = 16": "TENSOR",
+    "i.tensors[0].offset = HUGE": "TENSOR",
+    "i.tensors[0].kind = 1": "TENSOR",
+    "i.tensors[1].offset = 16": "TENSOR",
+    "i.tensors[1].offset = 0": "TENSOR",
+    "i.ops[0].scratch_offset = 0; i.ops[0].scratch_bytes = 16": "SCRATCH",
+    "i.ops[1].scratch_offset = 16; i.ops[1].scratch_bytes = 1": "SCRATCH",
+    "i.index[i.entries[0].inputs] = 0": "ENTRY",
+    "i.entries[1].name = i.entries[0].name": "ENTRY",
+    "i.entries[1].name = NONE": "ENTRY",
+    "i.entries[1].inputs = i.entries[0].inputs; i.entries[1].input_count = 1": "ENTRY",
+    "i.entries[1].outputs = i.entries[0].inputs; i.entries[1].output_count = 1": "ENTRY",
+    "i.header.entries.bytes //= 2": "ENTRY",
+}
+
+
 def broken(writer: PlanWriter, change: str) -> bytes:
     import math
 
@@ -157,9 +197,17 @@ def test_broken_params_of_a_convolution_are_refused(change: str) -> None:
     assert error.args[0] == STATUS[f"PE_ERR_{CONV[change]}"], error.args
 
 
+@pytest.mark.parametrize("change", STATEFUL)
+def test_states_have_memory_of_their_own_and_a_reset(change: str) -> None:
+    """Nothing else lies there, callers cannot feed it, and there is always a way back to the initial values."""
+    _core.Plan(stateful_plan().image().sealed())
+    error = refusal(broken(stateful_plan(), change))
+    assert error.args[0] == STATUS[f"PE_ERR_{STATEFUL[change]}"], error.args
+
+
 def test_every_status_has_a_plan_that_is_refused_with_it() -> None:
     """But for alignment and arena, which only a C caller can get wrong (api_test.c), and the CRC (below)."""
-    reached = {f"PE_ERR_{s}" for s in (*GATED.values(), *CONV.values())}
+    reached = {f"PE_ERR_{s}" for s in (*GATED.values(), *CONV.values(), *STATEFUL.values())}
     assert reached == STATUS.keys() - {"PE_ERR_ALIGN", "PE_ERR_ARENA", "PE_ERR_CRC"}
 
 

@@ -228,7 +228,7 @@ static void repair_tensors(uint8_t *plan, size_t size, uint32_t *random)
     if (!t)
         return;
     t = (pe_tensor *)(plan + h->tensors.offset);
-    uint32_t arena = 0, count = h->tensors.bytes / sizeof *t; /* the table may lie on the header */
+    uint32_t arena = 0, states = 0, count = h->tensors.bytes / sizeof *t; /* the table may lie on the header */
     for (uint32_t i = 0; i < count; i++) {
         uint64_t bytes = 1u << pe_dtype_shift(t[i].dtype);
         for (uint32_t k = 0; k < PE_MAX_RANK && bytes <= ARENA_BUDGET; k++) {
@@ -240,10 +240,20 @@ static void repair_tensors(uint8_t *plan, size_t size, uint32_t *random)
             continue;
         t[i].bytes = (uint32_t)bytes;
         t[i].offset &= ~15u;
-        if (t[i].kind == PE_TENSOR_ARENA && t[i].offset < ARENA_BUDGET / 2 && t[i].offset + bytes > arena)
-            arena = t[i].offset + (uint32_t)bytes;
+        if (t[i].kind == PE_TENSOR_STATE && t[i].offset < ARENA_BUDGET / 4 && t[i].offset + bytes > states)
+            states = t[i].offset + (uint32_t)bytes;
     }
-    h->arena_bytes = arena;
+    states = (states + 15) & ~15u;
+    for (uint32_t i = 0; i < count; i++) {
+        if (t[i].kind != PE_TENSOR_ARENA || t[i].offset >= ARENA_BUDGET / 2)
+            continue;
+        if (t[i].offset < states)
+            t[i].offset += states;
+        if (t[i].offset + (uint64_t)t[i].bytes > arena && t[i].bytes <= ARENA_BUDGET)
+            arena = t[i].offset + t[i].bytes;
+    }
+    h->state_bytes = states;
+    h->arena_bytes = arena > states ? arena : states;
     h->scratch_bytes = 0;
 }
 

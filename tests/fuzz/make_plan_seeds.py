@@ -246,6 +246,17 @@ def _elementwise() -> Graph:
     return b.build()
 
 
+def _states() -> Graph:
+    """States: one computed in place, one of an `if`, one that is another's old value."""
+    b = pe.GraphBuilder()
+    x, one = b.input("x", (2, 4), "float32"), b.constant(np.ones(1))
+    total, last = b.state("total", np.zeros((2, 4))), b.state("last", np.arange(8.0).reshape(2, 4))
+    b.update(total, b.cond(b.any_ge(x, 1.0), lambda g: g.add(total, x), lambda g: g.add(total, one))[0])
+    b.update(last, total)
+    b.output("y", b.add(total, last))
+    return b.build()
+
+
 def plans() -> dict[str, pe.Plan]:
     """The seeds by name."""
     return {
@@ -263,6 +274,7 @@ def plans() -> dict[str, pe.Plan]:
         "moves": pe.compile(_moves()),
         "orders": pe.compile(_orders()),
         "conversions": pe.compile(_conversions()),
+        "states": pe.compile(_states()),
         "entries": pe.compile({"main": _conversions(), "gate": _gate()}),
     }
 

@@ -38,8 +38,10 @@ def replay(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_mutated_plans_are_refused_or_run(replay: Path, seeds: Path) -> None:
-    """Six plans; at least 20 % of the mutations with a right CRC get past the header, and some are executed."""
-    plans = [seeds / f"{name}.pedge" for name in ("cnn_s8", "cnn_f32", "entries", "moves", "orders", "layers")]
+    """Seven plans; at least 20 % of the mutations with a right CRC get past the header, and some are executed."""
+    plans = [
+        seeds / f"{name}.pedge" for name in ("cnn_s8", "cnn_f32", "entries", "moves", "orders", "layers", "states")
+    ]
     done = subprocess.run([replay, str(MUTATIONS), *plans], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     shares = re.search(r"past the header ([\d.]+) %, verified ([\d.]+) %, executed ([\d.]+) %", done.stderr)

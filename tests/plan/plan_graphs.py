@@ -95,3 +95,17 @@ def random_graph(seed: int) -> pe.Graph:
     if live[6] is not live[-1]:
         b.output("midway", live[6])
     return b.build()
+
+
+def streaming() -> pe.Graph:
+    """A delay line of three frames, a running sum behind a gate, and the sum of the frame before."""
+    b = pe.GraphBuilder("streaming")
+    x = b.input("x", (1, 4), "float32")
+    line = b.state("line", np.arange(12).reshape(3, 4) / 8)
+    total, last = b.state("total", np.zeros((1, 4))), b.state("last", np.full((1, 4), -1.0))
+    b.update(line, b.op("concat", b.op("slice", line, starts=(1,), ends=(3,), axes=(0,), steps=(1,))[0], x, axis=0)[0])
+    gate = b.any_ge(x, 0.5)
+    b.update(total, b.cond(gate, lambda g: g.add(total, x), lambda g: g.relu(total), name="gate")[0])
+    b.update(last, total)
+    b.output("y", b.add(b.mean(line, (0,), keepdims=True), last))
+    return b.build()

@@ -13,7 +13,7 @@ from pyedge.plan import structs
 
 MUTATIONS = 20_000  # a plan
 MAX_WORK = 1 << 20  # a mutated plan is run if its ops write and multiply less than this
-NAMES = ("small_cnn", "two_entries", "early_exit")
+NAMES = ("small_cnn", "two_entries", "early_exit", "streaming")
 
 HEADER = structs.record_dtype("pe_plan_header")
 SECTIONS = ("tensors", "tensors", "ops", "ops", "entries", "index", "params", "strings")

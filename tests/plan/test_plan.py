@@ -35,7 +35,7 @@ def test_the_same_graph_gives_the_same_bytes_in_another_process(plans: dict[str,
     """No order of a hash table, address or time gets into a plan."""
     code = (
         "import hashlib, sys; sys.path.insert(0, sys.argv[1]); import plan_graphs as g, pyedge as pe\n"
-        "for graph in (g.small_cnn(), g.two_entries(), g.early_exit()):\n"
+        "for graph in (g.small_cnn(), g.two_entries(), g.early_exit(), g.streaming()):\n"
         "    print(hashlib.sha256(pe.compile(graph).data).hexdigest())"
     )
     outputs = [

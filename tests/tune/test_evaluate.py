@@ -35,6 +35,9 @@ def test_graph_plan_session_and_anything_that_runs_agree() -> None:
         def run(self, inputs: Sequence[np.ndarray], entry: str = "main") -> list[np.ndarray]:
             return self._session.run(inputs, entry)
 
+        def reset(self) -> None:
+            self._session.reset()
+
     expected = np.mean([pe.Session(plan)(graph.inputs[0].quantize(row[None])).argmax() for row in x] == labels)  # type: ignore[union-attr]
     for target in (graph, plan, pe.Session(plan), Remote()):
         assert pe.evaluate(target, x, labels) == expected
