@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
@@ -88,6 +89,34 @@ def test_float_models_are_within_1e5_of_the_largest_value(data_dir: Path, model:
     for row, reference in zip(x, expected, strict=True):
         y = session.run([row.reshape(shape)])[0]
         assert np.abs(y.reshape(-1) - reference.reshape(-1)).max() <= 1e-5 * np.abs(reference).max()
+
+
+def recorded_rows(data: Path, model: str) -> Iterator[tuple[list[np.ndarray], list[np.ndarray]]]:
+    """Of a model of several inputs or outputs: inputs and expected outputs, row by row."""
+    with np.load(data / "expected" / f"{model}.npz") as columns:
+        files = dict(columns)
+    inputs = sorted(k for k in files if k.startswith("in"))
+    outputs = [f"tflm{k[3:]}" if f"tflm{k[3:]}" in files else k for k in sorted(files) if k.startswith("ref")]
+    for row in range(len(files["in0"])):
+        yield [files[k][row] for k in inputs], [files[k][row] for k in outputs]
+
+
+def test_gated_recurrent_cells_of_elementwise_ops_give_every_recorded_byte(data_dir: Path) -> None:
+    """Sigmoid, tanh, mul, sub and split on int8, four inputs and five outputs."""
+    session = pe.Session(pe.compile(graph_of(data_dir, "mlonmcu_rnnoise_INT8")))
+    for inputs, expected in recorded_rows(data_dir, "mlonmcu_rnnoise_INT8"):
+        given = session.run([x.reshape(t.shape) for x, t in zip(inputs, session.inputs, strict=True)])
+        for y, reference in zip(given, expected, strict=True):
+            np.testing.assert_array_equal(y, reference.reshape(y.shape), strict=True)
+
+
+def test_an_lstm_of_elementwise_ops_is_within_1e6(data_dir: Path) -> None:
+    """Float activations, int8 weights; the state goes in and comes out."""
+    session = pe.Session(pe.compile(graph_of(data_dir, "dtln_model_quant_1")))
+    for inputs, expected in recorded_rows(data_dir, "dtln_model_quant_1"):
+        given = session.run([x.reshape(t.shape) for x, t in zip(inputs, session.inputs, strict=True)])
+        for y, reference in zip(given, expected, strict=True):
+            assert np.abs(y - reference.reshape(y.shape)).max() <= 1e-6 * np.abs(reference).max()
 
 
 def test_a_dynamic_range_model_is_within_1e6(data_dir: Path) -> None:

@@ -84,3 +84,24 @@ def reciprocal(x: Ints, integer_bits: int) -> tuple[Ints, Ints]:
         rest = (1 << 29) - high_multiply(half, y)
         y = y + _shift_left_saturated(high_multiply(y, rest), 2)
     return _shift_left_saturated(y, 1), integer_bits - headroom
+
+
+def inverse_sqrt(n: int) -> tuple[int, int]:
+    """1 / sqrt(n) as a factor: multiplier * 2^-31 * 2^-shift, shift > 0 to the right (GetInvSqrtQuantizedMultiplierExp).
+
+    Five Newton-Raphson steps from 1 on n as a number in [1, 4) with 3 bits before the point. 0 counts as 1.
+    """
+    if n <= 1:
+        return _MAX, 0
+    shift = 11
+    while n >= 1 << 29:
+        n, shift = n // 4, shift + 1
+    pairs = (32 - n.bit_length() - 1) // 2 - 1
+    shift -= pairs
+    half = np.asarray(round_shift(np.asarray(n << 2 * pairs >> 1, np.int64), 1))
+    x = np.asarray(1 << 28, np.int64)
+    for _ in range(5):
+        cube = _shift_left_saturated(high_multiply(high_multiply(x, x), x), 6)
+        x = _shift_left_saturated(wrap32(high_multiply(x, 3 << 27) - high_multiply(half, cube)), 3)
+    multiplier = int(high_multiply(x, 1518500250))  # sqrt(1/2)
+    return (multiplier, shift) if shift >= 0 else (multiplier << -shift, 0)

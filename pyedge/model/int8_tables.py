@@ -1,20 +1,22 @@
 """Functions of one int8 tensor as tables of 256 codes, with TFLite's arithmetic.
 
-leaky_relu and hard_swish are integer kernels in TFLite (reference/leaky_relu.h, reference/hard_swish.h); the others
-are what LiteRT's LUTPopulate gives: x = scale * (code - zero point) in float32, the function, one multiplication by
-1 / scale(y) in float32, halves away from zero.
+abs, rsqrt, leaky_relu and hard_swish are integer kernels in TFLite (elementwise.cc, reference/leaky_relu.h,
+reference/hard_swish.h); the others are what LiteRT's LUTPopulate gives: x = scale * (code - zero point) in float32, the
+function, one multiplication by 1 / scale(y) in float32, halves away from zero. TFLite Micro computes sigmoid and tanh
+with integers instead, to the same codes (tests/golden/make_litert_elementwise.py).
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from .fixed_point import scale_twice_rounded
+from .fixed_point import inverse_sqrt, scale_twice_rounded
 from .functions import unary
-from .quantmath import quantize_multiplier
+from .quantmath import quantize_multiplier, rescale_multiplier
 
 Scale = tuple[float, int]  # scale and zero point
 
@@ -26,15 +28,33 @@ def table(kind: str, attrs: Mapping[str, Any], x: Scale, y: Scale) -> np.ndarray
     codes = np.arange(256).astype(np.uint8).view(np.int8).astype(np.int64)
     if kind == "leaky_relu" and attrs["alpha"] >= 0:
         result = _leaky_relu(codes, attrs["alpha"], x, y)
+    elif kind == "abs":
+        magnitude = np.abs(codes - x[1])
+        result = magnitude if x[0] == y[0] else scale_twice_rounded(magnitude, *rescale_multiplier(x[0], y[0]))
+        result = result + y[1]
+    elif kind == "rsqrt":
+        result = np.array([_rsqrt(int(c) - x[1], x[0], y[0]) for c in codes]) + y[1]
     elif kind == "hard_swish":
         result = np.array([_hard_swish(int(c) - x[1], x[0], y[0]) for c in codes]) + y[1]
     else:
         real = np.float32(x[0]) * (codes - x[1]).astype(np.float32)
         with np.errstate(all="ignore"):
             exact = np.asarray(unary(kind, attrs)(real.astype(np.float64)), np.float32)
-            scaled = np.nan_to_num((exact * (np.float32(1) / np.float32(y[0]))).astype(np.float64), nan=0.0)
+            nan = -np.inf if kind == "log" else 0.0  # of a negative number the smallest code, as of 0
+            scaled = np.nan_to_num((exact * (np.float32(1) / np.float32(y[0]))).astype(np.float64), nan=nan)
         result = np.copysign(np.floor(np.abs(np.clip(scaled, -1e9, 1e9)) + 0.5), scaled) + y[1]
     return np.asarray(np.clip(result, -128, 127).astype(np.int8))
+
+
+def _rsqrt(value: int, x_scale: float, y_scale: float) -> int:
+    """Without the zero point of y; numbers that are not above 0 give the largest code."""
+    if value <= 0:
+        return 255
+    bits = 20
+    multiplier, shift = inverse_sqrt(value)
+    root = scale_twice_rounded(np.array(1), multiplier, shift - bits)
+    factor = quantize_multiplier(1.0 / (math.sqrt(float(np.float32(x_scale))) * float(np.float32(y_scale))))
+    return int(scale_twice_rounded(root, factor.multiplier, factor.shift + bits))
 
 
 def _leaky_relu(codes: np.ndarray, alpha: float, x: Scale, y: Scale) -> np.ndarray:

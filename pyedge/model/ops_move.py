@@ -7,7 +7,7 @@
 | concat | x ... | axis |
 | split | x -> one for each size | axis, sizes |
 | pack, unpack | x ... -> y with one axis more; the reverse | axis |
-| pad | x [value] | mode ("constant", "reflect", "edge", "wrap"), pads: (before, after) an axis, below 0 cuts off |
+| pad | x [value] | mode (PAD_MODES, as numpy.pad's), pads: (before, after) an axis, below 0 cuts off |
 | expand | x | shape: NumPy broadcasting in both directions |
 | tile | x | repeats |
 | reverse | x | axes |
@@ -20,7 +20,7 @@
 | one_hot | indices values[2] (off, on) | depth, axis |
 | depth_to_space, space_to_depth | x[N,H,W,C] | block, mode ("DCR": as TFLite, "CRD") |
 | col2im | x[N, C * block, L] -> y[N, C, image ...] | image, block, dilations, pads, strides |
-| resize | x | sizes, scales, mode and more: resize.py |
+| resize | x | sizes (-1: stays as it is), scales, mode and more: resize.py |
 | trilu | x [k] | upper |
 | identity | x | |
 | shape, size | x -> int64 | start, end (shape) |
@@ -42,7 +42,7 @@ from .ops import ANY_NUMBER, ATTRS, KINDS, MAX_EXTENT, Kind, Operands, Result, S
 from .resize import COORDINATES, MODES, NEAREST
 
 INDEX_DTYPES = ("int32", "int64")
-PAD_MODES = ("constant", "reflect", "edge", "wrap")
+PAD_MODES = ("constant", "reflect", "symmetric", "edge", "wrap")
 REDUCTIONS = ("none", "add", "mul", "max", "min")
 
 _FAR = 2**63  # ends of slices may be as far as ONNX's
@@ -67,6 +67,7 @@ ATTRS |= {
     "ends": (_ints(-_FAR, _FAR), "integers"),
     "steps": (lambda v: _ints(-_FAR, _FAR)(v) and 0 not in v, "integers other than 0"),
     "sizes": (_ints(1), "sizes >= 1"),
+    "resize.sizes": (lambda v: _ints(-1)(v) and 0 not in v, "sizes >= 1, or -1 for an axis that stays as it is"),
     "mode": (lambda v: v in (*PAD_MODES, *MODES, "DCR", "CRD"), "a mode of the op"),
     "pad.pads": (_pairs(-MAX_EXTENT), "(before, after) for each axis"),
     "col2im.pads": (_pairs(0), "(before, after) >= 0 for each axis"),
@@ -126,8 +127,10 @@ def slices(op: Op, shape: tuple[int, ...]) -> list[slice]:
 
 def _slice(op: Op, operands: Operands) -> Result:
     x = need(op, operands, 0)
-    shape = fixed(op, x)
-    result = tuple(len(range(s.start, s.stop, s.step)) for s in slices(op, shape))
+    taken = slices(op, tuple(d or 1 for d in x.shape))
+    result = tuple(
+        None if d is None else len(range(s.start, s.stop, s.step)) for d, s in zip(x.shape, taken, strict=True)
+    )
     if 0 in result:
         raise ShapeError(f"slice {op.name!r}: nothing is left of tensor {x.name!r} {show(x.shape)}")
     return result, x.dtype
@@ -140,6 +143,11 @@ def _transpose(op: Op, operands: Operands) -> Result:
     return tuple(x.shape[i] for i in op.attrs["perm"]), x.dtype
 
 
+def differ(a: int | None, b: int | None) -> bool:
+    """Whether two sizes cannot be the same; an open one may become any."""
+    return None not in (a, b) and a != b
+
+
 def _alike(op: Op, operands: Operands, axis: int | None) -> Tensor:
     """The first operand; the others have its dtype, and its shape but for one axis."""
     first = need(op, operands, 0)
@@ -148,7 +156,7 @@ def _alike(op: Op, operands: Operands, axis: int | None) -> Tensor:
         if (
             t.dtype != first.dtype
             or len(t.shape) != len(first.shape)
-            or any(a != b for k, (a, b) in enumerate(zip(t.shape, first.shape, strict=True)) if k != axis)
+            or any(differ(a, b) for k, (a, b) in enumerate(zip(t.shape, first.shape, strict=True)) if k != axis)
         ):
             raise misfit(op, t, f"{first.dtype}{show(first.shape)} as tensor {first.name!r}")
     return first
@@ -157,14 +165,15 @@ def _alike(op: Op, operands: Operands, axis: int | None) -> Tensor:
 def _concat(op: Op, operands: Operands) -> Result:
     axis = axis_of(op, len(need(op, operands, 0).shape))
     first = _alike(op, operands, axis)
-    total = sum(fixed(op, need(op, operands, i))[axis] for i in range(len(operands)))
+    parts = [need(op, operands, i).shape[axis] for i in range(len(operands))]
+    total = None if None in parts else sum(n or 0 for n in parts)
     return tuple(total if k == axis else d for k, d in enumerate(first.shape)), first.dtype
 
 
 def _split(op: Op, operands: Operands) -> list[Result]:
     x = need(op, operands, 0)
     axis, sizes = axis_of(op, len(x.shape)), op.attrs["sizes"]
-    if sum(sizes) != fixed(op, x)[axis]:
+    if differ(sum(sizes), x.shape[axis]):
         raise misfit(op, x, f"{sum(sizes)} along axis {axis} for the parts {list(sizes)}")
     return [(tuple(s if k == axis else d for k, d in enumerate(x.shape)), x.dtype) for s in sizes]
 
@@ -178,19 +187,23 @@ def _pack(op: Op, operands: Operands) -> Result:
 def _unpack(op: Op, operands: Operands) -> list[Result]:
     x = need(op, operands, 0)
     axis = axis_of(op, len(x.shape))
-    return [((*x.shape[:axis], *x.shape[axis + 1 :]), x.dtype)] * fixed(op, x)[axis]
+    count = x.shape[axis]
+    if count is None:
+        raise misfit(op, x, f"a fixed size along axis {axis}")
+    return [((*x.shape[:axis], *x.shape[axis + 1 :]), x.dtype)] * count
 
 
 def _pad(op: Op, operands: Operands) -> Result:
     x = need(op, operands, 0)
-    shape, pads, mode = fixed(op, x), op.attrs["pads"], op.attrs["mode"]
+    shape, pads, mode = x.shape, op.attrs["pads"], op.attrs["mode"]
     value = operands[1] if len(operands) > 1 else None
     if len(pads) != len(shape) or mode not in PAD_MODES:
         raise misfit(op, x, f"{len(pads)} axes for {len(pads)} pairs of padding, mode {mode!r}")
     if value is not None and (value.dtype != x.dtype or math.prod(fixed(op, value)) != 1):
         raise misfit(op, value, f"one {x.dtype}")
-    result = tuple(n + before + after for n, (before, after) in zip(shape, pads, strict=True))
-    if any(n < 1 for n in result) or any(n + min(b, 0) + min(a, 0) < 1 for n, (b, a) in zip(shape, pads, strict=True)):
+    result = tuple(None if n is None else n + b + a for n, (b, a) in zip(shape, pads, strict=True))
+    kept = [n + min(b, 0) + min(a, 0) for n, (b, a) in zip(shape, pads, strict=True) if n is not None]
+    if any(n is not None and n < 1 for n in result) or any(n < 1 for n in kept):
         raise ShapeError(f"pad {op.name!r}: nothing is left of tensor {x.name!r} {show(x.shape)}")
     return result, x.dtype
 
@@ -201,9 +214,9 @@ def _expand(op: Op, operands: Operands) -> Result:
     rank = max(len(x.shape), len(target))
     shape: list[int | None] = []
     for p, q in zip((1,) * (rank - len(x.shape)) + x.shape, (1,) * (rank - len(target)) + target, strict=True):
-        if p is None or q is None or not (p == q or p == 1 or q == 1):
+        if q is None or not (p == q or q == 1 or p in (None, 1)):
             raise misfit(op, x, f"a shape that broadcasts to {show(target)}")
-        shape.append(max(p, q))
+        shape.append(q if p is not None and q != 1 else p)
     return tuple(shape), x.dtype
 
 
@@ -211,7 +224,7 @@ def _tile(op: Op, operands: Operands) -> Result:
     x = need(op, operands, 0)
     if len(op.attrs["repeats"]) != len(x.shape):
         raise misfit(op, x, f"{len(op.attrs['repeats'])} axes")
-    return tuple(d * r for d, r in zip(fixed(op, x), op.attrs["repeats"], strict=True)), x.dtype
+    return tuple(None if d is None else d * r for d, r in zip(x.shape, op.attrs["repeats"], strict=True)), x.dtype
 
 
 def _reverse(op: Op, operands: Operands) -> Result:
@@ -305,20 +318,21 @@ def _one_hot(op: Op, operands: Operands) -> Result:
 
 def _depth_to_space(op: Op, operands: Operands) -> Result:
     x, block = need(op, operands, 0), op.attrs["block"]
-    if len(x.shape) != 4 or not isinstance(block, int) or fixed(op, x)[3] % block**2 or op.attrs["mode"] not in _BLOCKS:
+    c = x.shape[3] if len(x.shape) == 4 and isinstance(block, int) and op.attrs["mode"] in _BLOCKS else None
+    if c is None or c % block**2:
         raise misfit(op, x, f"[N, H, W, C] with C a multiple of the square of block {block}")
-    n, h, w, c = fixed(op, x)
-    return (n, h * block, w * block, c // block**2), x.dtype
+    return (x.shape[0], *(None if d is None else d * block for d in x.shape[1:3]), c // block**2), x.dtype
 
 
 def _space_to_depth(op: Op, operands: Operands) -> Result:
     x, block = need(op, operands, 0), op.attrs["block"]
     if len(x.shape) != 4 or not isinstance(block, int) or op.attrs["mode"] not in _BLOCKS:
         raise misfit(op, x, f"[N, H, W, C] for block {block}")
-    n, h, w, c = fixed(op, x)
-    if h % block or w % block:
+    n, h, w, c = x.shape
+    if (h or 0) % block or (w or 0) % block:
         raise misfit(op, x, f"height and width that are multiples of {block}")
-    return (n, h // block, w // block, c * block**2), x.dtype
+    sides = (None if d is None else d // block for d in (h, w))
+    return (n, *sides, None if c is None else c * block**2), x.dtype
 
 
 _BLOCKS = ("DCR", "CRD")
@@ -351,11 +365,13 @@ def _col2im(op: Op, operands: Operands) -> Result:
 def _resize(op: Op, operands: Operands) -> Result:
     x = need(op, operands, 0)
     sizes = op.attrs["sizes"]
-    if len(sizes) != len(fixed(op, x)) or len(op.attrs["scales"]) != len(sizes) or op.attrs["mode"] not in MODES:
+    if len(sizes) != len(x.shape) or len(op.attrs["scales"]) != len(sizes) or op.attrs["mode"] not in MODES:
         raise misfit(op, x, f"{len(sizes)} axes for the sizes {list(sizes)}, as many scales, and a mode of resize")
     if op.attrs["coordinates"] == "tf_crop_and_resize" and len(op.attrs["roi"]) != 2 * len(sizes):
         raise misfit(op, x, f"{2 * len(sizes)} numbers in roi")
-    return sizes, x.dtype
+    if any(d is None and m != -1 for d, m in zip(x.shape, sizes, strict=True)):
+        fixed(op, x)
+    return tuple(d if m == -1 else m for d, m in zip(x.shape, sizes, strict=True)), x.dtype
 
 
 def _trilu(op: Op, operands: Operands) -> Result:

@@ -35,6 +35,8 @@ def taps(op: Op, axis: int, n: int, integer: bool = False) -> Taps | None:
     """The table of one axis of n elements; None where the axis stays as it is."""
     a = op.attrs
     m, scale = a["sizes"][axis], a["scales"][axis]
+    if m == -1:
+        return None
     crop = a["coordinates"] == "tf_crop_and_resize"
     rank = len(a["sizes"])
     if m == n and scale == 1 and (not crop or (a["roi"][axis], a["roi"][rank + axis]) == (0, 1)):

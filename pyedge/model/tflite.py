@@ -14,9 +14,12 @@ import tflite
 from ..errors import ModelError, UnsupportedOpError
 from .check import CODES_ONLY, check
 from .graph import DTYPES, Graph, Op, Quantization, Tensor
-from .ops import MAX_EXTENT
+from .ops import MAX_EXTENT, infer_op
 from .tflite_file import FileOperator, FileTensor, ModelFile, Unsupported, damage, read
+from .tflite_math import MATH
 from .tflite_move import MOVES
+from .tflite_nn import LAYERS, dense
+from .tflite_sizes import Sizes
 
 _ACTIVATIONS: dict[int, str | None] = {0: None, 1: "relu", 2: "relu_n1_to_1", 3: "relu6"}
 _PADDINGS = {0: "same", 1: "valid"}
@@ -65,6 +68,7 @@ class Importer:
             if number in file.inputs or number in file.outputs:
                 file.tensors[number].name += ":int8"
         self.values = {t.index: t.data for t in file.tensors if t.data is not None}
+        self.sizes = Sizes(self.graph)
 
     def run(self) -> Graph:
         file, graph = self.file, self.graph
@@ -75,7 +79,9 @@ class Importer:
                 convert = _CONVERTERS.get(op.name)
                 if convert is None:
                     raise Unsupported
+                before = len(graph.ops)
                 convert(self, op)
+                self.sizes.follow(before)
             except Unsupported as e:
                 tensor = file.tensors[(op.outputs or op.inputs or [0])[0]]
                 reason = f": {e}" if str(e) else ""
@@ -83,6 +89,7 @@ class Importer:
         graph.output_names = self.add_all("output", file.outputs, unsupported)
         if unsupported:
             raise UnsupportedOpError(f"not supported: {'; '.join(unsupported)}. Supported: {', '.join(_CONVERTERS)}")
+        self.sizes.prune()
         inferred = check(graph)
         self.compare_shapes(inferred)
         return inferred
@@ -144,6 +151,18 @@ class Importer:
         """The same, for operators that move elements of any dtype."""
         return self.add(t, DTYPES)
 
+    def add_number(self, t: FileTensor) -> str:
+        """The same, for operators that compute: quantized tensors are int8, all others plain numbers."""
+        if t.quant is not None and t.dtype not in ("int8", "float32"):
+            raise Unsupported(f"{t.name!r} is quantized {t.dtype}")
+        return self.add(t, DTYPES)
+
+    def add_plain(self, t: FileTensor) -> str:
+        """The same, for operators that work on the codes of an int8 tensor as on integers."""
+        if t.index in self.shifted:
+            raise Unsupported(f"{t.name!r} is quantized uint8")
+        return self.add_number(t)
+
     def constant(self, t: FileTensor) -> np.ndarray:
         if t.flaw is not None:
             raise Unsupported(f"{t.name!r} {t.flaw}")
@@ -152,8 +171,10 @@ class Importer:
         return self.values[t.index]
 
     def integers(self, t: FileTensor, most: int = 8) -> list[int]:
-        """The elements of a constant shape or list of axes."""
-        value = self.constant(t)
+        """The elements of a constant shape or list of axes; -1 for a size that is open until compile time."""
+        value = self.sizes.get(t.name)
+        if value is None:
+            value = self.constant(t)
         if value.dtype not in (np.int32, np.int64) or value.size > most:
             raise ModelError(f"tensor {t.name!r} is {value.dtype}{list(value.shape)}, expected a few int32")
         return [int(v) for v in value.reshape(-1)]
@@ -176,18 +197,18 @@ class Importer:
             value = value[0]
         if quant is not None and quant.zero_point.any() and x.index not in self.shifted:
             raise Unsupported(f"weight {w.name!r} has a zero point")
-        names.append(self._add_constant(w, value, quant))
+        names.append(self.add_constant(w, value, quant))
         if len(op.inputs) > 2 and op.inputs[2] >= 0:
             b = self.tensor(op, 2)
             bias = self.constant(b)
             if bias.dtype not in (np.int32, np.float32):
                 raise Unsupported(f"bias {b.name!r} is {b.dtype}")
-            names.append(self._add_constant(b, bias, b.quant if bias.dtype == np.int32 else None))
+            names.append(self.add_constant(b, bias, b.quant if bias.dtype == np.int32 else None))
         else:
             names.append(None)
         return names
 
-    def _add_constant(self, t: FileTensor, value: np.ndarray, quant: Quantization | None) -> str:
+    def add_constant(self, t: FileTensor, value: np.ndarray, quant: Quantization | None) -> str:
         """Adds a constant; one that is used in two layouts or types gets a second name."""
         name = t.name
         while (known := self.graph.tensors.get(name)) is not None:
@@ -196,6 +217,18 @@ class Importer:
             name += ":"
         self.graph.add_tensor(Tensor(name, value.shape, str(value.dtype), value, quant, t.index))
         return name
+
+    def activation(self, number: int) -> str | None:
+        """A fused activation by its number in the schema."""
+        if number not in _ACTIVATIONS:
+            raise Unsupported(f"fused activation {number}")
+        return _ACTIVATIONS[number]
+
+    def padding(self, op: FileOperator, number: int) -> str:
+        """A padding by its number in the schema."""
+        if number not in _PADDINGS:
+            raise ModelError(f"operator {op.number} {op.name}: padding {number} is unknown")
+        return _PADDINGS[number]
 
     # --- results ---
 
@@ -209,7 +242,7 @@ class Importer:
         self.emit(op, kind, inputs, **attrs)
 
     def emit(self, op: FileOperator, kind: str, inputs: list[str | None], **attrs: Any) -> None:
-        if len(op.outputs) != 1 and kind not in ("split", "unpack"):
+        if len(op.outputs) != 1 and kind not in ("split", "unpack", "topk"):
             raise ModelError(f"operator {op.number} {op.name}: {len(op.outputs)} outputs, expected 1")
         outputs = [self.file.tensors[number] for number in op.outputs]
         for output in outputs:
@@ -219,12 +252,39 @@ class Importer:
         self.graph.ops.append(Op(kind, f"{kind}_{op.number}", inputs, [add(t) for t in outputs], attrs))
 
     def between(
-        self, op: FileOperator, kind: str, inputs: list[str | None], shape: tuple[int, ...], **attrs: Any
+        self, op: FileOperator, kind: str, inputs: list[str | None], quant: Quantization | None = None, **attrs: Any
     ) -> str:
-        """An op whose result only the next op of the same operator reads; it is like the operator's first input."""
-        x, name = self.graph.tensors[inputs[0] or ""], f"{self.file.tensors[op.outputs[0]].name}:{kind}"
-        self.graph.add_tensor(Tensor(name, shape, x.dtype, None, x.quant))
-        self.graph.ops.append(Op(kind, f"{kind}_{op.number}", inputs, [name], attrs))
+        """An op whose one result only later ops of the same operator read; quant: of an int8 result, else that of x."""
+        name = f"{self.file.tensors[op.outputs[0]].name}:{kind}"
+        while name in self.graph.tensors:
+            name += ":"
+        step = Op(kind, f"{kind}_{op.number}", inputs, [name], attrs)
+        operands = [None if i is None else self.graph.tensors[i] for i in inputs]
+        ((shape, dtype),) = infer_op(step, operands)
+        if quant is None and operands[0] is not None:
+            quant = operands[0].quant
+        self.graph.add_tensor(Tensor(name, shape, dtype, None, quant if dtype == "int8" else None))
+        self.graph.ops.append(step)
+        return name
+
+    def emit_activated(self, op: FileOperator, kind: str, inputs: list[str | None], fused: int, **attrs: Any) -> None:
+        """emit, then the fused activation as an op of its own, for kinds that have none."""
+        function = self.activation(fused)
+        if function is None:
+            self.emit(op, kind, inputs, **attrs)
+            return
+        part = self.between(op, kind, inputs, self.file.tensors[op.outputs[0]].quant, **attrs)
+        if function == "relu_n1_to_1":
+            self.emit(op, "clip", [part], min=-1.0, max=1.0)
+        else:
+            self.emit(op, function, [part])
+
+    def literal(self, op: FileOperator, value: np.ndarray) -> str:
+        """The name of a constant that a converter has made."""
+        name = f"{self.file.tensors[op.outputs[0]].name}:constant"
+        while name in self.graph.tensors:
+            name += ":"
+        self.graph.add_tensor(Tensor(name, value.shape, str(value.dtype), value))
         return name
 
 
@@ -252,18 +312,6 @@ def _dequantized(t: FileTensor, value: np.ndarray) -> np.ndarray:
     return np.asarray((value.astype(np.int32) - zero).astype(np.float32) * scale)
 
 
-def _activation(op: FileOperator, number: int) -> str | None:
-    if number not in _ACTIVATIONS:
-        raise Unsupported(f"fused activation {number}")
-    return _ACTIVATIONS[number]
-
-
-def _padding(op: FileOperator, number: int) -> str:
-    if number not in _PADDINGS:
-        raise ModelError(f"operator {op.number} {op.name}: padding {number} is unknown")
-    return _PADDINGS[number]
-
-
 # --- operators --------------------------------------------------------------------------------------------------------
 
 
@@ -280,9 +328,9 @@ def _conv_2d(m: Importer, op: FileOperator) -> None:
         quant is not None and quant.scale.size == w.shape[0],
         stride=(o.StrideH(), o.StrideW()),
         dilation=(o.DilationHFactor(), o.DilationWFactor()),
-        padding=_padding(op, o.Padding()),
+        padding=m.padding(op, o.Padding()),
         groups=channels // w.shape[3],
-        activation=_activation(op, o.FusedActivationFunction()),
+        activation=m.activation(o.FusedActivationFunction()),
     )
 
 
@@ -294,8 +342,8 @@ def _depthwise_conv_2d(m: Importer, op: FileOperator) -> None:
         True,
         stride=(o.StrideH(), o.StrideW()),
         dilation=(o.DilationHFactor(), o.DilationWFactor()),
-        padding=_padding(op, o.Padding()),
-        activation=_activation(op, o.FusedActivationFunction()),
+        padding=m.padding(op, o.Padding()),
+        activation=m.activation(o.FusedActivationFunction()),
     )
 
 
@@ -303,14 +351,11 @@ def _fully_connected(m: Importer, op: FileOperator) -> None:
     o = op.options(tflite.FullyConnectedOptions)
     if o.WeightsFormat() != 0:
         raise Unsupported("shuffled weights")
-    activation = _activation(op, o.FusedActivationFunction())
-    asymmetric = bool(o.AsymmetricQuantizeInputs())
+    activation, asymmetric = m.activation(o.FusedActivationFunction()), bool(o.AsymmetricQuantizeInputs())
+    if m.tensor(op, 1).index not in m.values:
+        dense(m, op, activation, bool(o.KeepNumDims()))
+        return
     m.emit_weighted(op, "linear", asymmetric, activation=activation, keep_dims=bool(o.KeepNumDims()))
-
-
-def _add(m: Importer, op: FileOperator) -> None:
-    activation = _activation(op, op.options(tflite.AddOptions).FusedActivationFunction())
-    m.emit(op, "add", [m.add(m.tensor(op, 0)), m.add(m.tensor(op, 1))], activation=activation)
 
 
 def _pool_2d(kind: str) -> Callable[[Importer, FileOperator], None]:
@@ -323,21 +368,11 @@ def _pool_2d(kind: str) -> Callable[[Importer, FileOperator], None]:
             [m.add(x)],
             kernel=(o.FilterHeight(), o.FilterWidth()),
             stride=(o.StrideH(), o.StrideW()),
-            padding=_padding(op, o.Padding()),
-            activation=_activation(op, o.FusedActivationFunction()),
+            padding=m.padding(op, o.Padding()),
+            activation=m.activation(o.FusedActivationFunction()),
         )
 
     return convert
-
-
-def _mean(m: Importer, op: FileOperator) -> None:
-    keepdims = bool(op.options(tflite.ReducerOptions).KeepDims())
-    x = m.tensor(op, 0)
-    rank = len(x.shape)
-    axes = m.integers(m.tensor(op, 1))
-    if any(not -rank <= a < rank for a in axes):
-        raise ModelError(f"operator {op.number} MEAN: axes {axes} of tensor {x.name!r} {list(x.shape)}")
-    m.emit(op, "mean", [m.add(x)], axes=tuple(sorted({a % rank for a in axes})), keepdims=keepdims)
 
 
 def _reshape(m: Importer, op: FileOperator) -> None:
@@ -370,27 +405,21 @@ def _dequantize(m: Importer, op: FileOperator) -> None:
     m.values[output.index] = value.astype(np.float32) if value.dtype == np.float16 else _dequantized(x, value)
 
 
-def _elementwise(kind: str, **attrs: Any) -> Callable[[Importer, FileOperator], None]:
-    def convert(m: Importer, op: FileOperator) -> None:
-        m.emit(op, kind, [m.add(m.tensor(op, 0))], **attrs)
-
-    return convert
+def _quantize(m: Importer, op: FileOperator) -> None:
+    m.emit(op, "quantize", [m.add(m.tensor(op, 0))])
 
 
 _CONVERTERS: dict[str, Callable[[Importer, FileOperator], None]] = {
-    "ADD": _add,
     "AVERAGE_POOL_2D": _pool_2d("avg_pool2d"),
     "CONV_2D": _conv_2d,
     "DEPTHWISE_CONV_2D": _depthwise_conv_2d,
     "DEQUANTIZE": _dequantize,
     "FULLY_CONNECTED": _fully_connected,
     "MAX_POOL_2D": _pool_2d("max_pool2d"),
-    "MEAN": _mean,
-    "QUANTIZE": _elementwise("quantize"),
-    "RELU": _elementwise("relu"),
-    "RELU6": _elementwise("relu6"),
-    "RELU_N1_TO_1": _elementwise("clip", min=-1.0, max=1.0),
+    "QUANTIZE": _quantize,
     "RESHAPE": _reshape,
     "SOFTMAX": _softmax,
     **MOVES,
+    **MATH,
+    **LAYERS,
 }

@@ -342,7 +342,7 @@ def _col2im(b: Builder, op: Op) -> None:
 @lowers("resize")
 def _resize(b: Builder, op: Op) -> None:
     x, y = b.input(op, 0), b.result(op)
-    dtype, sizes = b.program.values[x].dtype, op.attrs["sizes"]
+    dtype, sizes = b.program.values[x].dtype, dims_of(b, y)
     integer = dtype == "int8" and op.attrs["mode"] == "linear"
     tables = [taps(op, axis, n, integer) for axis, n in enumerate(dims_of(b, x))]
     if op.attrs["mode"] == "nearest":
@@ -367,7 +367,7 @@ def _interpolate(b: Builder, op: Op, x: int, y: int, tables: Sequence[Taps | Non
     for axis in axes:
         table = tables[axis]
         assert table is not None
-        dims = [op.attrs["sizes"][i] if i == axis else d for i, d in enumerate(dims_of(b, x))]
+        dims = [dims_of(b, y)[i] if i == axis else d for i, d in enumerate(dims_of(b, x))]
         last = axis == axes[-1]
         to = y if last else temporary(b, op, between, dims)
         index = b.constant(f"{op.name}:index", table.index)

@@ -22,8 +22,6 @@ SUPPORTED = [
     *(f"mlonmcu_{n}" for n in ("cifar10", "magic_wand", "micro_kws_m_fp32", "micro_kws_m_quantized")),
 ]
 UNSUPPORTED = {
-    "dtln_model_quant_1": ["LOGISTIC", "MUL", "TANH"],
-    "mlonmcu_rnnoise_INT8": ["SUB", "TANH"],
     "tflm_audio_pre_int8": ["custom operator 'SignalWindow'"],
     "tflm_mnist_lstm_int8": ["UNIDIRECTIONAL_SEQUENCE_LSTM"],
 }
@@ -81,6 +79,11 @@ def test_dynamic_range_layers_become_hybrid_ops(data_dir):
 def relu_model(**tensor) -> bytes:
     x = {"shape": [2, 3], **tensor}
     return model([T("x", **x), T("y", **x)], [O("RELU", [0], [1])], [0], [1])
+
+
+def softmax_model(**tensor) -> bytes:
+    x = {"shape": [2, 3], **tensor}
+    return model([T("x", **x), T("y", **x)], [O("SOFTMAX", [0], [1], "SoftmaxOptions")], [0], [1])
 
 
 def linear_model(weight: T, x: T | None = None, bias: T | None = None, y: T | None = None, **fields) -> bytes:
@@ -154,9 +157,14 @@ def test_the_same_file_from_path_and_bytes_gives_the_same_graph(tmp_path):
 @pytest.mark.parametrize(
     "data, message",
     [
-        (relu_model(dtype="int16"), "'x' is int16"),
-        (relu_model(dtype="uint8"), "'x' is uint8"),
-        (linear_model(T("w", [3, 4])), "'w' is not a constant"),
+        (softmax_model(dtype="int32"), "'x' is int32"),
+        (relu_model(dtype="int32", scale=0.1), "'x' is quantized int32"),
+        (
+            linear_model(
+                int8("w", [3, 4]), int8("x", [1, 4]), T("b", [3], "int32", np.ones(3, np.int32)), int8("y", [1, 3])
+            ),
+            "'w' of int8 that are computed",
+        ),
         (linear_model(T("w", [3, 4], data=np.ones((3, 4), np.float32)), FusedActivationFunction=4), "activation 4"),
         (linear_model(T("w", [3, 4], data=np.ones((3, 4), np.float32)), WeightsFormat=1), "shuffled weights"),
         (
