@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
 from ..model import reference
+from ..model.limits import Budget
 from ..model.graph import Graph, Op, Tensor
 from .rewrite import Tensors, branches, everywhere
-
-_LARGEST = 2**24  # elements of a constant that this pass makes, beyond those of its operands
 
 
 def fold_constants(graph: Graph) -> Graph:
     """Return a copy of graph in which ops on constants are computed, by the NumPy reference, and an "if" of a constant
     predicate is the ops of its branch. An op that gives an output stays.
 
-    A result that is larger than 2^24 elements and than its operands stays an op.
+    What would take too much memory or time here stays an op (`model.limits`).
     """
-    return everywhere(graph, _fold)
+    budget = Budget(graph.tensors.values(), growth=1)
+    return everywhere(graph, lambda inner, outer: _fold(inner, outer, budget))
 
 
-def _fold(graph: Graph, outer: Tensors) -> None:
+def _fold(graph: Graph, outer: Tensors, budget: Budget) -> None:
     tensors = {**outer, **graph.tensors}
     ops = list(graph.ops)
     kept: list[Op] = []
@@ -45,19 +43,12 @@ def _fold(graph: Graph, outer: Tensors) -> None:
                 link = Op("reshape", name, [source], [name], {"shape": graph.tensors[name].shape})
                 ops.insert(0, link)
             ops[:0] = taken.ops
-        elif not _too_large(op, operands, tensors):
+        elif budget.allows(op, operands, [tensors[n] for n in op.outputs]):
             for name, value in evaluate(op, tensors).items():
                 tensors[name].data = value
         else:
             kept.append(op)
     graph.ops = kept
-
-
-def _too_large(op: Op, operands: list[Tensor | None], tensors: Tensors) -> bool:
-    def size(t: Tensor | None) -> int:
-        return 0 if t is None else math.prod(d or 1 for d in t.shape)
-
-    return sum(size(tensors[n]) for n in op.outputs) > max(_LARGEST, sum(map(size, operands)))
 
 
 def evaluate(op: Op, tensors: Tensors) -> dict[str, np.ndarray]:

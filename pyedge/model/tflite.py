@@ -14,11 +14,13 @@ import tflite
 from ..errors import ModelError, UnsupportedOpError
 from .check import CODES_ONLY, check
 from .graph import DTYPES, Graph, Op, Quantization, Tensor
+from .limits import read_file
 from .ops import MAX_EXTENT, infer_op
 from .tflite_file import FileOperator, FileTensor, ModelFile, Unsupported, damage, read
 from .tflite_math import MATH
 from .tflite_move import MOVES
 from .tflite_nn import LAYERS, dense
+from .tflite_signal import SIGNALS
 from .tflite_sizes import Sizes
 
 _ACTIVATIONS: dict[int, str | None] = {0: None, 1: "relu", 2: "relu_n1_to_1", 3: "relu6"}
@@ -43,12 +45,7 @@ def load_tflite(model: str | os.PathLike[str] | bytes | bytearray | memoryview, 
     if isinstance(model, bytes | bytearray | memoryview):
         source, data = name or "model", bytes(model)
     else:
-        source = name or os.path.basename(os.fspath(model))
-        try:
-            with open(model, "rb") as f:
-                data = f.read(MAX_EXTENT + 1)
-        except OSError as e:
-            raise ModelError(f"{os.fspath(model)}: {e.strerror}") from None
+        source, data = name or os.path.basename(os.fspath(model)), read_file(model)
     if len(data) > MAX_EXTENT:
         raise ModelError(f"{source}: the file has more than 2^30 bytes")
     with damage(source):
@@ -422,4 +419,5 @@ _CONVERTERS: dict[str, Callable[[Importer, FileOperator], None]] = {
     **MOVES,
     **MATH,
     **LAYERS,
+    **SIGNALS,
 }

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 import tflite
+from flatbuffers import flexbuffers
 
 from ..errors import ModelError, PyedgeError
 from .graph import Quantization
@@ -75,6 +76,7 @@ class FileOperator:
     outputs: list[int]
     _table: Any
     _options: str
+    _custom: bytes = b""
 
     def options(self, kind: type[Options]) -> Options:
         """The builtin options, which must be of this kind of the schema (tflite.Conv2DOptions, ...)."""
@@ -83,6 +85,13 @@ class FileOperator:
         options: Any = kind()
         options.Init(self._table.Bytes, self._table.Pos)
         return options  # type: ignore[no-any-return]
+
+    def custom_option(self, name: str) -> int:
+        """An integer or bool of a custom operator's options, which are a FlexBuffer map."""
+        try:
+            return int(flexbuffers.GetRoot(self._custom).AsMap[name].AsInt)
+        except (KeyError, ValueError, TypeError, IndexError, struct.error):
+            raise ModelError(f"operator {self.number} {self.name}: its options have no number {name!r}") from None
 
 
 @dataclass
@@ -122,8 +131,10 @@ def read(data: bytes) -> ModelFile:
         raise ModelError("the model has no subgraph")
     graph = model.Subgraphs(0)
     buffers = _count("buffers", model.BuffersLength())
+    stored: dict[int, bytes] = {}
     file.tensors = [
-        _tensor(model, graph.Tensors(i), i, buffers, data) for i in range(_count("tensors", graph.TensorsLength()))
+        _tensor(model, graph.Tensors(i), i, buffers, data, stored)
+        for i in range(_count("tensors", graph.TensorsLength()))
     ]
     _unique_names(file.tensors)
     codes = _count("operator codes", model.OperatorCodesLength())
@@ -175,10 +186,12 @@ def _operator(op: Any, number: int, names: list[str], tensors: int) -> FileOpera
         _numbers(f"operator {number} {name}: outputs", op.OutputsAsNumpy(), tensors),
         op.BuiltinOptions(),
         options,
+        b"" if op.CustomOptionsIsNone() else op.CustomOptionsAsNumpy().tobytes(),
     )
 
 
-def _tensor(model: Any, t: Any, index: int, buffers: int, file: bytes) -> FileTensor:
+def _tensor(model: Any, t: Any, index: int, buffers: int, file: bytes, stored: dict[int, bytes]) -> FileTensor:
+    """stored: the buffers read so far, by number; tensors may share one."""
     rank = _count(f"axes of tensor {index}", t.ShapeLength(), _MAX_RANK)
     sizes = [int(t.Shape(i)) for i in range(rank)]
     signature = [int(t.ShapeSignature(i)) for i in range(rank)] if t.ShapeSignatureLength() == rank else sizes
@@ -198,15 +211,19 @@ def _tensor(model: Any, t: Any, index: int, buffers: int, file: bytes) -> FileTe
         raise ModelError(f"{where} is in buffer {number}, the file has {buffers}")
     data = None
     if flaw is None and dtype in _STORED:
-        data = _constant(where, model.Buffers(number), dtype, sizes, file)
+        data = _constant(where, model.Buffers(number), number, dtype, sizes, file, stored)
     if data is not None:
         shape = tuple(sizes)
     return FileTensor(index, name, shape, dtype, data, quant, flaw)
 
 
-def _constant(where: str, buffer: Any, dtype: str, sizes: list[int], file: bytes) -> np.ndarray | None:
-    """The tensor's value, a copy; None if its buffer is empty."""
-    if buffer.Offset() > 1:  # in files above 2 GiB the bytes lie behind the FlatBuffer
+def _constant(
+    where: str, buffer: Any, number: int, dtype: str, sizes: list[int], file: bytes, stored: dict[int, bytes]
+) -> np.ndarray | None:
+    """The tensor's value; None if its buffer is empty."""
+    if number in stored:
+        raw = np.frombuffer(stored[number], np.uint8)
+    elif buffer.Offset() > 1:  # in files above 2 GiB the bytes lie behind the FlatBuffer
         start, size = buffer.Offset(), buffer.Size()
         if start + size > len(file):
             raise ModelError(f"{where}: its bytes {start} to {start + size} lie behind the end of the file")
@@ -215,13 +232,14 @@ def _constant(where: str, buffer: Any, dtype: str, sizes: list[int], file: bytes
         return np.zeros(sizes, _STORED[dtype]) if 0 in sizes else None  # the shape of a scalar has no elements
     else:
         raw = buffer.DataAsNumpy()
-    stored = np.dtype(_STORED[dtype])
-    expected = math.prod(sizes) * stored.itemsize
+    kind = np.dtype(_STORED[dtype])
+    expected = math.prod(sizes) * kind.itemsize
     if raw.size != expected:
         raise ModelError(f"{where}: {raw.size} bytes of data, {dtype}{sizes} has {expected}")
-    # copied, because a FlatBuffer's vectors need not be aligned
-    value = np.frombuffer(raw.tobytes(), stored).reshape(sizes)
-    return value.astype(stored.newbyteorder("="), copy=False)
+    if number not in stored:
+        stored[number] = raw.tobytes()  # a copy, because a FlatBuffer's vectors need not be aligned
+    value = np.frombuffer(stored[number], kind).reshape(sizes)
+    return value.astype(kind.newbyteorder("="), copy=False)
 
 
 def _quantization(where: str, q: Any) -> tuple[Quantization | None, str | None]:

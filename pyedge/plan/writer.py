@@ -152,8 +152,11 @@ def write(
     Inputs and outputs have names, all tensors with all_names: the names in model files can be longer than the code.
 
     Raises:
-        PlanError: the file would be larger than 2^30 bytes.
+        PlanError: the file or the arena would be larger than 2^30 bytes.
     """
+    arena_bytes = max((layout.arena_bytes for layout in layouts), default=0)
+    if arena_bytes > structs.MAX_EXTENT:
+        raise PlanError(f"the arena would have {arena_bytes} bytes, more than 2^30; tensors that large can't be run")
     tables = _Tables(all_names)
     for program, layout in zip(programs, layouts, strict=True):
         tables.program(program, layout)
@@ -183,7 +186,7 @@ def write(
         "minor": structs.MINOR_STATE if state_bytes else structs.MINOR_STATE - 1,
         "file_bytes": len(image),
         "layout": structs.LAYOUT_CANONICAL,
-        "arena_bytes": max((layout.arena_bytes for layout in layouts), default=0),
+        "arena_bytes": arena_bytes,
         "scratch_bytes": max((s.scratch_bytes for p in programs for s in p.steps), default=0),
         "state_bytes": state_bytes,
         **places,

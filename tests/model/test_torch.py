@@ -162,7 +162,9 @@ def export(module: nn.Module, x: Any, path: Path, exporter: str) -> None:
     if exporter == "dynamo":
         torch.onnx.export(module, (x,), path, dynamic_shapes=({0: torch.export.Dim("batch")},), dynamo=True, **names)
     else:
-        torch.onnx.export(module, (x,), path, dynamic_axes={"x": {0: "batch"}, "y": {0: "batch"}}, dynamo=False, **names)
+        torch.onnx.export(
+            module, (x,), path, dynamic_axes={"x": {0: "batch"}, "y": {0: "batch"}}, dynamo=False, **names
+        )
 
 
 CASES = [(name, exporter) for name in MODELS for exporter in ("dynamo", "torchscript")]

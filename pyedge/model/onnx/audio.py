@@ -13,13 +13,13 @@ from .table import Table, registrar
 
 CONVERTERS: Table = {}
 converts = registrar(CONVERTERS)
-_LONGEST = 4096  # points; the matrix has 2 * points^2 elements
+_LARGEST = 2**23  # elements of a transform's matrix
 
 
 def _matrix(n: int, parts: int, bins: int, inverse: bool) -> np.ndarray:
     """What takes n points of 1 (real) or 2 (real, imaginary) parts to `bins` points of two: [n * parts, bins * 2]."""
-    if n > _LONGEST or bins > _LONGEST:
-        raise Unsupported(f"a transform of {max(n, bins)} points, at most {_LONGEST} are possible")
+    if n * parts * bins * 2 > _LARGEST:
+        raise Unsupported(f"a transform of {max(n, bins)} points: its matrix has more than {_LARGEST} elements")
     length = bins if inverse else n
     angle = 2 * np.pi * ((np.arange(n)[:, None] * np.arange(bins)[None]) % length) / length
     real, imaginary = np.cos(angle), np.sin(angle) * (1 if inverse else -1)

@@ -13,7 +13,6 @@ from .table import Table, registrar
 
 CONVERTERS: Table = {}
 converts = registrar(CONVERTERS)
-_MOST_NODES = 4096  # that loops of one model may become
 
 
 @converts("If")
@@ -44,9 +43,7 @@ def _if(m: Importer, n: Node) -> None:
 
 def _step(m: Importer, n: Node, body: onnx.GraphProto, operands: list[Tensor]) -> list[Tensor]:
     """One step of a loop, unrolled."""
-    m.unrolled += max(len(body.node), 1)
-    if m.unrolled > _MOST_NODES:
-        raise Unsupported(f"loops of more than {_MOST_NODES} nodes in all")
+    m.count()
     return m.inline_graph(n, body, operands)
 
 

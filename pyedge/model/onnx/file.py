@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...errors import ModelError, PyedgeError
+from ..limits import read_file
 from ..ops import MAX_EXTENT
 
 try:
     import onnx
     from google.protobuf.message import DecodeError
-    from onnx import numpy_helper
+    from onnx import helper, numpy_helper
 except ImportError as error:
     raise ModelError(f"ONNX models need the package {error.name!r}: pip install 'pyedge[onnx]'") from None
 
@@ -66,11 +67,7 @@ def read(model: str | os.PathLike[str] | bytes | onnx.ModelProto, name: str | No
             source, data = name or "model", model
         else:
             source, folder = name or os.path.basename(os.fspath(model)), os.path.dirname(os.path.abspath(model))
-            try:
-                with open(model, "rb") as f:
-                    data = f.read(MAX_EXTENT + 1)
-            except OSError as e:
-                raise ModelError(f"{os.fspath(model)}: {e.strerror}") from None
+            data = read_file(model)
         if len(data) > MAX_EXTENT:
             raise ModelError(f"{source}: the file has more than 2^30 bytes")
         proto = onnx.ModelProto()
@@ -204,6 +201,11 @@ def _external(tensor: onnx.TensorProto, file: ModelFile) -> onnx.TensorProto:
     length = size - offset if length < 0 else length
     if offset < 0 or length < 0 or offset + length > size or length > MAX_EXTENT:
         raise ModelError(f"{file.source}: tensor {tensor.name!r}: {length} bytes at {offset} are not in {location!r}")
+    stored = math.prod(tensor.dims) * helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
+    if length > stored:  # less than a byte an element is stored in less
+        raise ModelError(
+            f"{file.source}: tensor {tensor.name!r}: {length} bytes in {location!r}, its shape has {stored}"
+        )
     with open(path, "rb") as f:
         f.seek(offset)
         data = f.read(length)

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import onnx
+from onnx import helper
 
-from .node import Node
+from ...errors import ModelError
+from .file import MAX_NESTING, STANDARD
+from .formats import elem_type
+from .node import Node, Unsupported
+
+if TYPE_CHECKING:
+    from .importer import Importer
 
 
 def _schema(n: Node) -> Any:  # an OpSchema, or None; its stubs lack the functions
@@ -38,7 +45,7 @@ def at_default(n: Node) -> set[str]:
 
 
 def _value(attribute: onnx.AttributeProto) -> Any:
-    return onnx.helper.get_attribute_value(attribute)
+    return helper.get_attribute_value(attribute)
 
 
 def body(n: Node, types: Sequence[onnx.TypeProto]) -> onnx.FunctionProto | None:
@@ -83,3 +90,48 @@ def substitute(node: onnx.NodeProto, names: Mapping[str, str], attributes: Mappi
     copies = [onnx.AttributeProto.FromString(a.SerializeToString()) for a in kept]
     del node.attribute[:]
     node.attribute.extend(copies)
+
+
+def expand(m: Importer, n: Node) -> None:
+    """Puts the function that ONNX defines for an operator in the place of a node."""
+    found = body(n, [_type_of(m, n, i) for i in range(len(n.proto.input))])
+    if found is None:
+        raise Unsupported("no such operator here")
+    inline(m, n, found)
+
+
+def inline(m: Importer, n: Node, function: onnx.FunctionProto) -> None:
+    """The nodes of a function in the place of one node that calls it; its names are its own."""
+    if m.depth >= MAX_NESTING:
+        raise ModelError(f"{m.file.source}: functions nest more than {MAX_NESTING} deep")
+    inner = f"{n.name}/"
+    attributes = {a.name: a for a in function.attribute_proto} | defaults(n) | n.attributes
+    opsets = {"" if o.domain in STANDARD else o.domain: o.version for o in function.opset_import}
+    names: dict[str, str] = {}
+    for formal, actual in zip(function.input, [*n.proto.input, *[""] * len(function.input)], strict=False):
+        names[formal] = actual
+    results = dict(zip(function.output, n.proto.output, strict=False))
+    m.depth += 1
+    missing = len(m.unsupported)
+    for node in function.node:
+        copy = onnx.NodeProto()
+        copy.CopyFrom(node)
+        for outputs in copy.output:
+            if outputs:
+                names[outputs] = results.get(outputs) or f"{inner}{outputs}"
+        substitute(copy, names, attributes)
+        m.node(copy, opsets, inner)
+    m.depth -= 1
+    n.read |= set(n.attributes)
+    if len(m.unsupported) > missing:
+        reasons = m.unsupported[missing:]
+        del m.unsupported[missing:]
+        raise Unsupported(f"its function needs {reasons[0]}")
+
+
+def _type_of(m: Importer, n: Node, i: int) -> onnx.TypeProto:
+    """The ONNX type of an operand; empty for one that is absent."""
+    t = m.optional(n, i)
+    if t is None:
+        return onnx.TypeProto()
+    return helper.make_tensor_type_proto(elem_type(t.dtype, m.format(t)), t.shape)

@@ -11,19 +11,19 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import helper
 
 from ...errors import ModelError, PyedgeError, UnsupportedOpError
 from .. import reference
 from ..graph import DTYPES, Graph, Op, Quantization, Tensor, array_dtype
+from ..limits import Budget
 from ..ops import KINDS, MAX_EXTENT, infer_op
 from . import file as onnx_file
 from . import functions
-from .formats import codes, elem_type, element, format_of
+from .formats import codes, element, format_of
 from .node import Node, Unsupported
 
 _CODED = ("quantize", "dequantize", "quantize_linear", "dequantize_linear")
-_MAX_FOLDED = 2**25  # bytes of a constant made at import
+_MORE_NODES = 8192  # that functions and loops may become, beyond a multiple of the file's own nodes
 
 
 Converter = Callable[["Importer", Node], None]
@@ -59,21 +59,25 @@ class Importer:
         self.used: set[str] = set()  # those of them that were needed
         self.formats: dict[int, str] = {}  # id of a tensor of codes -> format
         self.used_names: set[str] = set()
+        self.last: dict[str, int] = {}  # number behind the last name of each stem
         self.reserved = {o for n in file.proto.graph.node for o in n.output}  # for the tensors that the model means
         self.unsupported: list[str] = []
         self.functions = {(f.domain, f.name): f for f in file.proto.functions}
         self.depth = 0
         self.inside = 0  # graphs of nodes that are being put in their place
-        self.unrolled = 0  # nodes in the place of loops
+        self.nodes_left = _MORE_NODES + 4 * len(file.proto.graph.node)
+        self.budget = Budget((), growth=0)
+        self.refused: set[str] = set()  # inputs of types that a graph doesn't hold
 
     # --- tensors ----------------------------------------------------------------------------------------------------
 
     def fresh(self, stem: str) -> str:
         """A name that no tensor has yet, in any graph."""
-        name, i = stem or "tensor", 0
+        name, i = stem or "tensor", self.last.get(stem, 0)
         while name in self.used_names or name in self.reserved:
             i += 1
             name = f"{stem}_{i}"
+        self.last[stem] = i
         self.used_names.add(name)
         return name
 
@@ -197,11 +201,10 @@ class Importer:
         results = infer_op(op, list(inputs))
         given = quants or [None] * outputs
         made = [Tensor(n, shape, dtype, quant=q) for n, (shape, dtype), q in zip(names, results, given, strict=True)]
-        if self.folds(kind, inputs):
+        if self.folds(kind, inputs) and self.budget.allows(op, inputs, made):
             values = _evaluate(op, inputs, [None if t is None else t.data for t in inputs], made)
-            if sum(v.nbytes for v in values.values()) <= _MAX_FOLDED:
-                for t in made:
-                    t.data = values[t.name]
+            for t in made:
+                t.data = values[t.name]
         if all(t is None or self.is_constant(t) for t in inputs):
             self.of_constants |= {id(t) for t in made}
         for t in made:
@@ -308,6 +311,8 @@ class Importer:
         unknown = [n for n in shapes if n not in declared]
         if unknown:
             raise ModelError(f"{self.file.source} has no input {unknown[0]!r}; it has {', '.join(declared)}")
+        self.constants(proto)
+        self.budget = Budget(graph.tensors.values(), growth=4)  # int8 weights become float32
         self.nodes(proto, self.file.opsets, "")
         for info in proto.output:
             self.add_output(info.name)
@@ -318,6 +323,7 @@ class Importer:
     def add_input(self, info: onnx.ValueInfoProto, shapes: Mapping[str, Sequence[int]], batch: int) -> None:
         name, kind = info.name, info.type.WhichOneof("value")
         if kind == "optional_type" or kind != "tensor_type":
+            self.refused.add(name)
             self.unsupported.append(f"input {name!r} of {kind}")
             return
         dims = info.type.tensor_type.shape.dim
@@ -341,6 +347,7 @@ class Importer:
             shape.append(size)
         found = element(info.type.tensor_type.elem_type)
         if found is None:
+            self.refused.add(name)
             self.unsupported.append(f"input {name!r} of element type {info.type.tensor_type.elem_type}")
             return
         if 0 in shape and name in self.known:  # nothing to feed: an empty list of axes, a type alone
@@ -371,7 +378,12 @@ class Importer:
         graph.output_names.append(tensor.name)
 
     def nodes(self, graph: onnx.GraphProto, opsets: Mapping[str, int], prefix: str) -> None:
-        """Converts the nodes of a graph into the innermost graph."""
+        """Converts the nodes of a graph into the innermost graph, whose constants are there."""
+        for node in onnx_file.in_order(graph, self.names.keys() | self.refused, self.file.source):
+            self.node(node, opsets, prefix)
+
+    def constants(self, graph: onnx.GraphProto) -> None:
+        """The stored constants of a graph."""
         for t in graph.initializer:
             try:
                 self.names[t.name] = self.const(onnx_file.array(t, self.file), t.name)
@@ -379,20 +391,20 @@ class Importer:
                 self.unsupported.append(f"constant {t.name!r} ({e})")
         if graph.sparse_initializer:
             raise ModelError(f"{self.file.source}: sparse initializers are not read")
-        for node in onnx_file.in_order(graph, self.names.keys(), self.file.source):
-            self.node(node, opsets, prefix)
 
     def node(self, proto: onnx.NodeProto, opsets: Mapping[str, int], prefix: str) -> None:
         domain = "" if proto.domain in onnx_file.STANDARD else proto.domain
         label = prefix + (proto.name or next((o for o in proto.output if o), proto.op_type))
+        self.count()
         n = Node(proto, opsets.get(domain, 1), label)
         before = len(self.graph.ops), len(self.graph.tensors)
         try:
-            if self.local_function(n, prefix):
+            if (body := self.functions.get((n.proto.domain, n.op_type))) is not None:
+                functions.inline(self, n, body)
                 return
             convert = self.converters.get((domain, n.op_type))
             if convert is None:
-                self.expand(n, prefix)
+                functions.expand(self, n)
                 return
             with onnx_file.damage(f"{self.file.source}: node {label!r} ({n.op_type})"):
                 convert(self, n)
@@ -405,7 +417,7 @@ class Importer:
                 return
             if convert is not None and not n.domain and functions.has_body(n) and self.depth < onnx_file.MAX_NESTING:
                 try:
-                    self.expand(n, prefix)
+                    functions.expand(self, n)
                     return
                 except Unsupported:
                     self.undo(*before)
@@ -416,63 +428,17 @@ class Importer:
         except PyedgeError as e:
             raise ModelError(f"{self.file.source}: node {label!r} ({n.op_type}): {e}") from None
 
+    def count(self) -> None:
+        """Counts a node or a step of a loop; an error where a small file asks for too many."""
+        self.nodes_left -= 1
+        if self.nodes_left < 0:
+            raise ModelError(f"{self.file.source}: its functions and loops become too many nodes, over {_MORE_NODES}")
+
     def undo(self, ops: int, tensors: int) -> None:
         """Takes back what a refused node has added to the innermost graph: all beyond so many ops and tensors."""
         del self.graph.ops[ops:]
         for name in list(self.graph.tensors)[tensors:]:
             del self.graph.tensors[name]
-
-    # --- functions --------------------------------------------------------------------------------------------------
-
-    def local_function(self, n: Node, prefix: str) -> bool:
-        """Expands a function that the model defines itself."""
-        body = self.functions.get((n.proto.domain, n.op_type))
-        if body is None:
-            return False
-        self.inline(n, body, prefix)
-        return True
-
-    def expand(self, n: Node, prefix: str) -> None:
-        """Expands an operator that ONNX defines as a function of others."""
-        body = functions.body(n, [self.type_of(n, i) for i in range(len(n.proto.input))])
-        if body is None:
-            raise Unsupported("no such operator here")
-        self.inline(n, body, prefix)
-
-    def type_of(self, n: Node, i: int) -> onnx.TypeProto:
-        """The ONNX type of an operand; empty for one that is absent."""
-        t = self.optional(n, i)
-        if t is None:
-            return onnx.TypeProto()
-        return helper.make_tensor_type_proto(elem_type(t.dtype, self.format(t)), t.shape)
-
-    def inline(self, n: Node, body: onnx.FunctionProto, prefix: str) -> None:
-        """The nodes of a function in the place of one node that calls it; its names are its own."""
-        if self.depth >= onnx_file.MAX_NESTING:
-            raise ModelError(f"{self.file.source}: functions nest more than {onnx_file.MAX_NESTING} deep")
-        inner = f"{n.name}/"
-        attributes = {a.name: a for a in body.attribute_proto} | functions.defaults(n) | n.attributes
-        opsets = {"" if o.domain in onnx_file.STANDARD else o.domain: o.version for o in body.opset_import}
-        names: dict[str, str] = {}
-        for formal, actual in zip(body.input, [*n.proto.input, *[""] * len(body.input)], strict=False):
-            names[formal] = actual
-        results = dict(zip(body.output, n.proto.output, strict=False))
-        self.depth += 1
-        missing = len(self.unsupported)
-        for node in body.node:
-            copy = onnx.NodeProto()
-            copy.CopyFrom(node)
-            for outputs in copy.output:
-                if outputs:
-                    names[outputs] = results.get(outputs) or f"{inner}{outputs}"
-            functions.substitute(copy, names, attributes)
-            self.node(copy, opsets, inner)
-        self.depth -= 1
-        n.read |= set(n.attributes)
-        if len(self.unsupported) > missing:
-            reasons = self.unsupported[missing:]
-            del self.unsupported[missing:]
-            raise Unsupported(f"its function needs {reasons[0]}")
 
     # --- branches ---------------------------------------------------------------------------------------------------
 
@@ -483,6 +449,7 @@ class Importer:
         self.graph = inner
         self.graphs.append(inner)
         try:
+            self.constants(body)
             self.nodes(body, self.file.opsets | {"": n.opset}, f"{inner.name}/")
             for info in body.output:
                 if info.name not in self.names:
@@ -502,6 +469,7 @@ class Importer:
         outer = dict(self.names)
         self.names.update(zip((i.name for i in body.input), operands, strict=True))
         self.inside += 1
+        self.constants(body)
         self.nodes(body, self.file.opsets | {"": n.opset}, f"{n.name}/")
         self.inside -= 1
         results = [self.names.get(o.name) for o in body.output]

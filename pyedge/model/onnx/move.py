@@ -219,6 +219,9 @@ def _tile(m: Importer, n: Node) -> None:
 def _gather(m: Importer, n: Node) -> None:
     x, indices = m.operand(n, 0), m.operand(n, 1)
     axis = axis_of(n, len(x.shape), 0)
+    size, fixed = sizes_of(x)[axis], indices.data
+    if fixed is not None and ((fixed < -size) | (fixed >= size)).any():
+        raise ModelError(f"node {n.name!r} (Gather): an index that axis {axis} of {list(x.shape)} doesn't have")
     m.bind(n, m.one("gather", [x, indices], n.outputs[0], quants=[x.quant], axis=axis, batch_dims=0))
 
 
