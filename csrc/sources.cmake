@@ -2,8 +2,10 @@
 # Compile with -ffp-contract=off (the bits are specified) and include paths csrc/include and csrc. Freestanding: all they
 # need from outside is what compilers call by themselves (memcpy, memmove, memset, soft-float and 64-bit helpers).
 set(PYEDGE_SOURCES
+  kernels/cpu.c
   kernels/fma.c
   kernels/kernels.c
+  kernels/layers.c
   kernels/portable/dwconv_f32.c
   kernels/portable/dwconv_s8.c
   kernels/portable/dwconv_fp32_s8.c
@@ -61,6 +63,7 @@ set(PYEDGE_SOURCES
   ops/trilu.c
   ops/zero_point.c
   runtime/crc32.c
+  runtime/pack.c
   runtime/run.c
   runtime/verify.c
 )

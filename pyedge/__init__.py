@@ -32,7 +32,7 @@ from .errors import (
 from .model.builder import GraphBuilder
 from .model.graph import Graph, Op, Quantization, State, Tensor
 from .plan import Plan, Profile, compile
-from .session import Session
+from .session import CpuFeatures, Session, cpu_features
 from .tune.evaluate import evaluate
 from .tune.quantize import quantize
 
@@ -43,6 +43,7 @@ __all__ = [
     "BoardError",
     "BoardNotFoundError",
     "BusyError",
+    "CpuFeatures",
     "Graph",
     "GraphBuilder",
     "LinkError",
@@ -67,6 +68,7 @@ __all__ = [
     "boards",
     "compile",
     "connect",
+    "cpu_features",
     "errors",
     "evaluate",
     "load",

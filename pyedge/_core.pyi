@@ -11,6 +11,7 @@ class PlanRefused(Exception):
 
 def abi_version() -> int: ...
 def crc32(data: bytes | memoryview | npt.NDArray[np.uint8]) -> int: ...
+def cpu_features() -> tuple[str, list[str]]: ...  # ISA level in use (PYEDGE_ISA may lower it), features of the CPU
 def op_kinds() -> dict[str, int]: ...  # ops of this build: {"conv2d_s8": 3, ...}
 def kernels(op: str = "") -> list[str]: ...  # micro-kernels of this build, "gemm_s8__portable_2x4", filtered by prefix
 def op_check(kind: int, params: bytes, tensors: Sequence[tuple[int, tuple[int, ...]] | None], inputs: int) -> int:
@@ -35,7 +36,10 @@ class Plan:
     """
 
     def __init__(
-        self, data: bytes | bytearray | memoryview | npt.NDArray[np.uint8], skip_crc: bool = False
+        self,
+        data: bytes | bytearray | memoryview | npt.NDArray[np.uint8],
+        skip_crc: bool = False,
+        isa: str | None = None,  # sessions use kernels of this level at most: "portable", "avx2", "avx512"
     ) -> None: ...
     @property
     def arena_bytes(self) -> int: ...
@@ -49,6 +53,8 @@ class Session:
     def __init__(self, plan: Plan) -> None: ...
     def tensor(self, number: int) -> npt.NDArray[np.uint8]:
         """The bytes of a tensor, a view; read-only for constants. Keeps the session alive."""
+    def kernel(self, op: int) -> str | None:
+        """The layer kernel that runs op number `op` of the plan, "conv2d_s8__avx512"; None: its ordinary code."""
     def run(self, entry: int, counts: npt.NDArray[np.uint64] | None = None) -> bool:
         """Runs an entry without the GIL; False, and nothing done, if the session is already running.
 

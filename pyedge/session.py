@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, overload
 
 import numpy as np
@@ -14,6 +15,25 @@ from .model.graph import array_dtype
 from .plan import RESET, Entry, Keep, OpCount, Plan, PlanTensor, Profile
 
 Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class CpuFeatures:
+    """What the kernels of this process may use.
+
+    Attributes:
+        isa: Level of the kernels that sessions run: "portable", "avx2", "avx512". All give the same bits.
+        features: What the CPU has, for those who wonder why it is not more.
+    """
+
+    isa: str
+    features: tuple[str, ...]
+
+
+def cpu_features() -> CpuFeatures:
+    """The level of the kernels, chosen at import: the best of this CPU, or what PYEDGE_ISA names if that is lower."""
+    isa, features = _core.cpu_features()
+    return CpuFeatures(isa, tuple(features))
 
 
 class Session:

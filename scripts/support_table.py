@@ -37,10 +37,11 @@ def roles() -> dict[str, str]:
 def table() -> str:
     """Markdown: a row an op, a column a type; each cell names the architectures with a kernel."""
     archs: dict[str, list[str]] = {}
-    for role, arch, *_ in read_list("kernels/kernels_list.h"):
-        archs.setdefault(role, [])
-        if arch not in archs[role]:
-            archs[role].append(arch)
+    layers: dict[str, list[str]] = {}  # of an op kind
+    for name, arch, *rest in read_list("kernels/kernels_list.h"):
+        known = layers.setdefault(rest[0], []) if len(rest) == 1 else archs.setdefault(name, [])
+        if arch not in known:
+            known.append(arch)
     reaches = roles()
     if unknown := (set(reaches.values()) ^ set(archs)):
         raise SystemExit(f"kernels.c and kernels_list.h do not agree on {', '.join(sorted(unknown))}")
@@ -49,7 +50,8 @@ def table() -> str:
         found = re.fullmatch(r"(\w+?)_(s8|f32)(?:_s8|_f32|_(\w+))?", kind)
         op, type_ = (found[1] + (f" {found[3]}" if found[3] else ""), TYPES[found[2]]) if found else (kind, MIXED)
         op = op.removesuffix("_any")
-        cells.setdefault(op, {})[type_] = ", ".join(archs[reaches[kind]] if kind in reaches else ["portable"])
+        portable = archs[reaches[kind]] if kind in reaches else ["portable"]
+        cells.setdefault(op, {})[type_] = ", ".join([*portable, *layers.get(kind, [])])
     columns = [*TYPES.values(), MIXED]
     head = ["op", *columns]
     rows = [[f"`{op}`", *(row.get(type_, "") for type_ in columns)] for op, row in cells.items()]

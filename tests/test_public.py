@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -50,3 +51,21 @@ def test_load_says_what_a_file_is_not(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(data)
         with pytest.raises(error, match=name):
             pe.load(tmp_path / name)
+
+
+def test_pyedge_isa_lowers_the_level_and_refuses_other_names() -> None:
+    """The level below the CPU's is taken, a higher one is not, and a name that is none stops the import in one line."""
+    code = "import pyedge; print(pyedge.cpu_features().isa)"
+
+    def level(isa: str) -> tuple[int, str, str]:
+        run = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ, "PYEDGE_ISA": isa}
+        )
+        return run.returncode, run.stdout.strip(), run.stderr.strip().splitlines()[-1] if run.stderr else ""
+
+    best = level("")[1]
+    assert level("portable") == (0, "portable", "")
+    assert level("avx512") == (0, best, "")
+    code_of_error, _, error = level("sse9")
+    assert code_of_error == 1
+    assert "'sse9' is no ISA level; the levels are portable, avx2, avx512" in error

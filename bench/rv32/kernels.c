@@ -159,7 +159,7 @@ static int measure(const shape *s, int is_float)
     }
     if (is_float)
         tq = tensor(PE_F32, 1, s->co, 1, 1, 1);
-    pe_call call = {.kernels = pe_kernels_best(),
+    pe_call call = {.kernels = pe_kernels_best(0),
                     .params = s->op == LINEAR ? (const void *)&linear : &conv,
                     .inputs = 3,
                     .outputs = 1,

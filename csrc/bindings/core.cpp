@@ -9,11 +9,13 @@
 #include <cstdlib>
 #include <cstring>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
 extern "C" {
+#include "kernels/cpu.h"
 #include "kernels/kernels.h"
 #include "ops/ops.h"
 }
@@ -36,6 +38,51 @@ PyObject *plan_refused; // PlanRefused, owned by the module
     py::tuple args = py::make_tuple(static_cast<int>(status), pe_status_text(status), op, tensor, message);
     PyErr_SetObject(plan_refused, args.ptr());
     throw py::error_already_set();
+}
+
+struct Level {
+    const char *name;
+    uint32_t features;
+};
+const Level levels[] = {{"portable", PE_ISA_PORTABLE}, {"avx2", PE_ISA_AVX2}, {"avx512", PE_ISA_AVX512}};
+
+// The features that sessions use: those of the CPU, or of the level that PYEDGE_ISA names if that is lower.
+uint32_t cpu_features;
+
+uint32_t level_features(const std::string &name)
+{
+    std::string known;
+    for (const Level &level : levels) {
+        if (name == level.name)
+            return level.features;
+        known += std::string(known.empty() ? "" : ", ") + level.name;
+    }
+    throw py::value_error("'" + name + "' is no ISA level; the levels are " + known);
+}
+
+void choose_features()
+{
+    const char *wanted = std::getenv("PYEDGE_ISA");
+    cpu_features = pe_cpu_features();
+    if (wanted && *wanted)
+        cpu_features &= level_features(wanted);
+}
+
+// (the level that sessions use, the features that the CPU has)
+std::pair<std::string, std::vector<std::string>> features()
+{
+    static const Level bits[] = {
+        {"avx2", PE_CPU_AVX2}, {"avx512", PE_CPU_AVX512}, {"vnni", PE_CPU_VNNI}, {"vbmi", PE_CPU_VBMI}};
+    std::pair<std::string, std::vector<std::string>> found;
+    for (const Level &level : levels) {
+        if ((cpu_features & level.features) == level.features)
+            found.first = level.name;
+    }
+    for (const Level &bit : bits) {
+        if (pe_cpu_features() & bit.features)
+            found.second.emplace_back(bit.name);
+    }
+    return found;
 }
 
 // The kernels' bits hold for round to nearest even with subnormals; whatever the process has set returns afterwards.
@@ -107,7 +154,8 @@ template <class T> bool is_aligned(const void *p, T alignment)
 class Plan
 {
   public:
-    Plan(const py::buffer &data, bool skip_crc)
+    Plan(const py::buffer &data, bool skip_crc, const std::optional<std::string> &isa)
+        : features_(cpu_features & (isa ? level_features(*isa) : ~0u))
     {
         py::buffer_info info = data.request();
         if (!PyBuffer_IsContiguous(info.view(), 'C'))
@@ -132,6 +180,18 @@ class Plan
         if (err.status != PE_OK)
             refuse(err.status, number(err.op), number(err.tensor), err.text);
     }
+
+    // Made when first asked for: many plans are read, saved or sent to a board and never run here.
+    const pe_pack *pack()
+    {
+        py::gil_scoped_release release; // outside: who waits for another thread's pack must not hold it
+        std::call_once(packed_, [this] {
+            FloatControl control;
+            pack_ = std::make_unique<Memory>(pe_pack_bytes(base_, features_));
+            pe_pack_init(reinterpret_cast<pe_pack *>(pack_->data()), base_, features_);
+        });
+        return reinterpret_cast<const pe_pack *>(pack_->data());
+    }
     const uint8_t *base() const { return base_; }
     size_t bytes() const { return bytes_; }
     const pe_plan_header *header() const { return reinterpret_cast<const pe_plan_header *>(base_); }
@@ -139,7 +199,9 @@ class Plan
   private:
     const uint8_t *base_;
     size_t bytes_;
-    std::unique_ptr<Memory> copy_;
+    uint32_t features_;
+    std::unique_ptr<Memory> copy_, pack_;
+    std::once_flag packed_;
     py::buffer_info borrowed_;
 };
 
@@ -152,9 +214,10 @@ uint64_t nanoseconds(void *)
 class Session
 {
   public:
-    explicit Session(std::shared_ptr<Plan> plan) : plan_(std::move(plan)), arena_(plan_->header()->arena_bytes)
+    explicit Session(std::shared_ptr<Plan> plan) : plan_(std::move(plan)), arena_(pe_pack_arena_bytes(plan_->pack()))
     {
-        pe_status status = pe_session_init(&session_, plan_->base(), arena_.data(), plan_->header()->arena_bytes);
+        pe_status status =
+            pe_session_init_packed(&session_, plan_->pack(), arena_.data(), pe_pack_arena_bytes(plan_->pack()));
         if (status != PE_OK)
             refuse(status, std::nullopt, std::nullopt, "arena");
     }
@@ -169,6 +232,12 @@ class Session
         if (t->kind == PE_TENSOR_CONST)
             view.attr("setflags")(py::arg("write") = false);
         return view;
+    }
+
+    std::optional<std::string> kernel(uint32_t op) const
+    {
+        const char *name = pe_pack_layer(session_.pack, op);
+        return name ? std::optional<std::string>(name) : std::nullopt;
     }
 
     bool run(uint32_t entry, std::optional<py::array> counts)
@@ -222,7 +291,7 @@ struct SingleOp {
             refuse(PE_ERR_OP, std::nullopt, std::nullopt, "more tensors than an op can have");
         if (!bytes.empty())
             std::memcpy(params.data(), bytes.data(), bytes.size());
-        call.kernels = pe_kernels_best();
+        call.kernels = pe_kernels_best(cpu_features);
         call.params = params.data();
         call.inputs = static_cast<uint8_t>(inputs);
         call.outputs = static_cast<uint8_t>(outputs);
@@ -387,7 +456,9 @@ PYBIND11_MODULE(_core, m)
 {
     plan_refused = PyErr_NewException("pyedge._core.PlanRefused", nullptr, nullptr);
     m.attr("PlanRefused") = py::reinterpret_borrow<py::object>(plan_refused);
+    choose_features();
     m.def("abi_version", pe_abi_version);
+    m.def("cpu_features", features);
     m.def("crc32", crc32, py::arg("data"));
     m.def("op_kinds", op_kinds);
     m.def("kernels", kernels, py::arg("op") = "");
@@ -395,7 +466,8 @@ PYBIND11_MODULE(_core, m)
     m.def("op_run", op_run, py::arg("kind"), py::arg("params"), py::arg("inputs"), py::arg("outputs"));
 
     py::class_<Plan, std::shared_ptr<Plan>>(m, "Plan", py::buffer_protocol())
-        .def(py::init<const py::buffer &, bool>(), py::arg("data"), py::arg("skip_crc") = false)
+        .def(py::init<const py::buffer &, bool, const std::optional<std::string> &>(), py::arg("data"),
+             py::arg("skip_crc") = false, py::arg("isa") = py::none())
         .def_property_readonly("arena_bytes", [](const Plan &p) { return p.header()->arena_bytes; })
         .def_property_readonly("data", [](const py::object &self) { return py::memoryview(self); })
         .def_buffer([](Plan &p) {
@@ -405,6 +477,7 @@ PYBIND11_MODULE(_core, m)
 
     py::class_<Session>(m, "Session")
         .def(py::init<std::shared_ptr<Plan>>(), py::arg("plan"))
+        .def("kernel", &Session::kernel, py::arg("op"))
         .def("tensor", &Session::tensor, py::arg("number"))
         .def("run", &Session::run, py::arg("entry"), py::arg("counts") = py::none());
 }

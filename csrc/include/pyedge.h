@@ -59,10 +59,28 @@ pe_status pe_plan_verify(const void *plan, size_t plan_bytes, unsigned flags, pe
 uint32_t pe_plan_arena_bytes(const void *plan);
 uint32_t pe_crc32(uint32_t crc, const void *data, size_t n); /* IEEE; start with 0 */
 
+/* Constants of a plan in the layouts of one CPU's kernels: for hosts, whose CPU is known only when a plan is loaded. Made
+ * once, shared by all sessions on the plan; the constants are read then and no more. Boards do without. */
+typedef struct pe_pack {
+    const uint8_t *plan;
+    const struct pe_kernels *kernels;
+    size_t work_bytes; /* behind a session's arena */
+} pe_pack;
+
+uint32_t pe_cpu_features(void); /* of this CPU: kernels/cpu.h names the bits; 0 where the portable kernels are all */
+
+/* features: pe_cpu_features(), or fewer. pack: pe_pack_bytes() bytes on PE_PLAN_ALIGN. */
+size_t pe_pack_bytes(const void *plan, uint32_t features);
+pe_status pe_pack_init(pe_pack *pack, const void *plan, uint32_t features);
+size_t pe_pack_arena_bytes(const pe_pack *pack); /* the plan's arena, and memory for the kernels behind it */
+const char *pe_pack_layer(const pe_pack *pack, uint32_t op); /* what runs op number op; NULL: its ordinary code */
+
 typedef struct pe_session {
     const uint8_t *plan; /* verified */
     uint8_t *arena;
-    const struct pe_kernels *kernels; /* chosen by pe_session_init for the CPU; the portable ones everywhere else */
+    const struct pe_kernels *kernels; /* those of the pack, else the best that need none */
+    const pe_pack *pack;              /* or NULL */
+    uint8_t *work;                    /* behind the arena; pack->work_bytes */
 } pe_session;
 
 #define PE_RESET_ENTRY "reset" /* of plans with states: writes their initial values */
@@ -70,6 +88,9 @@ typedef struct pe_session {
 /* Binds a verified plan to an arena, PE_ARENA_ALIGN-aligned, and resets its states. A plan without states leaves the arena
  * as it is. */
 pe_status pe_session_init(pe_session *s, const void *plan, void *arena, size_t arena_bytes);
+
+/* The same with a pack; arena_bytes >= pe_pack_arena_bytes(pack). */
+pe_status pe_session_init_packed(pe_session *s, const pe_pack *pack, void *arena, size_t arena_bytes);
 
 /* Gives all states their initial values: a new sequence begins. Nothing happens if the plan has none. */
 pe_status pe_session_reset(pe_session *s);

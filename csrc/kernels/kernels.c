@@ -3,7 +3,13 @@
 #include "ops/trim.h"
 
 #define PE_KERNEL_NAME(op, arch, mr, nr, kr, layout, isa) #op "__" #arch "_" #mr "x" #nr,
-const char *const pe_kernel_names[] = {PE_KERNELS(PE_KERNEL_NAME) NULL};
+#ifdef PE_WITH_X86
+#define PE_LAYER_NAME(name, arch, op) #name "__" #arch,
+#define PE_X86_NAMES PE_LAYERS_AVX512(PE_LAYER_NAME)
+#else
+#define PE_X86_NAMES
+#endif
+const char *const pe_kernel_names[] = {PE_KERNELS(PE_KERNEL_NAME) PE_X86_NAMES NULL};
 
 static const pe_kernels portable = {
     .gemm_s8 = PE_IF_KEPT(conv2d_s8, 1, 0) || PE_IF_KEPT(linear_s8, 1, 0) ? pe_gemm_s8__portable_2x4 : NULL,
@@ -19,7 +25,8 @@ static const pe_kernels portable = {
     .dwconv_f32 = PE_IF_KEPT(depthwise_f32, pe_dwconv_f32__portable_1x1, NULL),
 };
 
-const pe_kernels *pe_kernels_best(void)
+const pe_kernels *pe_kernels_best(uint32_t features)
 {
+    (void)features; /* so far all that is faster is a layer (layers.h) */
     return &portable;
 }

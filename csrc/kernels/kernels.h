@@ -68,8 +68,8 @@ typedef struct pe_kernels {
     pe_dwconv_fp32_s8_fn *dwconv_fp32_s8;
 } pe_kernels;
 
-/* The fastest set for this CPU; the same bits as every other. */
-const pe_kernels *pe_kernels_best(void);
+/* The fastest set for a CPU with these features (cpu.h); the same bits as every other. */
+const pe_kernels *pe_kernels_best(uint32_t features);
 
 /* The names of all kernels of this build, "gemm_s8__portable_2x4"; the last element is NULL. */
 extern const char *const pe_kernel_names[];

@@ -1,6 +1,7 @@
 #include "kernels/fma.h"
 #include "kernels/kernels.h"
 #include "ops/ops.h"
+#include "runtime/step.h"
 
 /* The executor. The plan was verified, so its numbers are used as they are; only what a caller passes in is checked. */
 
@@ -48,13 +49,17 @@ uint32_t pe_plan_arena_bytes(const void *plan)
     return header(plan)->arena_bytes;
 }
 
-pe_status pe_session_init(pe_session *s, const void *plan, void *arena, size_t arena_bytes)
+pe_status pe_session_bind(pe_session *s, const uint8_t *plan, const pe_kernels *kernels, const pe_pack *pack,
+                          void *arena, size_t arena_bytes)
 {
+    const size_t own = pe_plan_arena_bytes(plan);
     if ((uintptr_t)arena % PE_ARENA_ALIGN != 0)
         return PE_ERR_ALIGN;
-    if (arena_bytes < pe_plan_arena_bytes(plan))
+    if (arena_bytes < own)
         return PE_ERR_ARENA;
-    *s = (pe_session){.plan = plan, .arena = arena, .kernels = pe_kernels_best()};
+    *s = (pe_session){.plan = plan, .arena = arena, .kernels = kernels, .pack = pack};
+    if (pack)
+        s->work = s->arena + (own + PE_PLAN_ALIGN - 1) / PE_PLAN_ALIGN * PE_PLAN_ALIGN;
     return pe_session_reset(s);
 }
 
@@ -63,6 +68,11 @@ pe_status pe_session_reset(pe_session *s)
     if (header(s->plan)->state_bytes == 0)
         return PE_OK;
     return pe_run(s, (uint32_t)pe_entry_find(s, PE_RESET_ENTRY), NULL); /* the verifier has seen it */
+}
+
+pe_status pe_session_init(pe_session *s, const void *plan, void *arena, size_t arena_bytes)
+{
+    return pe_session_bind(s, plan, pe_kernels_best(pe_cpu_features()), NULL, arena, arena_bytes);
 }
 
 uint32_t pe_entry_count(const pe_session *s)
@@ -193,19 +203,24 @@ pe_status pe_run(pe_session *s, uint32_t entry, const pe_profile *profile)
     if (!e)
         return PE_ERR_ENTRY;
     const pe_op *ops = (const pe_op *)(s->plan + header(s->plan)->ops.offset);
+    const pe_step *steps = s->pack ? (const pe_step *)(s->pack + 1) : NULL;
     uint32_t end = e->first_op + e->op_count;
     uint64_t last = profile ? profile->now(profile->ctx) : 0;
     /* Targets of branches are greater than the op's own number, so this ends. */
     for (uint32_t i = e->first_op, next; i < end; i = next) {
-        pe_call c;
-        resolve(s, &ops[i], &c);
         next = i + 1;
-        if (ops[i].kind == PE_OP_BRANCH) {
-            const pe_branch_params *p = c.params;
-            if (c.inputs == 0 || (*(const uint8_t *)c.data[0] != 0) == (p->when != 0))
-                next = p->target;
+        if (steps && steps[i].run) {
+            steps[i].run(steps[i].packed, s->arena, s->work);
         } else {
-            pe_op_find(ops[i].kind)->run(&c);
+            pe_call c;
+            resolve(s, &ops[i], &c);
+            if (ops[i].kind == PE_OP_BRANCH) {
+                const pe_branch_params *p = c.params;
+                if (c.inputs == 0 || (*(const uint8_t *)c.data[0] != 0) == (p->when != 0))
+                    next = p->target;
+            } else {
+                pe_op_find(ops[i].kind)->run(&c);
+            }
         }
         if (profile) {
             uint64_t now = profile->now(profile->ctx);

@@ -1,0 +1,395 @@
+#include "kernels/avx512/stage.h"
+#include "kernels/layers.h"
+#include "ops/window.h"
+
+/* conv2d_s8 with one group and no dilation along a row; linear_s8 with several rows is the same over M pixels.
+ *
+ * Rows of x are staged in bands. There a row of a window is a run of bytes, so that no windows are copied: a tile of MR
+ * pixels by NR * 16 channels broadcasts 4 bytes of each pixel and multiplies them by 4 weights of each channel. Runs that
+ * are no multiple of 4 bytes end in zero weights. Rows of windows that lie above or below the image are skipped where
+ * padding is 0 as u, which is where zero_point(x) is -128. */
+
+#define BAND_BYTES 32768 /* staged rows at once, if that is more than one row of y needs */
+
+/* What a tile needs besides its pixels. */
+typedef struct job {
+    const int8_t *weights;
+    size_t taps, kd, row; /* rows of windows, 4-byte steps in each, bytes from one to the next */
+    const pe_rq16 *q;
+    pe_rq_form form;
+    uint32_t channels; /* of the block */
+    uint32_t stride;   /* bytes of y from pixel to pixel */
+    const pe_output_s8 *out;
+} job;
+
+/* n pixels of y, n >= MR of the tile. u: the window of the first; step: staged bytes from one to the next. */
+typedef void pixels_fn(const job *j, const uint8_t *u, size_t step, size_t n, int8_t *y);
+
+#define WORK_BYTES (16 << 20) /* staged rows at most: padding or dilation that dwarfs the image is not worth it */
+
+/* Channels that tiles do together: NR * 16, the last block has fewer. */
+typedef struct block {
+    uint32_t first, channels;
+    uint32_t nr, form;
+    pixels_fn *pixels;
+    size_t weights, constants; /* offsets from the start of the layer: [kh][kd][nr][64], pe_rq16[nr] */
+} block;
+
+typedef struct layer {
+    size_t x, y; /* in the arena */
+    size_t x_image, y_image;
+    int32_t images, rows, cols;          /* of y */
+    int32_t band;                        /* rows of y */
+    int32_t stride, dilation, pad, taps; /* along a column of x */
+    int32_t staged_stride, staged_taps;  /* staged rows from one row of y to the next, and from tap to tap */
+    bool skip;                           /* rows of padding */
+    size_t window_row, kd;               /* bytes of a row of a window; in steps of 4 */
+    size_t pixel;                        /* staged bytes from one pixel of y to the next */
+    uint32_t channels, blocks;
+    pe_stage stage;
+    pe_output_s8 out;
+    block block[];
+} layer;
+
+/* Sums of MR x NR vectors to y; with PE_RQ_ANY they are results already. */
+PE_INLINE void store(__m512i sum[16][4], const job *j, int8_t *y, const int MR, const int NR, const pe_rq_form form)
+{
+    const __m512i min = _mm512_set1_epi8((int8_t)j->out->min), max = _mm512_set1_epi8((int8_t)j->out->max);
+    const __m512i zero = _mm512_setzero_si512();
+    PE_UNROLL for (int n = 0; n < NR; n++) PE_UNROLL for (int p = 0; p < MR; p++) sum[p][n] =
+        form == PE_RQ_ANY ? sum[p][n] : pe_rq16_apply(sum[p][n], &j->q[n], j->out, form);
+    if (NR >= 3) {
+        const __mmask64 live = pe_first64(j->channels);
+        PE_UNROLL for (int p = 0; p < MR; p++)
+        {
+            __m512i v = pe_pack64(sum[p][0], sum[p][1], sum[p][2], NR == 4 ? sum[p][NR - 1] : zero, min, max);
+            if (NR == 3)
+                v = _mm512_maskz_compress_epi32(0x7777, v);
+            _mm512_mask_storeu_epi8(y + (size_t)p * j->stride, live, v);
+        }
+    } else if (NR == 2) {
+        const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
+        const __mmask32 live = (__mmask32)pe_first64(j->channels);
+        PE_UNROLL for (int p = 0; p < MR; p += 2)
+        {
+            const int second = p + 1 < MR ? p + 1 : p;
+            const __m512i v = _mm512_permutexvar_epi64(
+                order, pe_pack64(sum[p][0], sum[p][1], sum[second][0], sum[second][1], min, max));
+            _mm256_mask_storeu_epi8(y + (size_t)p * j->stride, live, _mm512_castsi512_si256(v));
+            if (p + 1 < MR)
+                _mm256_mask_storeu_epi8(y + (size_t)(p + 1) * j->stride, live, _mm512_extracti64x4_epi64(v, 1));
+        }
+    } else {
+        const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+        const uint64_t channels = pe_first64(j->channels);
+        const bool dense = j->stride == j->channels; /* pixels are neighbours: 4 at once */
+        const __mmask64 live = channels | channels << 16 | channels << 32 | channels << 48;
+        PE_UNROLL for (int p = 0; p < MR; p += 4)
+        {
+            const int count = MR - p < 4 ? MR - p : 4;
+            const __m512i v = _mm512_permutexvar_epi32(order, pe_pack64(sum[p][0], count > 1 ? sum[p + 1][0] : zero,
+                                                                        count > 2 ? sum[p + 2][0] : zero,
+                                                                        count > 3 ? sum[p + 3][0] : zero, min, max));
+            if (dense) {
+                _mm512_mask_storeu_epi8(y + (size_t)p * j->stride, pe_first64((size_t)count * j->channels),
+                                        _mm512_maskz_compress_epi8(live, v));
+                continue;
+            }
+            const __m128i part[4] = {_mm512_castsi512_si128(v), _mm512_extracti32x4_epi32(v, 1),
+                                     _mm512_extracti32x4_epi32(v, 2), _mm512_extracti32x4_epi32(v, 3)};
+            PE_UNROLL for (int i = 0; i < count; i++)
+                _mm_mask_storeu_epi8(y + (size_t)(p + i) * j->stride, (__mmask16)channels, part[i]);
+        }
+    }
+}
+
+/* n pixels of y, MR at once; the last tile goes back over pixels that are done, so n >= MR. u: the window of the first. */
+PE_INLINE void pixels(const job *j, const uint8_t *u, const size_t step, size_t n, int8_t *y, const int MR,
+                      const int NR)
+{
+    for (size_t done = 0;;) {
+        __m512i sum[16][4];
+        const uint8_t *from = u + done * step;
+        const int8_t *w = j->weights;
+        PE_UNROLL for (int k = 0; k < NR; k++) PE_UNROLL for (int p = 0; p < MR; p++) sum[p][k] = PE_LOAD(j->q[k].bias);
+        for (size_t i = 0; i < j->taps; i++, from += j->row) {
+            const uint8_t *at = from;
+            for (size_t d = j->kd; d; d--, at += 4, w += 64 * NR) {
+                __m512i b[4];
+                PE_UNROLL for (int k = 0; k < NR; k++) b[k] = PE_LOAD(w + 64 * k);
+                PE_UNROLL for (int p = 0; p < MR; p++)
+                {
+                    const __m512i a = pe_broadcast4(at + (size_t)p * step);
+                    PE_UNROLL for (int k = 0; k < NR; k++) sum[p][k] = pe_dot4(sum[p][k], a, b[k]);
+                }
+            }
+        }
+        int8_t *to = y + done * j->stride;
+        switch (j->form) {
+        case PE_RQ_FLOAT: store(sum, j, to, MR, NR, PE_RQ_FLOAT); break;
+        case PE_RQ_INT: store(sum, j, to, MR, NR, PE_RQ_INT); break;
+        case PE_RQ_INT_SIGNED: store(sum, j, to, MR, NR, PE_RQ_INT_SIGNED); break;
+        case PE_RQ_ANY: {
+            /* Rare: in loops over a copy, for the size of the code. */
+            __m512i y32[16][4];
+            PE_UNROLL for (int k = 0; k < NR; k++) PE_UNROLL for (int p = 0; p < MR; p++) y32[p][k] = sum[p][k];
+            for (int p = 0; p < MR; p++)
+                for (int k = 0; k < NR; k++)
+                    y32[p][k] = pe_rq16_any(y32[p][k], &j->q[k], j->out);
+            store(y32, j, to, MR, NR, PE_RQ_ANY);
+            break;
+        }
+        }
+        done += (size_t)MR;
+        if (done == n)
+            return;
+        if (n - done < (size_t)MR)
+            done = n - (size_t)MR;
+    }
+}
+
+/* clang-format off */
+/* Tiles: NR + MR * NR accumulators and weights and one pixel fit into 32 registers. */
+#define TILES(X)                                                                                                       \
+    X(1, 4) X(2, 4) X(3, 4) X(4, 4) X(5, 4) X(6, 4)                                                                    \
+    X(1, 3) X(2, 3) X(4, 3) X(6, 3) X(8, 3)                                                                            \
+    X(1, 2) X(2, 2) X(4, 2) X(6, 2) X(8, 2) X(10, 2) X(12, 2)                                                          \
+    X(1, 1) X(2, 1) X(4, 1) X(8, 1) X(12, 1) X(16, 1)
+
+/* clang-format on */
+
+#define TILE(MR, NR)                                                                                 \
+    static void pixels_##MR##x##NR(const job *j, const uint8_t *u, size_t step, size_t n, int8_t *y) \
+    {                                                                                                \
+        pixels(j, u, step, n, y, MR, NR);                                                            \
+    }
+TILES(TILE)
+#define TILE_ROW(MR, NR) {MR, NR, pixels_##MR##x##NR},
+static const struct {
+    uint8_t mr, nr;
+    pixels_fn *pixels;
+} tiles[] = {TILES(TILE_ROW)};
+
+/* The tile for n pixels of nr * 16 channels: the smallest that needs as few tiles as the largest would. */
+static pixels_fn *choose(size_t n, uint32_t nr)
+{
+    const size_t count = sizeof tiles / sizeof tiles[0];
+    size_t most = 1, wanted;
+    pixels_fn *best = NULL;
+    for (size_t i = 0; i < count; i++)
+        most = tiles[i].nr == nr && tiles[i].mr > most ? tiles[i].mr : most;
+    wanted = (n - 1) / ((n - 1) / most + 1) + 1;
+    for (size_t i = 0; i < count; i++) {
+        if (tiles[i].nr != nr || tiles[i].mr > n)
+            continue;
+        best = tiles[i].pixels;
+        if (tiles[i].mr >= wanted)
+            break;
+    }
+    return best;
+}
+
+static size_t align64(size_t n)
+{
+    return (n + 63) / 64 * 64;
+}
+
+static uint32_t nr_of(uint32_t channels)
+{
+    return channels > 48 ? 4 : (channels + 15) / 16;
+}
+
+/* Lane i of vector v in a block of nr vectors is this channel of the block: the inverse of store()'s packs. */
+static uint32_t channel_of(uint32_t nr, uint32_t v, uint32_t i)
+{
+    return nr == 1 ? i : 4 * nr * (i / 4) + 4 * v + i % 4;
+}
+
+/* Rows of x that n rows of y need. */
+static int32_t staged_rows(const layer *l, int32_t n)
+{
+    return (n - 1) * l->staged_stride + (l->taps - 1) * l->staged_taps + 1;
+}
+
+/* Everything but the blocks. False: not a case of these kernels. */
+static bool describe(const pe_call *c, layer *l, pe_layer_bytes *bytes)
+{
+    const bool is_conv = c->tensor[1]->rank == 4;
+    const pe_tensor *x = c->tensor[0], *w = c->tensor[1], *y = c->tensor[3];
+    if (!pe_in_arena(x) || pe_in_arena(w) || pe_in_arena(c->tensor[2]))
+        return false;
+    pe_axis h = {1, 1, 1, 1, 1, 0}, v = {x->dims[0], y->dims[0], 1, 1, 1, 0}; /* linear: pixels are the rows of x */
+    int32_t c_in = x->dims[1], c_out = y->dims[1], images = 1, x_zero_point = 0;
+    if (is_conv) {
+        const pe_conv2d_params *p = c->params;
+        h = pe_axis_h(p, x, y, w->dims[1]);
+        v = pe_axis_w(p, x, y, w->dims[2]);
+        if (p->groups != 1 || (v.dilation != 1 && v.taps != 1))
+            return false;
+        images = x->dims[0];
+        c_in = x->dims[3];
+        c_out = y->dims[3];
+        x_zero_point = p->x_zero_point;
+        l->out = (pe_output_s8){p->y_zero_point, p->y_min, p->y_max};
+    } else {
+        const pe_linear_params *p = c->params;
+        if (p->rounding != PE_ROUND_TFLITE)
+            return false;
+        l->out = (pe_output_s8){p->y_zero_point, p->y_min, p->y_max};
+    }
+    if (h.taps == 1 && v.taps == 1 && h.stride == 1 && v.stride == 1 && h.pad == 0 && v.pad == 0 && h.in == h.out &&
+        v.in == v.out) { /* a product: one row of pixels */
+        v.in = v.out = images * h.in * v.in;
+        h.in = h.out = images = 1;
+    }
+    if (h.taps == 1)
+        h.dilation = 1;
+    const int64_t last = (int64_t)(v.out - 1) * v.stride + v.taps - v.pad; /* columns of x, and of padding behind */
+    const int32_t body = last < 0 ? 0 : last < v.in ? (int32_t)last : v.in;
+    const size_t pixel = (size_t)c_in;
+    l->x = x->offset;
+    l->y = y->offset;
+    l->x_image = (size_t)h.in * (size_t)v.in * pixel;
+    l->y_image = (size_t)h.out * (size_t)v.out * (size_t)c_out;
+    l->images = images;
+    l->rows = h.out;
+    l->cols = v.out;
+    l->stride = h.stride;
+    l->dilation = h.dilation;
+    l->pad = h.pad;
+    l->taps = h.taps;
+    l->skip = x_zero_point == -128;
+    l->window_row = (size_t)v.taps * pixel;
+    l->kd = (l->window_row + 3) / 4;
+    l->pixel = (size_t)v.stride * pixel;
+    l->channels = (uint32_t)c_out;
+    l->blocks = ((uint32_t)c_out + 63) / 64;
+    l->stage = (pe_stage){
+        .rows = h.in,
+        .step = h.taps == 1 ? h.stride : 1, /* rows between windows of one row are not staged */
+        .row_bytes = (size_t)v.in * pixel,
+        .left = (size_t)v.pad * pixel,
+        .right = last > body ? (size_t)(last - body) * pixel : 0,
+        .body = (size_t)body * pixel,
+        .c = (uint32_t)c_in,
+        .c_staged = (uint32_t)c_in,
+        .fill = (uint8_t)(x_zero_point + 128),
+    };
+    l->staged_stride = h.taps == 1 ? 1 : h.stride;
+    l->staged_taps = h.dilation;
+    const size_t stride = pe_stage_stride(&l->stage);
+    l->band = h.out;
+    while (l->band > 1 && (size_t)staged_rows(l, l->band) * stride > BAND_BYTES)
+        l->band = (l->band + 1) / 2;
+    bytes->work = (size_t)staged_rows(l, l->band) * stride + PE_STAGE_SLACK;
+    bytes->packed = align64(sizeof *l + l->blocks * sizeof(block));
+    if (bytes->work > WORK_BYTES)
+        return false;
+    for (uint32_t first = 0; first < l->channels; first += 64) {
+        const uint32_t n = l->channels - first < 64 ? l->channels - first : 64;
+        bytes->packed += nr_of(n) * ((size_t)l->taps * l->kd * 64 + sizeof(pe_rq16));
+    }
+    return true;
+}
+
+static bool takes(const pe_call *c, pe_layer_bytes *bytes)
+{
+    layer l;
+    return describe(c, &l, bytes);
+}
+
+/* One block: weights in the order of the tiles, and constants. */
+static void pack_block(const layer *l, block *b, const int8_t *w, const pe_channel *q, int8_t *weights, pe_rq16 *to)
+{
+    const size_t taps = (size_t)l->taps, row = l->window_row, window = taps * row;
+    pe_rq_channel channels[64];
+    float scale[64], offset[64];
+    for (uint32_t i = 0; i < b->channels; i++) {
+        channels[i] = (pe_rq_channel){.q = q[b->first + i]};
+        pe_rq_add_weights(&channels[i], w + (b->first + i) * window, window, 1);
+    }
+    b->form = pe_rq_choose(channels, b->channels, &l->out, scale, offset);
+    for (uint32_t v = 0; v < b->nr; v++)
+        for (uint32_t i = 0; i < 16; i++) {
+            const uint32_t channel = channel_of(b->nr, v, i);
+            if (channel >= b->channels)
+                continue; /* zeros: a result that is not stored */
+            pe_rq_set(&to[v], i, b->form, &channels[channel], &l->out, scale[channel], offset[channel]);
+            const int8_t *from = w + (b->first + channel) * window;
+            for (size_t t = 0; t < taps; t++)
+                for (size_t k = 0; k < row; k++)
+                    weights[((t * l->kd + k / 4) * b->nr + v) * 64 + 4 * i + k % 4] = from[t * row + k];
+        }
+}
+
+static void pack(const pe_call *c, void *packed)
+{
+    layer *l = packed;
+    pe_layer_bytes bytes = {0};
+    __builtin_memset(packed, 0, sizeof *l);
+    describe(c, l, &bytes);
+    __builtin_memset(packed, 0, bytes.packed);
+    describe(c, l, &bytes);
+    size_t at = align64(sizeof *l + l->blocks * sizeof(block));
+    for (uint32_t i = 0; i < l->blocks; i++) {
+        block *b = &l->block[i];
+        b->first = 64 * i;
+        b->channels = l->channels - b->first < 64 ? l->channels - b->first : 64;
+        b->nr = nr_of(b->channels);
+        b->pixels = choose((size_t)l->cols, b->nr);
+        b->constants = at;
+        at += b->nr * sizeof(pe_rq16);
+        b->weights = at;
+        at += b->nr * (size_t)l->taps * l->kd * 64;
+        pack_block(l, b, c->data[1], c->data[2], (int8_t *)packed + b->weights,
+                   (void *)((uint8_t *)packed + b->constants));
+    }
+}
+
+static void run_band(const layer *l, int32_t first, int32_t end, const uint8_t *staged, size_t stride, int8_t *y)
+{
+    const size_t y_row = (size_t)l->cols * l->channels;
+    for (const block *b = l->block; b != l->block + l->blocks; b++) {
+        const int8_t *weights = (const int8_t *)l + b->weights;
+        const size_t tap_bytes = l->kd * b->nr * 64;
+        job j = {.kd = l->kd,
+                 .row = stride * (size_t)l->staged_taps,
+                 .q = (const void *)((const uint8_t *)l + b->constants),
+                 .form = (pe_rq_form)b->form,
+                 .channels = b->channels,
+                 .stride = l->channels,
+                 .out = &l->out};
+        for (int32_t r = first; r < end; r++) {
+            const int32_t top = r * l->stride - l->pad;
+            int32_t from = 0, to = l->taps;
+            if (l->skip) {
+                const int32_t d = l->dilation, below = l->stage.rows - top; /* rows of x from top on */
+                const int32_t inside = below <= 0 ? 0 : (below + d - 1) / d;
+                from = top < 0 ? (-top + d - 1) / d : 0;
+                to = inside < to ? inside : to;
+                from = from < to ? from : to;
+            }
+            j.weights = weights + (size_t)from * tap_bytes;
+            j.taps = (size_t)(to - from);
+            b->pixels(&j, staged + (size_t)(r - first) * (size_t)l->staged_stride * stride + (size_t)from * j.row,
+                      l->pixel, (size_t)l->cols, y + (size_t)r * y_row + b->first);
+        }
+    }
+}
+
+static void run(const void *packed, uint8_t *arena, uint8_t *work)
+{
+    const layer *l = packed;
+    const size_t stride = pe_stage_stride(&l->stage);
+    const uint8_t *x = arena + l->x;
+    int8_t *y = (int8_t *)arena + l->y;
+    for (int32_t n = 0; n < l->images; n++, x += l->x_image, y += l->y_image)
+        for (int32_t r = 0; r < l->rows; r += l->band) {
+            const int32_t end = l->rows - r < l->band ? l->rows : r + l->band;
+            pe_stage_rows(&l->stage, x, r * l->stride - l->pad, staged_rows(l, end - r), work);
+            run_band(l, r, end, work, stride, y);
+        }
+}
+
+const pe_layer pe_layer_conv2d_s8__avx512 = {PE_OP_CONV2D_S8, "conv2d_s8__avx512", takes, pack, run};
+const pe_layer pe_layer_linear_s8__avx512 = {PE_OP_LINEAR_S8, "linear_s8__avx512", takes, pack, run};

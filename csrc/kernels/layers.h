@@ -1,0 +1,34 @@
+/* Layers: how an instruction set takes over whole cases of an op. Where a micro-kernel (kernels.h) is one tile, which
+ * ops/ walks over a layer, a layer kernel walks by itself: it chooses its tiles, reads x where it lies or in a form of its
+ * own, and has its constants in a layout of its own, packed once per plan. Hosts only: it needs the pack buffer
+ * (pyedge.h, pe_pack). Its bits are those of the op's run function for every input.
+ */
+#ifndef PE_LAYERS_H
+#define PE_LAYERS_H
+#include "kernels/cpu.h"
+#include "ops/ops.h"
+
+typedef struct pe_layer_bytes {
+    size_t packed; /* what pack writes, on PE_PLAN_ALIGN; the layer's shapes and places among it */
+    size_t work;   /* what run may use for itself */
+} pe_layer_bytes;
+
+typedef struct pe_layer {
+    uint16_t kind; /* pe_op_kind */
+    const char *name;
+    /* False: not a case that it takes. c is an op that its check has passed; data of constants is set, no other. */
+    bool (*takes)(const pe_call *c, pe_layer_bytes *bytes);
+    void (*pack)(const pe_call *c, void *packed);
+    /* The places of inputs and outputs in the arena are in packed. work: on PE_ARENA_ALIGN, contents unspecified. */
+    void (*run)(const void *packed, uint8_t *arena, uint8_t *work);
+} pe_layer;
+
+/* The layer kernels that a CPU with these features can run, the best of each case first; the last element is NULL. */
+const pe_layer *const *pe_layers_best(uint32_t features);
+
+/* Tensors that the caller or an op writes, at run time. */
+static inline bool pe_in_arena(const pe_tensor *t)
+{
+    return t->kind != PE_TENSOR_CONST;
+}
+#endif

@@ -1,0 +1,140 @@
+"""Layer kernels (csrc/kernels/layers.h) against the ordinary code of the same plan: every tensor, to the bit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import pyedge as pe
+from pyedge import _core
+
+Array = npt.NDArray[Any]
+LEVELS = ["avx2", "avx512"]
+USABLE = LEVELS[: LEVELS.index(level) + 1] if (level := _core.cpu_features()[0]) in LEVELS else []
+pytestmark = pytest.mark.skipif(not USABLE, reason="no layer kernels for this CPU")
+
+
+def tensors_after(plan: pe.Plan, core: _core.Plan, feeds: list[Array]) -> tuple[dict[str, bytes], list[str | None]]:
+    """All arena tensors after a run, and the layer kernel of each op."""
+    session = _core.Session(core)
+    entry = plan.entry("main")
+    for t, x in zip(entry.inputs, feeds, strict=True):
+        session.tensor(t.number)[:] = x.reshape(-1).view(np.uint8)
+    assert session.run(entry.number)
+    seen = {t.name: session.tensor(t.number).tobytes() for t in plan.tensors if not t.constant}
+    return seen, [session.kernel(op.number) for op in plan.ops]
+
+
+def check(graph: pe.Graph, rng: np.random.Generator, flips: int = 0) -> list[str | None]:
+    """All levels agree on random inputs; flips: bits of the constants to turn before. Returns the best level's kernels."""
+    plan = pe.compile(graph, keep="all")
+    data = bytearray(plan.data)
+    constants = [t for t in plan.tensors if t.constant]
+    at = int(np.frombuffer(plan.data, np.uint32, 1, 96)[0])  # header.consts.offset
+    for _ in range(flips):
+        t = constants[int(rng.integers(len(constants)))]
+        data[at + t.offset + int(rng.integers(t.bytes))] ^= 1 << int(rng.integers(8))
+    feeds = [rng.integers(-128, 128, t.shape, dtype=np.int8) for t in plan.inputs]
+    image = bytes(data)
+    expected, none = tensors_after(plan, _core.Plan(image, True, "portable"), feeds)
+    assert set(none) == {None}
+    kernels: list[str | None] = []
+    for isa in USABLE:
+        actual, kernels = tensors_after(plan, _core.Plan(image, True, isa), feeds)
+        for name, y in expected.items():
+            np.testing.assert_array_equal(
+                np.frombuffer(actual[name], np.int8), np.frombuffer(y, np.int8), f"{isa} {name}"
+            )
+    return kernels
+
+
+def quant(rng: np.random.Generator, taps: int) -> dict[str, Any]:
+    """Scale and zero point of a result, from saturated everywhere to zero everywhere."""
+    scale = float(2.0 ** rng.uniform(-6, 4)) * 0.02 * taps**0.5
+    return {"scale": scale, "zero_point": int(rng.choice([-128, -128, 127, 0, 5, -100]))}
+
+
+def weights(rng: np.random.Generator, shape: tuple[int, ...], channel_axis: int) -> tuple[Array, list[float]]:
+    w = rng.integers(-128, 128, shape, dtype=np.int8)
+    if rng.random() < 0.3:
+        w[rng.random(shape) < 0.9] = 0
+    return w, [float(s) for s in rng.uniform(0.001, 0.02, shape[channel_axis])]
+
+
+def activation(rng: np.random.Generator) -> str | None:
+    return [None, "relu", "relu6"][int(rng.integers(3))]
+
+
+def conv_graph(rng: np.random.Generator, case: dict[str, Any]) -> pe.Graph:
+    n, h, w, c, co, kh, kw = (case[k] for k in ("n", "h", "w", "c", "co", "kh", "kw"))
+    b = pe.GraphBuilder()
+    x = b.input("x", (n, h, w, c), "int8", scale=0.05, zero_point=int(rng.choice([-128, -128, 0, 127, 3])))
+    kernel, scales = weights(rng, (co, kh, kw, c), 0)
+    bias = rng.integers(-(2**12), 2**12, co, dtype=np.int32)
+    if rng.random() < 0.2:
+        bias[:] = rng.integers(-(2**31), 2**31, co, dtype=np.int32)
+    y = b.conv2d(
+        x,
+        b.constant(kernel, scale=scales),
+        bias,
+        stride=case.get("stride", 1),
+        dilation=case.get("dilation", 1),
+        padding=case.get("padding", "same"),
+        activation=activation(rng),
+        **quant(rng, kh * kw * c),
+    )
+    b.output("y", y)
+    return b.build()
+
+
+def conv_cases() -> Iterator[dict[str, Any]]:
+    """Edges of tiles in pixels and channels, first layers, strides, paddings, and images that take several bands."""
+    base = {"n": 1, "h": 5, "w": 7, "c": 16, "co": 16, "kh": 3, "kw": 3}
+    for co in (1, 2, 8, 15, 16, 17, 31, 32, 33, 47, 48, 49, 63, 64, 65, 130):
+        yield {**base, "co": co}
+    for w in range(1, 34):
+        for co in (16, 32, 48, 64):
+            yield {**base, "h": 2, "w": w, "co": co, "c": 4}
+    for c in (1, 2, 3, 5, 8, 13, 64):
+        yield {**base, "c": c, "stride": 2}
+        yield {**base, "c": c, "kh": 1, "kw": 1}
+        yield {**base, "c": c, "kh": 1, "kw": 1, "stride": 2, "n": 2}
+        yield {**base, "c": c, "kh": 10, "kw": 4, "stride": (2, 1), "h": 12, "n": 3}
+        yield {**base, "c": c, "padding": "valid", "n": 2}
+        yield {**base, "c": c, "padding": ((3, 0), (2, 5)), "stride": 3}
+    yield {**base, "dilation": (3, 1), "h": 11}
+    yield {**base, "padding": ((4, 4), (4, 4))}
+    yield {**base, "kh": 1, "kw": 7, "c": 5}
+    yield {**base, "h": 120, "w": 40, "c": 16, "co": 8}
+    yield {**base, "h": 120, "w": 40, "c": 16, "co": 8, "padding": ((20, 1), (30, 1))}
+
+
+@pytest.mark.parametrize("case", list(conv_cases()), ids=lambda c: "-".join(f"{k}{v}" for k, v in c.items()))
+def test_conv2d_s8_has_the_portable_bits(case: dict[str, Any]) -> None:
+    """For ordinary constants and for some with bits turned; the input and other tensors stay as they are."""
+    rng = np.random.default_rng(list(map(ord, repr(case))))
+    for flips in (0, 0, 3, 40):
+        kernels = check(conv_graph(rng, case), rng, flips)
+    if "avx512" in USABLE:
+        assert kernels == ["conv2d_s8__avx512"]
+
+
+@pytest.mark.parametrize("m", [1, 2, 5, 17])
+@pytest.mark.parametrize("n, k", [(1, 1), (2, 3), (12, 64), (16, 4), (65, 33), (128, 640), (129, 128), (260, 31)])
+def test_linear_s8_has_the_portable_bits(m: int, n: int, k: int) -> None:
+    rng = np.random.default_rng([m, n, k])
+    for flips in (0, 0, 2, 30):
+        b = pe.GraphBuilder()
+        x = b.input("x", (m, k), "int8", scale=0.05, zero_point=int(rng.integers(-128, 128)))
+        w, scales = weights(rng, (n, k), 0)
+        scale = scales if rng.random() < 0.5 else scales[:1]
+        bias = rng.integers(-(2**12), 2**12, n, dtype=np.int32)
+        y = b.linear(x, b.constant(w, scale=scale), bias, activation=activation(rng), **quant(rng, k))
+        b.output("y", y)
+        kernels = check(b.build(), rng, flips)
+    if "avx512" in USABLE:
+        assert kernels[-1] is not None and kernels[-1].startswith("linear")
