@@ -29,6 +29,9 @@ set(PYEDGE_SOURCES
   ops/cumsum_f32.c
   ops/deform_conv.c
   ops/depthwise.c
+  ops/fft_f32.c
+  ops/fft_s16.c
+  ops/fft_s32.c
   ops/gather.c
   ops/hybrid.c
   ops/linear.c
@@ -36,6 +39,7 @@ set(PYEDGE_SOURCES
   ops/matmul.c
   ops/matmul_s8.c
   ops/mean.c
+  ops/overlap_add.c
   ops/pool.c
   ops/pool_nd.c
   ops/qlinear.c
@@ -52,6 +56,7 @@ set(PYEDGE_SOURCES
   ops/rnn.c
   ops/scatter.c
   ops/scatter_any.c
+  ops/signal.c
   ops/softmax.c
   ops/softmax_axis.c
   ops/strided_copy.c

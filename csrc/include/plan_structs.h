@@ -155,7 +155,22 @@ enum pe_op_kind {
     PE_OP_CONV2D_S8_ZERO_POINT = 114, /* as conv2d_s8, w has a zero point and q the plain bias */
     PE_OP_DEPTHWISE_S8_ZERO_POINT = 115,
     PE_OP_LINEAR_S8_ZERO_POINT = 116,
-    PE_OP_AVG_UP_POOL2D_S8 = 117 /* as avg_pool2d_s8, halves up: of uint8 codes less 128 */
+    PE_OP_AVG_UP_POOL2D_S8 = 117, /* as avg_pool2d_s8, halves up: of uint8 codes less 128 */
+    PE_OP_SIGNAL_WINDOW = 190,       /* x[..,n] weights[n], s16          -> y s16 */
+    PE_OP_SIGNAL_AUTO_SCALE = 191,   /* x s16                            -> y s16, bits[1] s32 */
+    PE_OP_SIGNAL_RFFT_S16 = 192,     /* x[..,k] table[3n/4,2], k <= n     -> y[..,n+2] */
+    PE_OP_SIGNAL_RFFT_S32 = 193,
+    PE_OP_SIGNAL_RFFT_F32 = 194,
+    PE_OP_SIGNAL_IRFFT_S16 = 195,    /* x[..,n+2] table[3n/4,2]           -> y[..,n] */
+    PE_OP_SIGNAL_IRFFT_S32 = 196,
+    PE_OP_SIGNAL_IRFFT_F32 = 197,
+    PE_OP_SIGNAL_ENERGY = 198,       /* x[2n] s16                        -> y[n] u32 */
+    PE_OP_SIGNAL_FILTER_BANK = 199,  /* x[n] u32, weights[w] unweights[w] starts[c+1] weight_starts[c+1] widths[c+1] s16 -> y[c] u64 */
+    PE_OP_SIGNAL_SQUARE_ROOT = 200,  /* x u64, bits[1] s32               -> y u32 */
+    PE_OP_SIGNAL_SPECTRAL_SUBTRACTION = 201, /* x noise, u32              -> y noise */
+    PE_OP_SIGNAL_PCAN = 202,         /* x noise u32, gains[125] s16      -> y u32 */
+    PE_OP_SIGNAL_LOG = 203,          /* x u32                            -> y s16 */
+    PE_OP_SIGNAL_OVERLAP_ADD = 204   /* x[..,n,size] buffer[..,size]     -> y[..,n*step] buffer; s16 or f32 */
 };
 /* clang-format on */
 
@@ -585,3 +600,26 @@ typedef struct pe_zero_point_params {
     int32_t x_zero_point, w_zero_point, y_zero_point;
     int32_t y_min, y_max;
 } pe_zero_point_params;
+
+typedef struct pe_signal_shift_params {
+    uint32_t shift; /* of the product, to the right */
+} pe_signal_shift_params;
+
+typedef struct pe_signal_energy_params {
+    uint32_t start, end; /* of the elements that are computed; the others are 0 */
+} pe_signal_energy_params;
+
+/* Even channels take the first numbers, odd ones the second. */
+typedef struct pe_signal_subtraction_params {
+    uint32_t smoothing[2];   /* part of the new noise estimate that comes from x, in 2^-bits */
+    uint32_t keep[2];        /* part that comes from the old one */
+    uint32_t min_remaining;  /* of x, in 2^-bits */
+    uint32_t smoothing_bits; /* fraction bits of the noise estimate */
+    uint32_t bits;
+    uint32_t clamping; /* not 0: the noise estimate falls to x at once */
+} pe_signal_subtraction_params;
+
+typedef struct pe_signal_log_params {
+    uint32_t bits;   /* x is taken times 2^bits */
+    uint32_t factor; /* of the result */
+} pe_signal_log_params;

@@ -5,10 +5,12 @@ from . import ops_hybrid as ops_hybrid
 from . import ops_move as ops_move
 from . import ops_nn as ops_nn
 from . import ops_reduce as ops_reduce
+from . import ops_signal as ops_signal
 from . import ops_uint8 as ops_uint8
 from . import reference_elementwise as reference_elementwise
 from . import reference_hybrid as reference_hybrid
 from . import reference_move as reference_move
 from . import reference_nn as reference_nn
 from . import reference_reduce as reference_reduce
+from . import reference_signal as reference_signal
 from . import reference_uint8 as reference_uint8

@@ -118,6 +118,11 @@ _FAMILIES: dict[str, str | None] = {
     "depthwise_s8_zero_point": "pe_zero_point_params",
     "linear_s8_zero_point": "pe_zero_point_params",
     "avg_up_pool2d": "pe_pool2d_params",
+    "signal_window": "pe_signal_shift_params",
+    "signal_energy": "pe_signal_energy_params",
+    "signal_spectral_subtraction": "pe_signal_subtraction_params",
+    "signal_pcan": "pe_signal_shift_params",
+    "signal_log": "pe_signal_log_params",
 }
 
 

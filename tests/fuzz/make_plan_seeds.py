@@ -257,6 +257,40 @@ def _states() -> Graph:
     return b.build()
 
 
+def _signals() -> Graph:
+    """Each signal op, with the noise estimate as a state."""
+    b, rng = pe.GraphBuilder(), np.random.default_rng(3)
+
+    def vector(n: int, top: int) -> np.ndarray:
+        return rng.integers(0, top, n).astype(np.int16)
+
+    x = b.input("x", (2, 14), "int16")
+    (frame,) = b.op("slice", x, starts=(0,), ends=(1,), axes=(0,), steps=(1,))
+    scaled, bits = b.op("signal_auto_scale", b.op("signal_window", frame, vector(14, 4096), shift=12)[0], outputs=2)
+    spectrum = b.op("reshape", b.op("signal_rfft", scaled, length=16)[0], shape=(18,))[0]
+    bank = vector(12, 4096), vector(12, 4096), np.array([1, 4, 6], np.int16), np.array([0, 3, 6], np.int16)
+    energy = b.op("signal_energy", spectrum, start=1, end=8)[0]
+    roots = b.op("signal_square_root", b.op("signal_filter_bank", energy, *bank, vector(3, 4))[0], bits)[0]
+    noise = b.state("noise", np.zeros(2, np.uint32))
+    rates: dict[str, Any] = {"smoothing": (409, 983), "keep": (15975, 15401), "min_remaining": 819}
+    levels = {"smoothing_bits": 10, "bits": 14, "clamping": True}
+    signal, estimate = b.op("signal_spectral_subtraction", roots, noise, outputs=2, **rates, **levels)
+    b.update(noise, estimate)
+    b.output(
+        "log",
+        b.op("signal_log", b.op("signal_pcan", signal, estimate, vector(125, 999), shift=6)[0], bits=3, factor=64)[0],
+    )
+    pairs = _apply(b, "signal_frames", [x], size=8, step=6)
+    done, rest = b.op("signal_overlap_add", pairs, np.zeros((2, 8), np.int16), outputs=2, step=6)
+    b.output("done", done)
+    b.output("rest", rest)
+    for dtype in ("int32", "float32"):
+        z = b.input(dtype, (1, 10), dtype)
+        b.output(f"{dtype}_back", b.op("signal_irfft", b.op("signal_rfft", z, length=16)[0])[0])
+    b.output("int16_back", b.op("signal_irfft", b.op("signal_rfft", x, length=32)[0])[0])
+    return b.build()
+
+
 def plans() -> dict[str, pe.Plan]:
     """The seeds by name."""
     return {
@@ -275,6 +309,7 @@ def plans() -> dict[str, pe.Plan]:
         "orders": pe.compile(_orders()),
         "conversions": pe.compile(_conversions()),
         "states": pe.compile(_states()),
+        "signals": pe.compile(_signals()),
         "entries": pe.compile({"main": _conversions(), "gate": _gate()}),
     }
 

@@ -9,6 +9,7 @@ from typing import Any
 import flatbuffers
 import numpy as np
 import tflite
+from flatbuffers import flexbuffers
 
 TYPES = {
     "float32": tflite.TensorType.FLOAT32,
@@ -17,6 +18,8 @@ TYPES = {
     "uint8": tflite.TensorType.UINT8,
     "int16": tflite.TensorType.INT16,
     "int32": tflite.TensorType.INT32,
+    "uint32": tflite.TensorType.UINT32,
+    "uint64": tflite.TensorType.UINT64,
     "int64": tflite.TensorType.INT64,
     "bool": tflite.TensorType.BOOL,
 }
@@ -38,7 +41,10 @@ class T:
 
 @dataclass
 class O:  # noqa: E742  (one letter beside T)
-    """An operator: the schema's name, tensor numbers, and its options table with its fields."""
+    """An operator: the schema's name, tensor numbers, and its options table with its fields.
+
+    A name that the schema doesn't have is a custom operator; its fields become a FlexBuffer map.
+    """
 
     name: str
     inputs: Sequence[int]
@@ -128,8 +134,10 @@ def _tensor(b: Any, t: T, buffer: int) -> int:
 
 def _operator(b: Any, o: O, code: int) -> int:
     inputs, outputs = _numbers(b, o.inputs), _numbers(b, o.outputs)
-    options = None
-    if o.options is not None:
+    options = custom = None
+    if not hasattr(tflite.BuiltinOperator, o.name):
+        custom = b.CreateByteVector(bytes(flexbuffers.Dumps(o.fields)))
+    elif o.options is not None:
         vectors = {k: _numbers(b, v) for k, v in o.fields.items() if isinstance(v, list)}
         getattr(tflite, o.options + "Start")(b)
         for key, value in o.fields.items():
@@ -139,6 +147,8 @@ def _operator(b: Any, o: O, code: int) -> int:
     tflite.OperatorAddOpcodeIndex(b, code)
     tflite.OperatorAddInputs(b, inputs)
     tflite.OperatorAddOutputs(b, outputs)
+    if custom is not None:
+        tflite.OperatorAddCustomOptions(b, custom)
     if options is not None:
         tflite.OperatorAddBuiltinOptionsType(b, getattr(tflite.BuiltinOptions, o.options))
         tflite.OperatorAddBuiltinOptions(b, options)
@@ -146,8 +156,11 @@ def _operator(b: Any, o: O, code: int) -> int:
 
 
 def _code(b: Any, name: str) -> int:
-    number = getattr(tflite.BuiltinOperator, name)
+    number = getattr(tflite.BuiltinOperator, name, tflite.BuiltinOperator.CUSTOM)
+    custom = b.CreateString(name) if number == tflite.BuiltinOperator.CUSTOM else None
     tflite.OperatorCodeStart(b)
+    if custom is not None:
+        tflite.OperatorCodeAddCustomCode(b, custom)
     tflite.OperatorCodeAddDeprecatedBuiltinCode(b, min(number, 127))
     tflite.OperatorCodeAddBuiltinCode(b, number)
     tflite.OperatorCodeAddVersion(b, 1)
