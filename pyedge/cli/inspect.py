@@ -40,6 +40,9 @@ _STEPS = 60  # columns of a lifetime bar at most
 @click.command("inspect")
 @click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--svg", type=OutputFile(), help="Draw the arena into this file.")
+@click.option(
+    "--onnx", "onnx_file", type=OutputFile(), help="Write the model's graph here, for viewers such as Netron."
+)
 @click.option("--entry", help="Entry to draw.  [default: the first]")
 @click.option("--batch", type=click.IntRange(1), help="Size of the first axis, where the model leaves it open.")
 @click.option("--shape", "shapes", multiple=True, metavar="NAME=1,49,10,1", help="Sizes of an input's open axes.")
@@ -50,6 +53,7 @@ _STEPS = 60  # columns of a lifetime bar at most
 def command(
     model: Path,
     svg: Path | None,
+    onnx_file: Path | None,
     entry: str | None,
     batch: int | None,
     shapes: tuple[str, ...],
@@ -67,9 +71,16 @@ def command(
     Examples:
       pyedge inspect kws.tflite
       pyedge inspect kws.pedge --svg arena.svg
+      pyedge inspect kws.tflite --onnx kws.onnx
       pyedge inspect kws.pedge -b virt-rv32
     """
     loaded = load(model)
+    if onnx_file is not None:
+        if not isinstance(loaded, Graph):
+            raise click.UsageError(f"--onnx: {model} is a plan, which has no graph; give the model that it was made of")
+        from ..model.onnx import to_onnx
+
+        onnx_file.write_bytes(to_onnx(loaded).SerializeToString())
     plan = planned(loaded, model, board, batch, shapes, entry)
     drawn = entry or next(iter(plan.entries))
     if svg is not None:
@@ -96,8 +107,8 @@ def command(
         click.echo(f"\n{board}, after one run")
         rows = [(label, "unknown" if memory[key] is None else memory[key]) for key, label in _MEMORY.items()]
         table(("RAM", "bytes"), rows, right=(1,))
-    if svg is not None:
-        console().print(f"\nwritten to {svg}", markup=False)
+    for file in filter(None, (svg, onnx_file)):
+        console().print(f"\nwritten to {file}", markup=False)
 
 
 def _measure(plan: Plan, entry: str, board: str, port: str | None, isa: str | None) -> dict[str, Any]:

@@ -8,7 +8,7 @@ linear weights [C_out, C_in].
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -147,6 +147,24 @@ class Graph:
         self.output_names = [names.get(n, n) for n in self.output_names]
         for state in self.states:
             state.next = names.get(state.next, state.next)
+
+    def extract(self, inputs: Sequence[str], outputs: Sequence[str]) -> Graph:
+        """The part between some of its tensors; arguments and errors: `surgery.extract`."""
+        from . import surgery
+
+        return surgery.extract(self, inputs, outputs)
+
+    def split(self, at: str) -> tuple[Graph, Graph]:
+        """The graph up to a tensor, and the rest; errors: `surgery.split`."""
+        from . import surgery
+
+        return surgery.split(self, at)
+
+    def replace(self, node: str, subgraph: Graph, inputs: Sequence[str] | None = None) -> Graph:
+        """A copy in which a subgraph computes what an op did; arguments and errors: `surgery.replace`."""
+        from . import surgery
+
+        return surgery.replace(self, node, subgraph, inputs)
 
     def make_state(self, input: str, output: str, initial: np.ndarray | None = None) -> Graph:
         """Return a copy in which an input is a state whose next value is what `output` gives; neither is left outside.

@@ -104,6 +104,19 @@ def test_inspect_reads_model_files(pyedge, data_dir):
     assert sum(e["macs"] for e in found["plan"]["entries"]) == 264_192
 
 
+def test_inspect_writes_a_model_for_viewers(pyedge, folder, data_dir, tmp_path):
+    """--onnx: the model's ops under their names; a plan has no graph to write."""
+    onnx = pytest.importorskip("onnx")
+    file = tmp_path / "out.onnx"
+    model = data_dir / "models" / f"{TFLITE}.tflite"
+    assert pyedge("inspect", model, "--onnx", file).code == 0
+    nodes = onnx.load(file).graph.node
+    assert [n.op_type for n in nodes] == [op.kind for op in pe.load(model).ops]
+    refused = pyedge("inspect", folder / "digits.pedge", "--onnx", file)
+    assert refused.code == 2
+    assert "is a plan, which has no graph" in refused.err
+
+
 # Arena + scratch + statics + stack of a board, against the arena alone of TFLite Micro for the same model.
 @needs_qemu
 @pytest.mark.parametrize(
