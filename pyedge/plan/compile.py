@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..boards import Profile, load_profile
+from ..compress.channels import ChannelReport, remove_dead_channels
 from ..errors import PlanError, ShapeError
 from ..model.graph import Graph
 from ..model.ops import infer_shapes
@@ -48,7 +49,8 @@ def compile(
         batch: Size of the first axis of every input, where the model leaves it open; 1 if not given.
         shapes: Sizes of open axes, by input name.
         rounding: How int8 sums are rounded: "tflite", "litert-ref" or "fp32" (docs/arithmetic.md, "requantize").
-        keep: "all" gives each intermediate tensor memory of its own, for `Session.tensors()`.
+        keep: "all" gives each intermediate tensor memory of its own, for `Session.tensors()`, and keeps dead channels,
+            which are left out otherwise (compress/channels.py): `meta["dead_channels"]` says what that saved.
 
     Returns:
         The plan. The same arguments give the same bytes.
@@ -63,10 +65,48 @@ def compile(
     if keep not in (None, "all"):
         raise PlanError(f"keep={keep!r} is not known; None or 'all'")
     profile = load_profile(board)
+    fixed = {
+        name: infer_shapes(g, _input_shapes(g, batch, shapes, alone=len(graphs) == 1)) for name, g in graphs.items()
+    }
+    meta: dict[str, Any] = {
+        "producer": f"pyedge {_version()}",
+        "board": board,
+        "rounding": rounding,
+        "keep": keep,
+        "graphs": {name: {"name": g.name, **g.meta} for name, g in graphs.items()},
+    }
+    if keep is None:
+        slim = {name: remove_dead_channels(g, rounding) for name, g in fixed.items()}
+        reports = [report for _, report in slim.values()]
+        if any(report.channels for report in reports):
+            whole = Plan(_image(fixed, rounding, keep, meta))
+            meta["dead_channels"] = _saved(whole, Plan(_image(_graphs(slim), rounding, keep, meta)), reports)
+        fixed = _graphs(slim)
+    options = {"board": board, "batch": batch, "shapes": shapes, "rounding": rounding, "keep": keep}
+    plan = Plan(_image(fixed, rounding, keep, meta), source=_Source(graphs, options))
+    _check_fit(plan, profile)
+    return plan
+
+
+def _graphs(slim: Mapping[str, tuple[Graph, ChannelReport]]) -> dict[str, Graph]:
+    return {name: graph for name, (graph, _) in slim.items()}
+
+
+def _saved(whole: Plan, slim: Plan, reports: Sequence[ChannelReport]) -> dict[str, int]:
+    """What a plan without dead channels takes less; MACs of all entries, flash and arena in bytes."""
+    return {
+        "channels": sum(before - after for report in reports for before, after in report.channels.values()),
+        "macs": sum(report.macs_before - report.macs_after for report in reports),
+        "flash_bytes": whole.flash_bytes - slim.flash_bytes,
+        "arena_bytes": whole.arena_bytes - slim.arena_bytes,
+    }
+
+
+def _image(graphs: Mapping[str, Graph], rounding: str, keep: Keep, meta: Mapping[str, Any]) -> bytes:
+    """The bytes of a plan of graphs whose shapes are fixed, by entry name."""
     programs = []
-    for name, g in graphs.items():
-        fixed = infer_shapes(g, _input_shapes(g, batch, shapes, alone=len(graphs) == 1))
-        programs.append(lower(fixed if keep == "all" else schedule(fixed), name, rounding, keep))
+    for name, graph in graphs.items():
+        programs.append(lower(graph if keep == "all" else schedule(graph), name, rounding, keep))
         if keep is None:
             update_in_place(programs[-1])
     if any(p.states for p in programs):
@@ -74,18 +114,7 @@ def compile(
             raise PlanError(f"entry {RESET!r}: a plan with states has one of that name itself; call yours otherwise")
         programs.append(reset_program(programs))
     states = place_states(programs)
-    layouts = [layout(p, keep, states) for p in programs]
-    meta = {
-        "producer": f"pyedge {_version()}",
-        "board": board,
-        "rounding": rounding,
-        "keep": keep,
-        "graphs": {name: {"name": g.name, **g.meta} for name, g in graphs.items()},
-    }
-    options = {"board": board, "batch": batch, "shapes": shapes, "rounding": rounding, "keep": keep}
-    plan = Plan(write(programs, layouts, meta, keep == "all"), source=_Source(graphs, options))
-    _check_fit(plan, profile)
-    return plan
+    return write(programs, [layout(p, keep, states) for p in programs], meta, keep == "all")
 
 
 def _version() -> str:

@@ -25,6 +25,8 @@ def summary(plan: Plan) -> str:
     if plan.states:
         names = ", ".join(map(_describe, plan.states))
         lines.append(f"states   {plan.state_bytes:>10,} B   of the arena, kept from run to run: {names}")
+    if saved := _dead_channels(plan):
+        lines.append(saved)
     for name, entry in plan.entries.items():
         if plan.states and name == RESET:
             continue
@@ -44,6 +46,16 @@ def summary(plan: Plan) -> str:
             rows.append((op.name, op.kind, output, f"{op.macs:,}" if op.macs else "-", f"{op.scratch_bytes:,}"))
         lines += ["", columns(rows, left=(0, 1, 2))]
     return "\n".join(lines)
+
+
+def _dead_channels(plan: Plan) -> str:
+    """What compile left out, by the meta, which may hold anything; empty if it says nothing."""
+    saved = plan.meta.get("dead_channels")
+    keys = ("channels", "macs", "flash_bytes", "arena_bytes")
+    if not isinstance(saved, dict) or not all(isinstance(saved.get(key), int) for key in keys):
+        return ""
+    channels, macs, flash, arena = (saved[key] for key in keys)
+    return f"saved    {macs:>10,} MACs, {flash:,} B of flash, {arena:,} B of arena: {channels:,} dead channels left out"
 
 
 def _shape(t: PlanTensor) -> str:
