@@ -114,7 +114,7 @@ def damage(source: str) -> Iterator[None]:
     except PyedgeError as e:
         kind = type(e) if isinstance(e, ModelError) else ModelError
         raise kind(f"{source}: {e}") from None
-    except (struct.error, IndexError, ValueError, TypeError, OverflowError, AttributeError, KeyError) as e:
+    except (struct.error, LookupError, ValueError, TypeError, ArithmeticError, AttributeError) as e:
         text = " ".join(str(e).split())
         raise ModelError(f"{source}: damaged TFLite file ({type(e).__name__}: {text})") from None
 

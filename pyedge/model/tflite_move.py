@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -181,10 +182,13 @@ def _space_to_batch(m: Importer, op: FileOperator) -> None:
     """x[N, sides .., rest], padded, with sides cut into blocks, whose places become the outermost part of N."""
     x, block, pads = m.tensor(op, 0), m.integers(m.tensor(op, 1)), _pairs(m, m.tensor(op, 2))
     rank, k = len(x.shape), len(block)
+    _check_blocks(op, block, pads, rank)
     around = ((0, 0), *pads, *[(0, 0)] * (rank - 1 - k))
     name = m.between(op, "pad", [m.add_any(x)], mode="constant", pads=around)
     sides = [_size(x, 1 + i) + sum(pads[i]) for i in range(k)]
     rest = [_size(x, i) for i in range(1 + k, rank)]
+    if any(side % b for side, b in zip(sides, block, strict=True)):
+        raise ModelError(f"operator {op.number} {op.name}: blocks {block} don't divide the padded sides {sides}")
     cut = [n for side, b in zip(sides, block, strict=True) for n in (side // b, b)]
     name = m.between(op, "reshape", [name], shape=(-1, *cut, *rest))
     perm = (*range(2, 2 * k + 1, 2), 0, *range(1, 2 * k, 2), *range(2 * k + 1, rank + k))
@@ -192,10 +196,20 @@ def _space_to_batch(m: Importer, op: FileOperator) -> None:
     m.emit(op, "reshape", [name], shape=(-1, *cut[::2], *rest))
 
 
+def _check_blocks(op: FileOperator, block: Sequence[int], pairs: Sequence[Sequence[int]], rank: int) -> None:
+    if any(b < 1 for b in block) or any(n < 0 for pair in pairs for n in pair) or not len(pairs) == len(block) < rank:
+        raise ModelError(
+            f"operator {op.number} {op.name}: blocks {list(block)} with {[list(p) for p in pairs]} for {rank} axes"
+        )
+
+
 def _batch_to_space(m: Importer, op: FileOperator) -> None:
     """The reverse of SPACE_TO_BATCH_ND; crops take the padding off."""
     x, block, crops = m.tensor(op, 0), m.integers(m.tensor(op, 1)), _pairs(m, m.tensor(op, 2))
     rank, k = len(x.shape), len(block)
+    _check_blocks(op, block, crops, rank)
+    if (x.shape[0] or 0) % math.prod(block):
+        raise ModelError(f"operator {op.number} {op.name}: blocks {block} don't divide the batch of {x.shape[0]}")
     sides, rest = [_size(x, 1 + i) for i in range(k)], [_size(x, i) for i in range(1 + k, rank)]
     name = m.between(op, "reshape", [m.add_any(x)], shape=(*block, -1, *sides, *rest))
     perm = (k, *(a for i in range(k) for a in (k + 1 + i, i)), *range(2 * k + 1, rank + k))
