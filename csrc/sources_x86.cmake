@@ -2,6 +2,7 @@
 # sources. Paths as in sources.cmake.
 set(PYEDGE_AVX512_SOURCES
   kernels/avx512/conv2d_s8.c
+  kernels/avx512/depthwise_s8.c
   kernels/avx512/requantize.c
 )
 set(PYEDGE_AVX512_FLAGS

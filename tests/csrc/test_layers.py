@@ -123,6 +123,53 @@ def test_conv2d_s8_has_the_portable_bits(case: dict[str, Any]) -> None:
         assert kernels == ["conv2d_s8__avx512"]
 
 
+def depthwise_graph(rng: np.random.Generator, case: dict[str, Any]) -> pe.Graph:
+    n, h, w, c, kh, kw = (case[k] for k in ("n", "h", "w", "c", "kh", "kw"))
+    b = pe.GraphBuilder()
+    x = b.input("x", (n, h, w, c), "int8", scale=0.05, zero_point=int(rng.choice([-128, -128, 0, 127, 3])))
+    kernel, scales = weights(rng, (kh, kw, c), 2)
+    y = b.depthwise_conv2d(
+        x,
+        b.constant(kernel, scale=scales, axis=2),
+        rng.integers(-(2**12), 2**12, c, dtype=np.int32),
+        stride=case.get("stride", 1),
+        dilation=case.get("dilation", 1),
+        padding=case.get("padding", "same"),
+        activation=activation(rng),
+        **quant(rng, kh * kw),
+    )
+    b.output("y", y)
+    return b.build()
+
+
+def depthwise_cases() -> Iterator[dict[str, Any]]:
+    """Each width of vectors with full and odd channels, all ways to walk, and columns that end inside a step."""
+    base = {"n": 1, "h": 5, "w": 7, "kh": 3, "kw": 3}
+    for c in (1, 3, 8, 9, 16, 21, 32, 33, 64, 65, 128, 150):
+        yield {**base, "c": c, "n": 2}
+        yield {**base, "c": c, "stride": 2, "h": 8}
+        yield {**base, "c": c, "stride": (1, 2)}
+        yield {**base, "c": c, "stride": (2, 1)}
+        yield {**base, "c": c, "padding": "valid"}
+        yield {**base, "c": c, "padding": ((2, 1), (3, 4)), "kw": 4}
+        yield {**base, "c": c, "kh": 1, "kw": 5, "stride": (1, 3)}
+        yield {**base, "c": c, "kh": 5, "kw": 9, "w": 12, "dilation": (2, 1), "h": 13}
+    for c in (8, 16, 32, 64):
+        for w in range(1, 20):
+            yield {**base, "c": c, "w": w, "stride": 1 + w % 2}
+    yield {**base, "c": 16, "h": 100, "w": 40}
+    yield {**base, "c": 70, "h": 60, "w": 20, "stride": 2}
+
+
+@pytest.mark.parametrize("case", list(depthwise_cases()), ids=lambda c: "-".join(f"{k}{v}" for k, v in c.items()))
+def test_depthwise_s8_has_the_portable_bits(case: dict[str, Any]) -> None:
+    rng = np.random.default_rng(list(map(ord, repr(case))))
+    for flips in (0, 0, 3, 40):
+        kernels = check(depthwise_graph(rng, case), rng, flips)
+    if "avx512" in USABLE:
+        assert kernels == ["depthwise_s8__avx512"]
+
+
 @pytest.mark.parametrize("m", [1, 2, 5, 17])
 @pytest.mark.parametrize("n, k", [(1, 1), (2, 3), (12, 64), (16, 4), (65, 33), (128, 640), (129, 128), (260, 31)])
 def test_linear_s8_has_the_portable_bits(m: int, n: int, k: int) -> None:

@@ -56,12 +56,12 @@ PE_INLINE void store(__m512i sum[16][4], const job *j, int8_t *y, const int MR, 
 {
     const __m512i min = _mm512_set1_epi8((int8_t)j->out->min), max = _mm512_set1_epi8((int8_t)j->out->max);
     const __m512i zero = _mm512_setzero_si512();
-    PE_UNROLL for (int n = 0; n < NR; n++) PE_UNROLL for (int p = 0; p < MR; p++) sum[p][n] =
-        form == PE_RQ_ANY ? sum[p][n] : pe_rq16_apply(sum[p][n], &j->q[n], j->out, form);
+    PE_FOR (n, NR)
+        PE_FOR (p, MR)
+            sum[p][n] = form == PE_RQ_ANY ? sum[p][n] : pe_rq16_apply(sum[p][n], &j->q[n], j->out, form);
     if (NR >= 3) {
         const __mmask64 live = pe_first64(j->channels);
-        PE_UNROLL for (int p = 0; p < MR; p++)
-        {
+        PE_FOR (p, MR) {
             __m512i v = pe_pack64(sum[p][0], sum[p][1], sum[p][2], NR == 4 ? sum[p][NR - 1] : zero, min, max);
             if (NR == 3)
                 v = _mm512_maskz_compress_epi32(0x7777, v);
@@ -70,8 +70,8 @@ PE_INLINE void store(__m512i sum[16][4], const job *j, int8_t *y, const int MR, 
     } else if (NR == 2) {
         const __m512i order = _mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7);
         const __mmask32 live = (__mmask32)pe_first64(j->channels);
-        PE_UNROLL for (int p = 0; p < MR; p += 2)
-        {
+        PE_FOR (pair, (MR + 1) / 2) {
+            const int p = 2 * pair;
             const int second = p + 1 < MR ? p + 1 : p;
             const __m512i v = _mm512_permutexvar_epi64(
                 order, pe_pack64(sum[p][0], sum[p][1], sum[second][0], sum[second][1], min, max));
@@ -84,20 +84,20 @@ PE_INLINE void store(__m512i sum[16][4], const job *j, int8_t *y, const int MR, 
         const uint64_t channels = pe_first64(j->channels);
         const bool dense = j->stride == j->channels; /* pixels are neighbours: 4 at once */
         const __mmask64 live = channels | channels << 16 | channels << 32 | channels << 48;
-        PE_UNROLL for (int p = 0; p < MR; p += 4)
-        {
+        PE_FOR (four, (MR + 3) / 4) {
+            const int p = 4 * four;
             const int count = MR - p < 4 ? MR - p : 4;
             const __m512i v = _mm512_permutexvar_epi32(order, pe_pack64(sum[p][0], count > 1 ? sum[p + 1][0] : zero,
                                                                         count > 2 ? sum[p + 2][0] : zero,
                                                                         count > 3 ? sum[p + 3][0] : zero, min, max));
             if (dense) {
                 _mm512_mask_storeu_epi8(y + (size_t)p * j->stride, pe_first64((size_t)count * j->channels),
-                                        _mm512_maskz_compress_epi8(live, v));
+                                        j->channels == 16 ? v : _mm512_maskz_compress_epi8(live, v));
                 continue;
             }
             const __m128i part[4] = {_mm512_castsi512_si128(v), _mm512_extracti32x4_epi32(v, 1),
                                      _mm512_extracti32x4_epi32(v, 2), _mm512_extracti32x4_epi32(v, 3)};
-            PE_UNROLL for (int i = 0; i < count; i++)
+            PE_FOR (i, count)
                 _mm_mask_storeu_epi8(y + (size_t)(p + i) * j->stride, (__mmask16)channels, part[i]);
         }
     }
@@ -111,16 +111,19 @@ PE_INLINE void pixels(const job *j, const uint8_t *u, const size_t step, size_t 
         __m512i sum[16][4];
         const uint8_t *from = u + done * step;
         const int8_t *w = j->weights;
-        PE_UNROLL for (int k = 0; k < NR; k++) PE_UNROLL for (int p = 0; p < MR; p++) sum[p][k] = PE_LOAD(j->q[k].bias);
+        PE_FOR (k, NR)
+            PE_FOR (p, MR)
+                sum[p][k] = PE_LOAD(j->q[k].bias);
         for (size_t i = 0; i < j->taps; i++, from += j->row) {
             const uint8_t *at = from;
             for (size_t d = j->kd; d; d--, at += 4, w += 64 * NR) {
                 __m512i b[4];
-                PE_UNROLL for (int k = 0; k < NR; k++) b[k] = PE_LOAD(w + 64 * k);
-                PE_UNROLL for (int p = 0; p < MR; p++)
-                {
+                PE_FOR (k, NR)
+                    b[k] = PE_LOAD(w + 64 * k);
+                PE_FOR (p, MR) {
                     const __m512i a = pe_broadcast4(at + (size_t)p * step);
-                    PE_UNROLL for (int k = 0; k < NR; k++) sum[p][k] = pe_dot4(sum[p][k], a, b[k]);
+                    PE_FOR (k, NR)
+                        sum[p][k] = pe_dot4(sum[p][k], a, b[k]);
                 }
             }
         }
@@ -132,7 +135,9 @@ PE_INLINE void pixels(const job *j, const uint8_t *u, const size_t step, size_t 
         case PE_RQ_ANY: {
             /* Rare: in loops over a copy, for the size of the code. */
             __m512i y32[16][4];
-            PE_UNROLL for (int k = 0; k < NR; k++) PE_UNROLL for (int p = 0; p < MR; p++) y32[p][k] = sum[p][k];
+            PE_FOR (k, NR)
+                PE_FOR (p, MR)
+                    y32[p][k] = sum[p][k];
             for (int p = 0; p < MR; p++)
                 for (int k = 0; k < NR; k++)
                     y32[p][k] = pe_rq16_any(y32[p][k], &j->q[k], j->out);

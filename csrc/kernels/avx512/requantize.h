@@ -23,7 +23,8 @@
 #include "ops/requantize.h"
 
 #define PE_INLINE static inline __attribute__((always_inline))
-#define PE_UNROLL _Pragma("GCC unroll 32")
+/* for (int i = 0; i < n; i++), unrolled whole: n is a constant of the tile. */
+#define PE_FOR(i, n) _Pragma("GCC unroll 32") for (int i = 0; i < (n); i++)
 
 typedef enum pe_rq_form { PE_RQ_FLOAT, PE_RQ_INT, PE_RQ_INT_SIGNED, PE_RQ_ANY } pe_rq_form;
 
