@@ -39,6 +39,7 @@ set(PYEDGE_SOURCES
   ops/matmul.c
   ops/matmul_s8.c
   ops/mean.c
+  ops/norms_s8.c
   ops/overlap_add.c
   ops/pool.c
   ops/pool_nd.c
@@ -60,6 +61,7 @@ set(PYEDGE_SOURCES
   ops/softmax.c
   ops/softmax_axis.c
   ops/strided_copy.c
+  ops/sums_s8.c
   ops/table.c
   ops/unary_any.c
   ops/unary_f32.c

@@ -156,6 +156,10 @@ enum pe_op_kind {
     PE_OP_DEPTHWISE_S8_ZERO_POINT = 115,
     PE_OP_LINEAR_S8_ZERO_POINT = 116,
     PE_OP_AVG_UP_POOL2D_S8 = 117, /* as avg_pool2d_s8, halves up: of uint8 codes less 128 */
+    PE_OP_ADD_N_S8 = 170,            /* x ..., s8 of one scale and shape -> y s8 */
+    PE_OP_CUMSUM_S8 = 171,           /* x s8, axis                       -> y s8 */
+    PE_OP_L2_NORM_S8 = 172,          /* x s8                             -> y s8, over the last axis; scale 1/128, zero point 0 */
+    PE_OP_LOG_SOFTMAX_S8 = 173,      /* x s8                             -> y s8, over the last axis; scale 1/16, zero point 127 */
     PE_OP_SIGNAL_WINDOW = 190,       /* x[..,n] weights[n], s16          -> y s16 */
     PE_OP_SIGNAL_AUTO_SCALE = 191,   /* x s16                            -> y s16, bits[1] s32 */
     PE_OP_SIGNAL_RFFT_S16 = 192,     /* x[..,k] table[3n/4,2], k <= n     -> y[..,n+2] */
@@ -623,3 +627,19 @@ typedef struct pe_signal_log_params {
     uint32_t bits;   /* x is taken times 2^bits */
     uint32_t factor; /* of the result */
 } pe_signal_log_params;
+
+/* add_n_s8, cumsum_s8: the factor is that of scale(x) / (2^19 * scale(y)). */
+typedef struct pe_sums_s8_params {
+    int32_t x_zero_point, y_zero_point;
+    int32_t multiplier, shift;
+    uint32_t exclusive, reverse; /* cumsum_s8, as pe_cumsum_params */
+} pe_sums_s8_params;
+
+typedef struct pe_l2_norm_params {
+    int32_t x_zero_point;
+} pe_l2_norm_params;
+
+typedef struct pe_log_softmax_params {
+    int32_t multiplier, shift, diff_min; /* as pe_softmax_params, beta 1 */
+    int32_t back_multiplier, back_shift; /* from Q5.26 to steps of x */
+} pe_log_softmax_params;

@@ -1,8 +1,8 @@
 #include "broadcast.h"
 #include "check.h"
-#include "requantize.h"
+#include "fixed.h"
 
-/* binary_s8: sub, mul, min, max, squared_difference, prelu and comparisons of int8 as TFLite's reference kernels, NumPy
+/* binary_s8: sub, mul, div, min, max, squared_difference, prelu and comparisons of int8 as TFLite's reference kernels, NumPy
  * broadcasting (docs/arithmetic.md, "Elementwise, int8"). y may be the memory of an operand that has y's shape. */
 
 static bool compares(uint32_t f)
@@ -16,8 +16,8 @@ static pe_status check(const pe_call *c, uint32_t *scratch_bytes, const char **t
     uint32_t f = p->function;
     (void)scratch_bytes;
     *text = "binary_s8: no such function on int8";
-    if (f != PE_FN_SUB && f != PE_FN_MUL && f != PE_FN_MIN && f != PE_FN_MAX && f != PE_FN_SQUARED_DIFFERENCE &&
-        f != PE_FN_PRELU && !compares(f))
+    if (f != PE_FN_SUB && f != PE_FN_MUL && f != PE_FN_DIV && f != PE_FN_MIN && f != PE_FN_MAX &&
+        f != PE_FN_SQUARED_DIFFERENCE && f != PE_FN_PRELU && !compares(f))
         return PE_ERR_SHAPE;
     *text = "binary_s8: dtypes, or shapes that do not broadcast to the output's";
     if (c->tensor[0]->dtype != PE_S8 || c->tensor[1]->dtype != PE_S8 ||
@@ -49,6 +49,23 @@ static int32_t scaled(int32_t x, int32_t left_shift, int32_t multiplier, int32_t
     return pe_requantize(pe_shift_left(x, left_shift), multiplier, shift);
 }
 
+/* a / b, requantized; by 0 the largest or smallest number there is, 0 / 0 is 0. |a|, |b| <= 255. */
+static int32_t quotient(int32_t a, int32_t b, int32_t multiplier, int32_t shift)
+{
+    if (b == 0)
+        return a > 0 ? INT32_MAX / 2 : a < 0 ? INT32_MIN / 2 : 0;
+    a = b < 0 ? -a : a;
+    b = b < 0 ? -b : b;
+    int32_t zeros = pe_leading_zeros((uint32_t)b);
+    int32_t inverse = pe_reciprocal((int32_t)(((uint32_t)b << zeros) - (1u << 31)));
+    int32_t room = pe_leading_zeros((uint32_t)(a < 0 ? -a - 1 : a)) - 1;
+    int32_t unscaled = pe_srdhm(pe_shift_left(a, room), inverse);
+    int32_t right = shift + 31 - zeros + room;
+    if (right > 31)
+        return 0;
+    return pe_rdbpot(pe_srdhm(unscaled, multiplier & INT32_MAX), right < 0 ? 0 : right);
+}
+
 static int8_t of(const pe_binary_s8_params *p, const pe_output_s8 *out, int32_t a, int32_t b)
 {
     int32_t x = a - p->a_zero_point, z = b - p->b_zero_point;
@@ -57,6 +74,7 @@ static int8_t of(const pe_binary_s8_params *p, const pe_output_s8 *out, int32_t 
     case PE_FN_MIN: return (int8_t)(a < b ? a : b);
     case PE_FN_MAX: return (int8_t)(a > b ? a : b);
     case PE_FN_MUL: return pe_requantize_s8((uint32_t)(x * z), p->y_multiplier, p->y_shift, out);
+    case PE_FN_DIV: return pe_output_to_s8(quotient(x, z, p->y_multiplier, p->y_shift), out);
     case PE_FN_PRELU:
         return x >= 0 ? pe_requantize_s8((uint32_t)x, p->a_multiplier, p->a_shift, out)
                       : pe_requantize_s8((uint32_t)(x * z), p->b_multiplier, p->b_shift, out);

@@ -89,6 +89,10 @@
     X(depthwise_s8_zero_point, DEPTHWISE_S8_ZERO_POINT)         \
     X(linear_s8_zero_point, LINEAR_S8_ZERO_POINT)               \
     X(avg_up_pool2d_s8, AVG_UP_POOL2D_S8)                       \
+    X(add_n_s8, ADD_N_S8)                                       \
+    X(cumsum_s8, CUMSUM_S8)                                     \
+    X(l2_norm_s8, L2_NORM_S8)                                   \
+    X(log_softmax_s8, LOG_SOFTMAX_S8)                           \
     X(signal_window, SIGNAL_WINDOW)                             \
     X(signal_auto_scale, SIGNAL_AUTO_SCALE)                     \
     X(signal_rfft_s16, SIGNAL_RFFT_S16)                         \

@@ -1,7 +1,7 @@
 #include "check.h"
 #include "exp.h"
+#include "fixed.h"
 #include "ops.h"
-#include "requantize.h"
 
 /* softmax over the last axis: y = exp(beta * (x - max)) / sum. y may be x's memory: a row is read before it is written,
  * but for its elements in place. */
@@ -19,60 +19,7 @@ static pe_status check_shapes(const pe_call *c, uint8_t dtype, const char **text
     return PE_OK;
 }
 
-/* int8: gemmlowp's fixed point, as TFLM and LiteRT's reference kernel. A number is a raw int32; Qm.n in the comments has m
- * integer and n fraction bits. */
-
-/* x << n, saturated; 1 <= n <= 5. */
-static int32_t shift_left_saturated(int32_t x, int32_t n)
-{
-    int32_t max = INT32_MAX >> n;
-    return x > max ? INT32_MAX : x < -max - 1 ? INT32_MIN : (int32_t)((uint32_t)x << n);
-}
-
-static int32_t add(int32_t a, int32_t b)
-{
-    return (int32_t)((uint32_t)a + (uint32_t)b);
-}
-
-/* e^a for a in [-1/4, 0), Q0.31: Taylor around -1/8. */
-static int32_t exp_quarter(int32_t a)
-{
-    const int32_t exp_minus_eighth = 1895147668, third = 715827883;
-    int32_t x = add(a, 1 << 28), x2 = pe_srdhm(x, x), x3 = pe_srdhm(x2, x), x4 = pe_srdhm(x2, x2);
-    int32_t high = pe_rdbpot(add(pe_srdhm(add(pe_rdbpot(x4, 2), x3), third), x2), 1);
-    return add(exp_minus_eighth, pe_srdhm(exp_minus_eighth, add(x, high)));
-}
-
-/* e^a for a <= 0, Q5.26 to Q0.31. */
-static int32_t exp_negative(int32_t a)
-{
-    /* e^-(2^i / 4), Q0.31 */
-    static const int32_t power[] = {1672461947, 1302514674, 790015084, 290630308, 39332535, 720401, 242};
-    const int32_t quarter = 1 << 24;
-    if (a == 0)
-        return INT32_MAX;
-    int32_t in_quarter = (a & (quarter - 1)) - quarter;
-    uint32_t rest = (uint32_t)in_quarter - (uint32_t)a;
-    int32_t y = exp_quarter(shift_left_saturated(in_quarter, 5));
-    for (uint32_t i = 0; i < sizeof power / sizeof power[0]; i++) {
-        if (rest >> (24 + i) & 1)
-            y = pe_srdhm(y, power[i]);
-    }
-    return y;
-}
-
-/* 1 / (1 + a) for a in [0, 1), Q0.31: three Newton steps from 48/17 - 32/17 d. */
-static int32_t reciprocal(int32_t a)
-{
-    const int32_t c48_17 = 1515870810, minus_c32_17 = -1010580540, one = 1 << 29; /* Q2.29 */
-    int32_t d = (int32_t)(((int64_t)a + INT32_MAX + 1) / 2);                      /* (1 + a) / 2, Q0.31; a >= 0 */
-    int32_t x = add(c48_17, pe_srdhm(d, minus_c32_17));
-    for (int i = 0; i < 3; i++) {
-        int32_t error = (int32_t)((uint32_t)one - (uint32_t)pe_srdhm(d, x));
-        x = add(x, shift_left_saturated(pe_srdhm(x, error), 2));
-    }
-    return shift_left_saturated(x, 1);
-}
+/* int8: gemmlowp's fixed point, as TFLM and LiteRT's reference kernel. */
 
 static pe_status check_s8(const pe_call *c, uint32_t *scratch_bytes, const char **text)
 {
@@ -95,18 +42,16 @@ static void row_s8(const pe_softmax_params *p, const int8_t *x, int8_t *y, uint3
         int32_t diff = x[i] - max;
         if (diff < p->diff_min)
             continue;
-        uint32_t e = (uint32_t)pe_rdbpot(exp_negative(pe_requantize(diff, p->multiplier, p->shift)), 12);
+        uint32_t e = (uint32_t)pe_rdbpot(pe_exp_negative(pe_requantize(diff, p->multiplier, p->shift)), 12);
         sum = sum + e < sum ? UINT32_MAX : sum + e;
     }
-    int32_t zeros = 0;
-    while (!(sum << zeros >> 31))
-        zeros++;
-    int32_t scale = reciprocal((int32_t)((sum << zeros) - (1u << 31)));
+    int32_t zeros = pe_leading_zeros(sum);
+    int32_t scale = pe_reciprocal((int32_t)((sum << zeros) - (1u << 31)));
     int32_t shift = 35 - zeros; /* 12 - zeros bits of the sum over one; 31 - 8 to int8 */
     for (uint32_t i = 0; i < n; i++) {
         int32_t diff = x[i] - max, v = -128;
         if (diff >= p->diff_min && shift <= 31) { /* beyond 31 bits it rounds to 0 */
-            int32_t e = exp_negative(pe_requantize(diff, p->multiplier, p->shift));
+            int32_t e = pe_exp_negative(pe_requantize(diff, p->multiplier, p->shift));
             v += pe_rdbpot(pe_srdhm(scale, e), shift);
         }
         y[i] = (int8_t)pe_clamp_s32(v, -128, 127);

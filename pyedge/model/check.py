@@ -16,6 +16,8 @@ from .ops import infer_shapes
 # Weights' axis of output channels, in the graph's layouts.
 _CHANNEL_AXIS = {"conv2d": 0, "depthwise_conv2d": 2, "linear": 0, "conv": 0, "conv_transpose": 0}
 _CHANNEL_AXIS |= {"conv2d_hybrid": 0, "depthwise_conv2d_hybrid": 2, "linear_hybrid": 0}
+# int8 results of one scale: 1 / scale, and the zero point.
+_RESULT_SCALE = {"softmax": (256, -128), "log_softmax": (16, 127), "l2_norm": (128, 0)}
 _SAME_SCALE = ("avg_pool2d", "max_pool2d")
 # Kinds that take int8 as plain codes or integers, whatever they mean; other files of the room add theirs.
 CODES_ONLY = {"reshape"}
@@ -95,8 +97,12 @@ def _check_quantization(op: Op, tensors: Mapping[str, Tensor]) -> None:
         raise ModelError(
             f"{op.kind} {op.name!r}: tensors {x.name!r} and {y.name!r} have different scales or zero points"
         )
-    if op.kind == "softmax" and (abs(y.scale * 256 - 1) > 1e-3 or y.zero_point != -128):  # type: ignore[operator]
-        raise ModelError(f"softmax {op.name!r}: result {y.name!r} needs scale 1/256 and zero point -128")
+    if op.kind in _RESULT_SCALE:
+        steps, zero_point = _RESULT_SCALE[op.kind]
+        if abs(y.scale * steps - 1) > 1e-3 or y.zero_point != zero_point:  # type: ignore[operator]
+            raise ModelError(
+                f"{op.kind} {op.name!r}: result {y.name!r} needs scale 1/{steps} and zero point {zero_point}"
+            )
 
 
 def _check_activation(op: Op, t: Tensor) -> None:

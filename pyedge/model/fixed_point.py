@@ -76,18 +76,22 @@ def reciprocal(x: Ints, integer_bits: int) -> tuple[Ints, Ints]:
     Three Newton-Raphson steps on half the denominator in [1/2, 1).
     """
     headroom = np.array([32 - int(v).bit_length() for v in x.ravel()], np.int64).reshape(x.shape)
-    fraction = (x << headroom) - 2**31
-    total = fraction + _MAX
+    return reciprocal_of_1_plus((x << headroom) - 2**31), integer_bits - headroom
+
+
+def reciprocal_of_1_plus(a: Ints) -> Ints:
+    """1 / (1 + a) for a in [0, 1), Q0.31 (one_over_one_plus_x_for_x_in_0_1)."""
+    total = a + _MAX
     half = np.sign(total) * ((np.abs(total) + 1) // 2)  # RoundingHalfSum with one
     y = 1515870810 + high_multiply(half, -1010580540)  # 48/17 - 32/17 half, Q2.29
     for _ in range(3):
         rest = (1 << 29) - high_multiply(half, y)
         y = y + _shift_left_saturated(high_multiply(y, rest), 2)
-    return _shift_left_saturated(y, 1), integer_bits - headroom
+    return _shift_left_saturated(y, 1)
 
 
 def inverse_sqrt(n: int) -> tuple[int, int]:
-    """1 / sqrt(n) as a factor: multiplier * 2^-31 * 2^-shift, shift > 0 to the right (GetInvSqrtQuantizedMultiplierExp).
+    """1 / sqrt(n) as a factor multiplier * 2^-31 * 2^-shift (GetInvSqrtQuantizedMultiplierExp).
 
     Five Newton-Raphson steps from 1 on n as a number in [1, 4) with 3 bits before the point. 0 counts as 1.
     """

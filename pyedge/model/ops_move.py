@@ -398,13 +398,13 @@ def _same(op: Op, operands: Operands) -> Result:
 
 def _shape(op: Op, operands: Operands) -> Result:
     x = need(op, operands, 0)
-    if not 0 <= op.attrs["start"] < op.attrs["end"] <= len(fixed(op, x)):
+    if not 0 <= op.attrs["start"] < op.attrs["end"] <= len(x.shape):
         raise misfit(op, x, f"axes from {op.attrs['start']} to {op.attrs['end']}")
     return (op.attrs["end"] - op.attrs["start"],), "int64"
 
 
 def _size(op: Op, operands: Operands) -> Result:
-    fixed(op, need(op, operands, 0))
+    need(op, operands, 0)
     return (), "int64"
 
 

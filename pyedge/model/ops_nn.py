@@ -390,6 +390,9 @@ def _max_unpool(op: Op, operands: Operands) -> Result:
 
 def _along_axis(op: Op, operands: Operands) -> Result:
     x = need(op, operands, 0)
+    last = len(x.shape) - 1
+    if op.kind == "log_softmax" and x.dtype == "int8" and op.attrs["axis"] in (-1, last):
+        return x.shape, x.dtype
     if x.dtype not in _FLOATS or not -1 <= op.attrs["axis"] < len(x.shape):
         raise misfit(op, x, f"{' or '.join(_FLOATS)} with an axis {op.attrs['axis']}")
     return x.shape, x.dtype

@@ -181,6 +181,26 @@ def softmax_params(beta: float, x_scale: float) -> SoftmaxParams:
     return SoftmaxParams(multiplier, shift, -math.floor(radius))
 
 
+def sums_multiplier(x_scale: float, y_scale: float) -> Multiplier:
+    """Factor of add_n and cumsum of int8, whose terms are scaled by 2^19 (tflite micro add_n.cc, cumsum.cc)."""
+    return quantize_multiplier(2.0 * float(np.float32(x_scale)) / ((1 << 20) * float(np.float32(y_scale))))
+
+
+class LogSoftmaxParams(NamedTuple):
+    """Of pe_log_softmax_params."""
+
+    multiplier: int
+    shift: int
+    diff_min: int
+    back: Multiplier
+
+
+def log_softmax_params(x_scale: float) -> LogSoftmaxParams:
+    """Of an int8 log_softmax (PreprocessLogSoftmaxScalingExp)."""
+    p = softmax_params(1.0, x_scale)
+    return LogSoftmaxParams(*p, quantize_multiplier((1 << (31 + p.shift)) / p.multiplier))
+
+
 def threshold_code(threshold: float, scale: float, zero_point: int) -> int:
     """The smallest code whose real value is at least threshold; 128, above all codes, if there is none."""
     values = np.float64(np.float32(scale)) * (np.arange(INT8_MIN, INT8_MAX + 1) - zero_point)
@@ -201,9 +221,9 @@ class BinaryParams(NamedTuple):
 
 
 def binary_params(kind: str, a: tuple[float, int], b: tuple[float, int], y: tuple[float, int]) -> BinaryParams | None:
-    """Of an int8 sub, mul, min, max, squared_difference, prelu or comparison; a, b, y: scale and zero point.
+    """Of an int8 sub, mul, div, min, max, squared_difference, prelu or comparison; a, b, y: scale and zero point.
 
-    None where TFLite has no integer kernel, or min and max have several scales. Sources: tflite sub.cc, mul.cc,
+    None where TFLite has no integer kernel, or min and max have several scales. Sources: tflite sub.cc, mul.cc, div.cc,
     squared_difference.cc, prelu.cc, comparisons.cc.
     """
     sa, sb, sy = np.float32(a[0]), np.float32(b[0]), np.float32(y[0])
@@ -213,6 +233,8 @@ def binary_params(kind: str, a: tuple[float, int], b: tuple[float, int], y: tupl
         return BinaryParams(*zeros) if a == b == y else None
     if kind == "mul":
         return BinaryParams(*zeros, y=quantize_multiplier(float(sa) * float(sb) / float(sy)))
+    if kind == "div":
+        return BinaryParams(*zeros, y=quantize_multiplier(float(sa / (sb * sy))))
     if kind == "prelu":
         return BinaryParams(*zeros, a=quantize_multiplier(float(sa / sy)), b=quantize_multiplier(float(sa * sb / sy)))
     if kind == "sub":

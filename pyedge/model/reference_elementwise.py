@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from . import quantmath as qm
-from .fixed_point import scale_twice_rounded, wrap32
+from .fixed_point import high_multiply, reciprocal, round_shift, scale_twice_rounded, wrap32
 from .formats import decode, encode, format_named
 from .functions import binary, unary
 from .graph import Op, Tensor
@@ -72,6 +72,8 @@ def _binary_int8(op: Op, v: Arrays, t: Tensors, rounding: str) -> np.ndarray:
     a, b = v[0].astype(np.int64) - p.a_zero_point, v[1].astype(np.int64) - p.b_zero_point
     if op.kind == "mul":
         result = scale_twice_rounded(a * b, *p.y)
+    elif op.kind == "div":
+        result = _quotient(a + 0 * b, b + 0 * a, *p.y)
     elif op.kind == "prelu":
         result = np.where(a >= 0, scale_twice_rounded(a + 0 * b, *p.a), scale_twice_rounded(a * b, *p.b))
     else:
@@ -82,6 +84,21 @@ def _binary_int8(op: Op, v: Arrays, t: Tensors, rounding: str) -> np.ndarray:
         difference = wide_a - wide_b
         result = scale_twice_rounded(wrap32(difference**2 if op.kind == "squared_difference" else difference), *p.y)
     return np.asarray(np.clip(result + p.y_zero_point, -128, 127))
+
+
+def _quotient(a: np.ndarray, b: np.ndarray, multiplier: int, shift: int) -> np.ndarray:
+    """TFLite's div of codes: by the reciprocal of b (reference/div.h); by 0 the largest or smallest number there is."""
+
+    def zeros(n: np.ndarray) -> np.ndarray:
+        return np.array([32 - int(e).bit_length() for e in n.reshape(-1)], np.int64).reshape(n.shape)
+
+    signed, divisor = np.where(b < 0, -a, a), np.maximum(np.abs(b), 1)
+    inverse, bits = reciprocal(divisor, 31)
+    room = zeros(np.where(signed < 0, -signed - 1, signed)) - 1
+    right = shift + bits + room
+    unscaled = high_multiply(signed << room, inverse)
+    exact = np.where(right > 31, 0, round_shift(high_multiply(unscaled, multiplier), np.clip(right, 0, 31)))
+    return np.asarray(np.where(b == 0, np.sign(a) << 30, exact))
 
 
 def _clip(op: Op, v: Arrays, t: Tensors, rounding: str) -> np.ndarray:

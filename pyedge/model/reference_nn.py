@@ -247,7 +247,7 @@ def _max_unpool(op: Op, v: Arrays, t: Tensors, rounding: str) -> Array:
 # --- along an axis --------------------------------------------------------------------------------------------------
 
 
-def _log_softmax(op: Op, v: Arrays, t: Tensors, rounding: str) -> Array:
+def log_softmax(op: Op, v: Arrays, t: Tensors, rounding: str) -> Array:
     x = _wide(v[0])
     d = x - x.max(axis=op.attrs["axis"], keepdims=True)
     return np.asarray(d - np.log(np.exp(d).sum(axis=op.attrs["axis"], keepdims=True)))
@@ -346,7 +346,7 @@ RULES.update(
         "lp_pool": _lp_pool,
         "max_pool": _max_pool,
         "max_unpool": _max_unpool,
-        "log_softmax": _log_softmax,
+        "log_softmax": log_softmax,
         "hardmax": _hardmax,
         "rnn": _recurrent,
         "gru": _recurrent,

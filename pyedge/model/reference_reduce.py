@@ -71,21 +71,23 @@ def _topk(op: Op, v: Arrays, t: Tensors, rounding: str) -> list[np.ndarray]:
     return [np.take_along_axis(v[0], index, axis), index]
 
 
-def _cumsum(op: Op, v: Arrays, t: Tensors, rounding: str) -> np.ndarray:
-    x, rank = v[0], v[0].ndim
-    given = int(v[1].reshape(()))
-    axis = min(max(given + rank if given < 0 else given, 0), rank - 1)
-    if t[0].dtype in FLOATS:
-        x = x.astype(np.float64)
+def running_sum(op: Op, x: np.ndarray, given: np.ndarray) -> np.ndarray:
+    """cumsum in the dtype of x, along the given axis."""
+    axis = int(given.reshape(()))
+    axis = min(max(axis + x.ndim if axis < 0 else axis, 0), x.ndim - 1)
     x = np.flip(x, axis) if op.attrs["reverse"] else x
     y = np.cumsum(x, axis, dtype=x.dtype)
     if op.attrs["exclusive"]:
         zero = np.zeros_like(np.take(x, [0], axis))
         y = np.concatenate([zero, np.take(y, range(x.shape[axis] - 1), axis)], axis)
-    y = np.flip(y, axis) if op.attrs["reverse"] else y
-    return np.asarray(y.astype(array_dtype(t[0].dtype)))
+    return np.asarray(np.flip(y, axis) if op.attrs["reverse"] else y)
+
+
+def cumsum(op: Op, v: Arrays, t: Tensors, rounding: str) -> np.ndarray:
+    x = v[0].astype(np.float64) if t[0].dtype in FLOATS else v[0]
+    return np.asarray(running_sum(op, x, v[1]).astype(array_dtype(t[0].dtype)))
 
 
 _RULES: dict[str, Rule] = {"reduce_max": _order, "reduce_min": _order, "arg_max": _arg, "arg_min": _arg}
-_RULES |= {"topk": _topk, "cumsum": _cumsum}
+_RULES |= {"topk": _topk, "cumsum": cumsum}
 RULES |= _RULES | dict.fromkeys((*_SUMS, "reduce_mean", "reduce_log_sum_exp"), _sum)

@@ -262,7 +262,7 @@ def _max_unpool(b: Builder, op: Op) -> None:
 
 
 @lowers("log_softmax", "hardmax")
-def _along_axis(b: Builder, op: Op) -> None:
+def along_axis(b: Builder, op: Op) -> None:
     x = b.input(op, 0)
     axis = op.attrs["axis"] % len(b.program.values[x].dims)
     b.emit(f"{op.kind}_axis", op.name, [x], [b.result(op)], axis=axis)

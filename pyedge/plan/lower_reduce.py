@@ -74,7 +74,7 @@ def _topk(b: Builder, op: Op) -> None:
 
 
 @lowers("cumsum")
-def _cumsum(b: Builder, op: Op) -> None:
+def cumsum(b: Builder, op: Op) -> None:
     x = b.input(op, 0)
     kind = "cumsum_f32" if b.program.values[x].dtype == "float32" else "cumsum_any"
     params = {"exclusive": int(op.attrs["exclusive"]), "reverse": int(op.attrs["reverse"])}

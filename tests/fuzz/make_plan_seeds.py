@@ -287,7 +287,22 @@ def _signals() -> Graph:
     for dtype in ("int32", "float32"):
         z = b.input(dtype, (1, 10), dtype)
         b.output(f"{dtype}_back", b.op("signal_irfft", b.op("signal_rfft", z, length=16)[0])[0])
+    floats = np.ones((2, 12), np.float32)
+    real = b.op("reshape", b.input("real", (1, 9), "float32"), shape=(9,))[0]
+    b.output("bands", b.op("signal_filter_bank", real, *floats, *bank[2:], vector(3, 4))[0])
     b.output("int16_back", b.op("signal_irfft", b.op("signal_rfft", x, length=32)[0])[0])
+    return b.build()
+
+
+def _int8_norms() -> Graph:
+    """Sums, norms and division of int8."""
+    b = pe.GraphBuilder()
+    x, y = (b.input(n, (3, 8), "int8", scale=0.05, zero_point=z) for n, z in (("x", 7), ("y", -3)))
+    total = b.op("add_n", x, x, x, scale=0.2, zero_point=1)[0]
+    b.output("sums", b.op("cumsum", total, np.int32(1), exclusive=True, reverse=False, scale=0.5)[0])
+    b.output("norms", b.op("l2_norm", x, scale=1 / 128)[0])
+    b.output("logs", b.op("log_softmax", x, scale=1 / 16, zero_point=127, axis=-1)[0])
+    b.output("quotients", b.op("div", x, y, scale=0.1, zero_point=2)[0])
     return b.build()
 
 
@@ -308,6 +323,7 @@ def plans() -> dict[str, pe.Plan]:
         "moves": pe.compile(_moves()),
         "orders": pe.compile(_orders()),
         "conversions": pe.compile(_conversions()),
+        "norms_s8": pe.compile(_int8_norms()),
         "states": pe.compile(_states()),
         "signals": pe.compile(_signals()),
         "entries": pe.compile({"main": _conversions(), "gate": _gate()}),
