@@ -10,7 +10,7 @@ import os
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from . import boards, errors, ops
+from . import audio, boards, errors, ops
 from ._core import abi_version as pe_abi_version
 from .errors import (
     BoardError,
@@ -65,6 +65,7 @@ __all__ = [
     "UnsupportedError",
     "UnsupportedOpError",
     "VerificationError",
+    "audio",
     "boards",
     "compile",
     "connect",

@@ -16,7 +16,7 @@ ORDER = [
     ["compress", "train"],
     ["plan"],
     ["session", "ops"],
-    ["onnx_backend"],
+    ["onnx_backend", "audio"],
     ["tune", "faults"],
     ["host"],
     ["demo"],

@@ -174,7 +174,8 @@ enum pe_op_kind {
     PE_OP_SIGNAL_SPECTRAL_SUBTRACTION = 201, /* x noise, u32              -> y noise */
     PE_OP_SIGNAL_PCAN = 202,         /* x noise u32, gains[125] s16      -> y u32 */
     PE_OP_SIGNAL_LOG = 203,          /* x u32                            -> y s16 */
-    PE_OP_SIGNAL_OVERLAP_ADD = 204   /* x[..,n,size] buffer[..,size]     -> y[..,n*step] buffer; s16 or f32 */
+    PE_OP_SIGNAL_OVERLAP_ADD = 204,   /* x[..,n,size] buffer[..,size]     -> y[..,n*step] buffer; s16 or f32 */
+    PE_OP_SIGNAL_FILTER_BANK_F32 = 205 /* x weights unweights f32, starts weight_starts widths s16 -> y[c] f32 */
 };
 /* clang-format on */
 

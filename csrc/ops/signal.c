@@ -1,3 +1,4 @@
+#include "kernels/fma.h"
 #include "ops.h"
 
 /* The fixed-point ops of an audio front end, one frame a run, with the bits of TFLite Micro's signal library. */
@@ -110,46 +111,91 @@ static void run_energy(const pe_call *c)
     }
 }
 
-/* --- signal_filter_bank: x[n] u32, weights[w] unweights[w] s16, starts[c + 1] weight_starts[c + 1] widths[c + 1] s16
- * -> y[c] u64: each bin of a triangle's slope goes to one channel with its weight and to the next with its unweight --- */
+/* --- signal_filter_bank: x[n], weights[w] unweights[w], starts[c + 1] weight_starts[c + 1] widths[c + 1] s16 -> y[c]: each
+ * bin of a triangle's slope goes to one channel with its weight and to the next with its unweight. x u32, weights s16, y
+ * u64, or all three f32 --- */
+
+static pe_status check_bank(const pe_call *c, uint8_t x, uint8_t weight, uint8_t y, const char **text)
+{
+    const pe_tensor *const *t = c->tensor;
+    uint32_t slopes = pe_tensor_elements(t[6]) + 1;
+    *text = "signal_filter_bank: dtypes of x and y";
+    if (t[0]->dtype != x || t[6]->dtype != y)
+        return PE_ERR_SHAPE;
+    *text = "signal_filter_bank: weights and unweights do not fit";
+    if (t[1]->dtype != weight || !is_vector(t[2], weight, pe_tensor_elements(t[1])))
+        return PE_ERR_SHAPE;
+    *text = "signal_filter_bank: starts, weight starts and widths are not int16, one more than channels";
+    return is_vector(t[3], PE_S16, slopes) && is_vector(t[4], PE_S16, slopes) && is_vector(t[5], PE_S16, slopes)
+               ? PE_OK
+               : PE_ERR_SHAPE;
+}
+
+/* Where slope i lies among the bins and the weights; what is outside is left out, since constants may hold anything. */
+typedef struct slope {
+    int32_t bin, tap, width;
+} slope;
+
+static slope slope_of(const pe_call *c, uint32_t i)
+{
+    int32_t bins = (int32_t)pe_tensor_elements(c->tensor[0]), taps = (int32_t)pe_tensor_elements(c->tensor[1]);
+    int32_t bin = ((const int16_t *)c->data[3])[i], tap = ((const int16_t *)c->data[4])[i];
+    int32_t width = ((const int16_t *)c->data[5])[i];
+    int32_t skip = bin < tap ? -bin : -tap; /* to the first j with both inside */
+    if (skip > 0) {
+        bin += skip;
+        tap += skip;
+        width -= skip;
+    }
+    width = width < bins - bin ? width : bins - bin;
+    return (slope){bin, tap, width < taps - tap ? width : taps - tap};
+}
 
 static pe_status check_filter_bank(const pe_call *c, uint32_t *scratch_bytes, const char **text)
 {
-    const pe_tensor *const *t = c->tensor;
-    uint32_t channels = pe_tensor_elements(t[6]);
     (void)scratch_bytes;
-    *text = "signal_filter_bank: x is not uint32, y not uint64";
-    if (t[0]->dtype != PE_U32 || t[6]->dtype != PE_U64)
-        return PE_ERR_SHAPE;
-    *text = "signal_filter_bank: weights and unweights are not int16 of one size";
-    if (t[1]->dtype != PE_S16 || !is_vector(t[2], PE_S16, pe_tensor_elements(t[1])))
-        return PE_ERR_SHAPE;
-    *text = "signal_filter_bank: starts, weight starts and widths are not int16, one more than channels";
-    return is_vector(t[3], PE_S16, channels + 1) && is_vector(t[4], PE_S16, channels + 1) &&
-                   is_vector(t[5], PE_S16, channels + 1)
-               ? PE_OK
-               : PE_ERR_SHAPE;
+    return check_bank(c, PE_U32, PE_S16, PE_U64, text);
 }
 
 static void run_filter_bank(const pe_call *c)
 {
     const uint32_t *x = c->data[0];
     const int16_t *weights = c->data[1], *unweights = c->data[2];
-    const int16_t *starts = c->data[3], *weight_starts = c->data[4], *widths = c->data[5];
     uint64_t *y = c->data[6], below = 0; /* what the slope before gives to this channel */
-    int32_t bins = (int32_t)pe_tensor_elements(c->tensor[0]), taps = (int32_t)pe_tensor_elements(c->tensor[1]);
     uint32_t channels = pe_tensor_elements(c->tensor[6]);
     for (uint32_t i = 0; i <= channels; i++) {
+        slope s = slope_of(c, i);
         uint64_t sum = below;
         below = 0;
-        for (int32_t j = 0; j < widths[i]; j++) {
-            int32_t bin = starts[i] + j, tap = weight_starts[i] + j;
-            if (bin < 0 || bin >= bins || tap < 0 || tap >= taps) /* constants may hold anything */
-                continue;
-            sum += (uint64_t)weights[tap] * x[bin];
-            below += (uint64_t)unweights[tap] * x[bin];
+        for (int32_t j = 0; j < s.width; j++) {
+            sum += (uint64_t)weights[s.tap + j] * x[s.bin + j];
+            below += (uint64_t)unweights[s.tap + j] * x[s.bin + j];
         }
         if (i > 0) /* what lies below the first slope belongs to no channel */
+            y[i - 1] = sum;
+    }
+}
+
+static pe_status check_filter_bank_f32(const pe_call *c, uint32_t *scratch_bytes, const char **text)
+{
+    (void)scratch_bytes;
+    return check_bank(c, PE_F32, PE_F32, PE_F32, text);
+}
+
+static void run_filter_bank_f32(const pe_call *c)
+{
+    const float *x = c->data[0], *weights = c->data[1], *unweights = c->data[2];
+    float *y = c->data[6], below = 0;
+    uint32_t channels = pe_tensor_elements(c->tensor[6]);
+    for (uint32_t i = 0; i <= channels; i++) {
+        slope s = slope_of(c, i);
+        float sum = below;
+        below = 0;
+        for (int32_t j = 0; j < s.width; j++) {
+            sum = pe_fmaf(weights[s.tap + j], x[s.bin + j], sum);
+            below = pe_fmaf(unweights[s.tap + j], x[s.bin + j], below);
+        }
+        if (i > 0)
             y[i - 1] = sum;
     }
 }
@@ -361,6 +407,16 @@ const pe_op_def pe_op_def_signal_filter_bank = {
     .name = "signal_filter_bank",
     .check = check_filter_bank,
     .run = run_filter_bank,
+};
+
+const pe_op_def pe_op_def_signal_filter_bank_f32 = {
+    .kind = PE_OP_SIGNAL_FILTER_BANK_F32,
+    .min_inputs = 6,
+    .max_inputs = 6,
+    .outputs = 1,
+    .name = "signal_filter_bank_f32",
+    .check = check_filter_bank_f32,
+    .run = run_filter_bank_f32,
 };
 
 const pe_op_def pe_op_def_signal_square_root = {

@@ -8,14 +8,14 @@
 | signal_rfft | x[..., k] -> [..., length + 2], pairs (re, im); k <= length, the rest is 0 | length |
 | signal_irfft | x[..., length + 2] -> [..., length] | |
 | signal_energy | x[2n] int16, pairs -> uint32 [n]: re^2 + im^2; 0 outside start .. end | start, end |
-| signal_filter_bank | x[n] uint32, bank -> uint64 [c]: sums of overlapping triangles | |
+| signal_filter_bank | x[n] uint32, bank -> uint64 [c]: sums of overlapping triangles; or all float32 | |
 | signal_square_root | x uint64, bits int32 [] -> uint32: the root / 2^bits | |
 | signal_spectral_subtraction | x noise, uint32 [c] -> x less the noise, noise | smoothing, keep, ... |
 | signal_pcan | x noise uint32 [c], gains[125] int16 -> uint32 [c] | shift |
 | signal_log | x uint32 -> int16: factor * ln(x * 2^bits) | bits, factor |
 | signal_overlap_add | x[..., frames, size] buffer[..., size], int16 or float32 -> [..., frames * step], buffer | step |
 
-A bank is five int16 vectors: weights[w], unweights[w], starts[c + 1], weight_starts[c + 1], widths[c + 1]. Slope i
+A bank is five vectors: weights[w] and unweights[w], int16 as the rest or float32, starts[c + 1], weight_starts[c + 1], widths[c + 1]. Slope i
 covers widths[i] bins from starts[i] on, with the weights from weight_starts[i] on; it gives to channel i - 1 by the
 weights and to channel i by the unweights. signal_spectral_subtraction also has min_remaining, smoothing_bits, bits and
 clamping; smoothing and keep are numbers for even and odd channels.
@@ -143,13 +143,15 @@ def _energy(op: Op, operands: Operands) -> Result:
 
 
 def _filter_bank(op: Op, operands: Operands) -> Result:
-    weights, starts = _operand(op, operands, 1, "int16"), _operand(op, operands, 3, "int16")
-    if len(_operand(op, operands, 0, "uint32")) != 1 or len(weights) != 1 or len(starts) != 1 or starts[0] < 2:
+    integers = need(op, operands, 0).dtype != "float32"
+    x, of_weights, y = ("uint32", "int16", "uint64") if integers else ("float32",) * 3
+    weights, starts = _operand(op, operands, 1, of_weights), _operand(op, operands, 3, "int16")
+    if len(_operand(op, operands, 0, x)) != 1 or len(weights) != 1 or len(starts) != 1 or starts[0] < 2:
         raise misfit(op, need(op, operands, 3), "vectors, and two elements or more")
-    _operand(op, operands, 2, "int16", weights)
+    _operand(op, operands, 2, of_weights, weights)
     for i in (4, 5):
         _operand(op, operands, i, "int16", starts)
-    return (starts[0] - 1,), "uint64"
+    return (starts[0] - 1,), y
 
 
 def _square_root(op: Op, operands: Operands) -> Result:

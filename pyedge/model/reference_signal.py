@@ -157,13 +157,15 @@ def _energy(op: Op, v: Arrays, t: Tensors, rounding: str) -> np.ndarray:
 
 
 def _filter_bank(op: Op, v: Arrays, t: Tensors, rounding: str) -> np.ndarray:
-    """Python's integers, taken modulo 2^64 at the end."""
+    """Python's numbers; integers are taken modulo 2^64 at the end."""
     x, weights, unweights = (a.tolist() for a in v[:3])
     sums, below = [], 0
     for start, tap, width in zip(*(a.tolist() for a in v[3:]), strict=True):
         taps = [j for j in range(width) if 0 <= start + j < len(x) and 0 <= tap + j < len(weights)]
         sums.append(below + sum(weights[tap + j] * x[start + j] for j in taps))
         below = sum(unweights[tap + j] * x[start + j] for j in taps)
+    if v[0].dtype == np.float32:
+        return np.array(sums[1:])
     return np.array([s % 2**64 for s in sums[1:]], np.uint64)
 
 

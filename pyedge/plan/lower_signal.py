@@ -31,7 +31,6 @@ def _fft(b: Builder, op: Op) -> None:
     "signal_window",
     "signal_auto_scale",
     "signal_energy",
-    "signal_filter_bank",
     "signal_square_root",
     "signal_spectral_subtraction",
     "signal_pcan",
@@ -40,6 +39,13 @@ def _fft(b: Builder, op: Op) -> None:
 def _as_it_is(b: Builder, op: Op) -> None:
     """The attributes are the params."""
     b.emit(op.kind, op.name, [b.input(op, i) for i in range(len(op.inputs))], b.results(op), **op.attrs)
+
+
+@lowers("signal_filter_bank")
+def _filter_bank(b: Builder, op: Op) -> None:
+    inputs = [b.input(op, i) for i in range(len(op.inputs))]
+    float_ = b.program.values[inputs[0]].dtype == "float32"
+    b.emit(f"{op.kind}_f32" if float_ else op.kind, op.name, inputs, [b.result(op)])
 
 
 @lowers("signal_overlap_add")
