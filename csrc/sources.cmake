@@ -36,6 +36,7 @@ set(PYEDGE_SOURCES
   ops/hybrid.c
   ops/linear.c
   ops/lookup.c
+  ops/lstm_sequence.c
   ops/matmul.c
   ops/matmul_s8.c
   ops/mean.c
@@ -62,6 +63,7 @@ set(PYEDGE_SOURCES
   ops/softmax_axis.c
   ops/strided_copy.c
   ops/sums_s8.c
+  ops/svdf.c
   ops/table.c
   ops/unary_any.c
   ops/unary_f32.c

@@ -156,6 +156,10 @@ enum pe_op_kind {
     PE_OP_DEPTHWISE_S8_ZERO_POINT = 115,
     PE_OP_LINEAR_S8_ZERO_POINT = 116,
     PE_OP_AVG_UP_POOL2D_S8 = 117, /* as avg_pool2d_s8, halves up: of uint8 codes less 128 */
+    PE_OP_LSTM_SEQUENCE_F32 = 130, /* x[B,T,I] w[4,H,I] r[4,H,H] bias h[B,H] c[B,H] -> y[B,T,H] h c */
+    PE_OP_LSTM_SEQUENCE_S8 = 131,  /* c int16 */
+    PE_OP_SVDF_F32 = 132,          /* x[B,I] feature[F,I] time[F,M] [bias[U]] state[B,F*M] -> y[B,U] state */
+    PE_OP_SVDF_S8 = 133,           /* time and state int8 or int16 */
     PE_OP_ADD_N_S8 = 170,            /* x ..., s8 of one scale and shape -> y s8 */
     PE_OP_CUMSUM_S8 = 171,           /* x s8, axis                       -> y s8 */
     PE_OP_L2_NORM_S8 = 172,          /* x s8                             -> y s8, over the last axis; scale 1/128, zero point 0 */
@@ -644,3 +648,26 @@ typedef struct pe_log_softmax_params {
     int32_t multiplier, shift, diff_min; /* as pe_softmax_params, beta 1 */
     int32_t back_multiplier, back_shift; /* from Q5.26 to steps of x */
 } pe_log_softmax_params;
+
+/* Of each gate's sums over x and over h, to the scale 2^-12. tanh_multiplier, tanh_shift: of the cell, into the table of
+ * ops/logistic_s16.h. Only time_major and f_clip are of lstm_sequence_f32. */
+typedef struct pe_lstm_sequence_params {
+    uint32_t time_major; /* not 0: x[T,B,I], y[T,B,H] */
+    float f_clip;        /* bound of the cell, > 0 */
+    int32_t clip;        /* the same, 0 .. 32768 */
+    int32_t x_multiplier[4], x_shift[4];
+    int32_t h_multiplier[4], h_shift[4];
+    int32_t in_multiplier, in_shift;         /* of input gate * candidate, to the cell's scale */
+    int32_t forget_multiplier, forget_shift; /* of forget gate * cell */
+    int32_t out_multiplier, out_shift;       /* of output gate * tanh(cell), to the scale of h */
+    int32_t h_zero_point;
+    int32_t tanh_multiplier, tanh_shift;
+} pe_lstm_sequence_params;
+
+typedef struct pe_svdf_params {
+    uint32_t rank; /* filters of a unit */
+    float f_min, f_max;
+    int32_t x_zero_point, state_zero_point, y_zero_point;
+    int32_t state_multiplier, state_shift; /* of the products with feature */
+    int32_t y_multiplier, y_shift;         /* of those with time */
+} pe_svdf_params;

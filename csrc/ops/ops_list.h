@@ -89,6 +89,10 @@
     X(depthwise_s8_zero_point, DEPTHWISE_S8_ZERO_POINT)         \
     X(linear_s8_zero_point, LINEAR_S8_ZERO_POINT)               \
     X(avg_up_pool2d_s8, AVG_UP_POOL2D_S8)                       \
+    X(lstm_sequence_f32, LSTM_SEQUENCE_F32)                     \
+    X(lstm_sequence_s8, LSTM_SEQUENCE_S8)                       \
+    X(svdf_f32, SVDF_F32)                                       \
+    X(svdf_s8, SVDF_S8)                                         \
     X(add_n_s8, ADD_N_S8)                                       \
     X(cumsum_s8, CUMSUM_S8)                                     \
     X(l2_norm_s8, L2_NORM_S8)                                   \

@@ -13,17 +13,21 @@ import tflite
 
 from ..errors import ModelError, UnsupportedOpError
 from .check import CODES_ONLY, check
-from .graph import DTYPES, Graph, Op, Quantization, Tensor
+from .graph import DTYPES, Graph, Op, Quantization, State, Tensor, array_dtype
 from .limits import read_file
 from .ops import MAX_EXTENT, infer_op
+from .tflite_control import CONTROL
 from .tflite_file import FileOperator, FileTensor, ModelFile, Unsupported, damage, read
 from .tflite_math import MATH
 from .tflite_move import MOVES
 from .tflite_nn import LAYERS, dense
+from .tflite_sequence import SEQUENCES
 from .tflite_signal import SIGNALS
 from .tflite_sizes import Sizes
 
 _ACTIVATIONS: dict[int, str | None] = {0: None, 1: "relu", 2: "relu_n1_to_1", 3: "relu6"}
+_MAX_INCLUDED = 1 << 12  # operators of subgraphs that a model may become, each counted where it is used
+_MAX_DEPTH = 8  # of subgraphs in subgraphs
 _PADDINGS = {0: "same", 1: "valid"}
 
 
@@ -49,47 +53,98 @@ def load_tflite(model: str | os.PathLike[str] | bytes | bytearray | memoryview, 
     if len(data) > MAX_EXTENT:
         raise ModelError(f"{source}: the file has more than 2^30 bytes")
     with damage(source):
-        return Importer(read(data), source).run()
+        file, graph = read(data), Graph(source.removesuffix(".tflite"))
+        graph.meta = {"source": source, "sha256": file.sha256}
+        if file.description:
+            graph.meta["description"] = file.description
+        return Importer(file, graph, Sizes(graph)).run()
 
 
 class Importer:
-    def __init__(self, file: ModelFile, source: str) -> None:
-        self.file = file
-        self.graph = Graph(source.removesuffix(".tflite"))
-        self.graph.meta = {"source": source, "sha256": file.sha256}
-        if file.description:
-            self.graph.meta["description"] = file.description
+    def __init__(self, file: ModelFile, graph: Graph, sizes: Sizes, prefix: str = "", depth: int = 0) -> None:
+        """prefix: of the names of ops. depth: how many subgraphs lie around this one."""
+        self.file, self.graph, self.sizes, self.prefix, self.depth = file, graph, sizes, prefix, depth
+        self.budget = [_MAX_INCLUDED]  # shared with the importers of subgraphs
         self.shifted = {t.index for t in file.tensors if t.dtype == "uint8" and t.quant is not None}
         for number in self.shifted:
             _shift_codes(file.tensors[number])
             if number in file.inputs or number in file.outputs:
                 file.tensors[number].name += ":int8"
         self.values = {t.index: t.data for t in file.tensors if t.data is not None}
-        self.sizes = Sizes(self.graph)
+        self.states: dict[object, State] = {}  # by number of a variable tensor, or name of a resource
+        self.initial: dict[object, np.ndarray] = {}  # what CALL_ONCE assigns to resources
 
     def run(self) -> Graph:
         file, graph = self.file, self.graph
         unsupported: list[str] = []
         graph.input_names = self.add_all("input", file.inputs, unsupported)
-        for op in file.operators:
-            try:
-                convert = _CONVERTERS.get(op.name)
-                if convert is None:
-                    raise Unsupported
-                before = len(graph.ops)
-                convert(self, op)
-                self.sizes.follow(before)
-            except Unsupported as e:
-                tensor = file.tensors[(op.outputs or op.inputs or [0])[0]]
-                reason = f": {e}" if str(e) else ""
-                unsupported.append(f"{op.name} (operator {op.number}, tensor {tensor.name!r}{reason})")
+        self.convert(unsupported)
         graph.output_names = self.add_all("output", file.outputs, unsupported)
         if unsupported:
             raise UnsupportedOpError(f"not supported: {'; '.join(unsupported)}. Supported: {', '.join(_CONVERTERS)}")
+        for key in self.states.keys() & self.initial.keys():
+            self.states[key].initial = self.initial[key]
         self.sizes.prune()
         inferred = check(graph)
         self.compare_shapes(inferred)
         return inferred
+
+    def convert(self, unsupported: list[str]) -> None:
+        """Adds the ops of all operators; notes those that pyedge doesn't have."""
+        for op in self.file.operators:
+            try:
+                convert = _CONVERTERS.get(op.name)
+                if convert is None:
+                    raise Unsupported
+                before = len(self.graph.ops)
+                convert(self, op)
+                self.sizes.follow(before)
+            except Unsupported as e:
+                tensor = self.file.tensors[(op.outputs or op.inputs or [0])[0]]
+                reason = f": {e}" if str(e) else ""
+                unsupported.append(f"{op.name} (operator {op.number}, tensor {tensor.name!r}{reason})")
+
+    def include(self, op: FileOperator, number: int, inputs: list[str], graph: Graph, prefix: str) -> list[str]:
+        """Adds the ops of another subgraph of the file to a graph: this one, or an arm that sees this one's tensors.
+
+        Args:
+            inputs: Names of the tensors here that are its inputs.
+            prefix: Of the names of all its other tensors.
+
+        Returns:
+            The names of its outputs.
+        """
+        file = self.file.subgraph(number)
+        if len(file.inputs) != len(inputs):
+            raise ModelError(
+                f"operator {op.number} {op.name}: {len(inputs)} inputs for {len(file.inputs)} of its subgraph"
+            )
+        self.budget[0] -= 1 + len(file.operators)
+        if self.budget[0] < 0 or self.depth == _MAX_DEPTH:
+            raise Unsupported(f"subgraphs of more than {_MAX_INCLUDED} operators, written out, or nested too deep")
+        sizes = self.sizes if graph is self.graph else Sizes(graph)
+        inner = Importer(file, graph, sizes, f"{prefix}/", self.depth + 1)
+        inner.budget = self.budget
+        for t in file.tensors:
+            t.name = f"{prefix}/{t.name}"
+        for n, name in zip(file.inputs, inputs, strict=True):
+            file.tensors[n].name = name
+            value = self.graph.tensors[name].data
+            if value is not None:
+                inner.values[n] = value
+        unsupported: list[str] = []
+        inner.convert(unsupported)
+        outputs = [inner.add_any(file.tensors[n]) for n in file.outputs]
+        if unsupported:
+            raise Unsupported(f"in subgraph {number}: {'; '.join(unsupported)}")
+        if inner.states:
+            raise Unsupported(f"a variable in subgraph {number}")
+        if graph is not self.graph:
+            for name in inputs:
+                graph.tensors.pop(name, None)
+            graph.output_names = outputs
+            sizes.prune()
+        return outputs
 
     def add_all(self, role: str, numbers: list[int], unsupported: list[str]) -> list[str]:
         """Names of the graph's inputs or outputs."""
@@ -138,6 +193,8 @@ class Importer:
             raise Unsupported(f"{t.name!r} {t.flaw}")
         if t.dtype not in dtypes:
             raise Unsupported(f"{t.name!r} is {t.dtype}")
+        if t.variable:
+            return self.state(t.index, t).next
         if t.name not in self.graph.tensors:
             value = self.values.get(t.index)
             shape = t.shape if value is None else value.shape
@@ -159,6 +216,26 @@ class Importer:
         if t.index in self.shifted:
             raise Unsupported(f"{t.name!r} is quantized uint8")
         return self.add_number(t)
+
+    def state(self, key: object, t: FileTensor) -> State:
+        """The state of a variable, which is like tensor t; its `next` is the value at this place of the model.
+
+        It begins as zeros, int8 as zero points, as TFLM's and LiteRT's Reset() does.
+        """
+        if key not in self.states:
+            if t.index in self.shifted:
+                raise Unsupported(f"variable {t.name!r} is quantized uint8")
+            if t.dtype not in DTYPES or None in t.shape:
+                raise Unsupported(f"variable {t.name!r} is {t.dtype}{list(t.shape)}")
+            zero = t.quant.zero_point[0] if t.dtype == "int8" and t.quant is not None else 0
+            initial = np.full([d or 1 for d in t.shape], zero, array_dtype(t.dtype))
+            name = t.name if t.variable else f"{t.name}:state"
+            while name in self.graph.tensors:
+                name += ":"
+            self.graph.add_tensor(Tensor(name, initial.shape, t.dtype, None, t.quant, t.index))
+            self.states[key] = State(name, name, initial)
+            self.graph.states.append(self.states[key])
+        return self.states[key]
 
     def constant(self, t: FileTensor) -> np.ndarray:
         if t.flaw is not None:
@@ -246,7 +323,7 @@ class Importer:
             if output.index in self.values:
                 raise ModelError(f"operator {op.number} {op.name}: its output {output.name!r} is a constant")
         add = self.add_any if kind in CODES_ONLY else self.add
-        self.graph.ops.append(Op(kind, f"{kind}_{op.number}", inputs, [add(t) for t in outputs], attrs))
+        self.graph.ops.append(Op(kind, f"{self.prefix}{kind}_{op.number}", inputs, [add(t) for t in outputs], attrs))
 
     def between(
         self, op: FileOperator, kind: str, inputs: list[str | None], quant: Quantization | None = None, **attrs: Any
@@ -255,7 +332,7 @@ class Importer:
         name = f"{self.file.tensors[op.outputs[0]].name}:{kind}"
         while name in self.graph.tensors:
             name += ":"
-        step = Op(kind, f"{kind}_{op.number}", inputs, [name], attrs)
+        step = Op(kind, f"{self.prefix}{kind}_{op.number}", inputs, [name], attrs)
         operands = [None if i is None else self.graph.tensors[i] for i in inputs]
         ((shape, dtype),) = infer_op(step, operands)
         if quant is None and operands[0] is not None:
@@ -419,5 +496,9 @@ _CONVERTERS: dict[str, Callable[[Importer, FileOperator], None]] = {
     **MOVES,
     **MATH,
     **LAYERS,
+    **CONTROL,
+    **SEQUENCES,
     **SIGNALS,
 }
+
+OPERATORS = tuple(_CONVERTERS)  # that can be read, variants apart

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -55,7 +55,9 @@ class Unsupported(Exception):
 
 @dataclass
 class FileTensor:
-    """One tensor. dtype: the schema's name in lower case. flaw: why pyedge can't use it, None if nothing is wrong."""
+    """One tensor. dtype: the schema's name in lower case. flaw: why pyedge can't use it, None if nothing is wrong.
+    variable: it keeps its value from run to run.
+    """
 
     index: int
     name: str
@@ -64,6 +66,7 @@ class FileTensor:
     data: np.ndarray | None
     quant: Quantization | None
     flaw: str | None
+    variable: bool = False
 
 
 @dataclass
@@ -96,10 +99,11 @@ class FileOperator:
 
 @dataclass
 class ModelFile:
-    """The first subgraph of a model file."""
+    """A subgraph of a model file, by default the first."""
 
     description: str
     sha256: str
+    subgraph: Callable[[int], ModelFile]  # reads another one
     tensors: list[FileTensor] = field(default_factory=list)
     operators: list[FileOperator] = field(default_factory=list)
     inputs: list[int] = field(default_factory=list)
@@ -124,12 +128,17 @@ def read(data: bytes) -> ModelFile:
     if len(data) < 16 or data[4:8] != MAGIC:
         raise ModelError('not a TFLite model: no "TFL3" at byte 4')
     model = tflite.Model.GetRootAs(data, 0)
-    file = ModelFile(_string(model.Description()), hashlib.sha256(data).hexdigest())
     if model.Version() != 3:
         raise ModelError(f"TFLite schema version {model.Version()}, only 3 is known")
-    if _count("subgraphs", model.SubgraphsLength()) < 1:
-        raise ModelError("the model has no subgraph")
-    graph = model.Subgraphs(0)
+    return _subgraph(model, data, hashlib.sha256(data).hexdigest(), 0)
+
+
+def _subgraph(model: Any, data: bytes, sha256: str, number: int) -> ModelFile:
+    count = _count("subgraphs", model.SubgraphsLength())
+    if not 0 <= number < count:
+        raise ModelError(f"the model has {count} subgraphs, none of number {number}")
+    graph = model.Subgraphs(number)
+    file = ModelFile(_string(model.Description()), sha256, lambda other: _subgraph(model, data, sha256, other))
     buffers = _count("buffers", model.BuffersLength())
     stored: dict[int, bytes] = {}
     file.tensors = [
@@ -204,8 +213,6 @@ def _tensor(model: Any, t: Any, index: int, buffers: int, file: bytes, stored: d
     quant, flaw = _quantization(where, t.Quantization())
     if t.Sparsity() is not None:
         flaw = "is stored sparse"
-    if t.IsVariable():
-        flaw = "is a variable"
     number = t.Buffer()
     if number >= buffers:
         raise ModelError(f"{where} is in buffer {number}, the file has {buffers}")
@@ -214,7 +221,9 @@ def _tensor(model: Any, t: Any, index: int, buffers: int, file: bytes, stored: d
         data = _constant(where, model.Buffers(number), number, dtype, sizes, file, stored)
     if data is not None:
         shape = tuple(sizes)
-    return FileTensor(index, name, shape, dtype, data, quant, flaw)
+    if t.IsVariable() and data is not None:
+        flaw = "is a variable and has a value"
+    return FileTensor(index, name, shape, dtype, data, quant, flaw, bool(t.IsVariable()))
 
 
 def _constant(

@@ -7,6 +7,7 @@ from . import lower_int8 as lower_int8
 from . import lower_move as lower_move
 from . import lower_nn as lower_nn
 from . import lower_reduce as lower_reduce
+from . import lower_sequence as lower_sequence
 from . import lower_signal as lower_signal
 from . import lower_uint8 as lower_uint8
 from .compile import compile

@@ -17,6 +17,14 @@ RESET = "reset"  # name of the entry that gives states their initial values; PE_
 # Kinds whose output may lie on an input of the same size: each output element depends on the same element alone.
 IN_PLACE = frozenset({"add_s8", "add_f32", "clip_s8", "clip_f32", "requantize_s8", "copy"})
 
+# Of kinds that give a state's next value: output -> the input, the old value, on which it may lie.
+OVER_INPUT = {
+    "lstm_sequence_f32": {1: 4, 2: 5},
+    "lstm_sequence_s8": {1: 4, 2: 5},
+    "svdf_f32": {1: 4},
+    "svdf_s8": {1: 4},
+}
+
 
 @dataclass
 class Value:

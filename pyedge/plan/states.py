@@ -11,7 +11,7 @@ from ..model.graph import Graph
 from .arena import align
 from .lifetimes import StatePlaces
 from .lower import Builder
-from .program import IN_PLACE, RESET, Program
+from .program import IN_PLACE, OVER_INPUT, RESET, Program, Step
 
 
 def update_in_place(program: Program) -> None:
@@ -30,11 +30,21 @@ def update_in_place(program: Program) -> None:
         read = [k for k, s in enumerate(others) if _touches(program, s.inputs, state)]
         written = next(k for k, s in enumerate(others) if _touches(program, s.outputs, source.storage))
         last = read[-1] if read else -1
-        if last < written or (last == written and others[written].kind in IN_PLACE):
+        if last < written or (last == written and _may_overwrite(program, others[written], state, source.storage)):
             for value in program.values:
                 if value.data is None and value.storage == source.storage:
                     value.storage = state
             program.steps = others  # branches go no further than the first of the copies
+
+
+def _may_overwrite(program: Program, step: Step, state: int, storage: int) -> bool:
+    """Whether a step that reads the state may write its result, of that storage, where the state lies."""
+    if step.kind in IN_PLACE:
+        return True
+    pairs = OVER_INPUT.get(step.kind, {})
+    at = next(i for i, n in enumerate(step.outputs) if program.values[n].storage == storage)
+    reads = [i for i, n in enumerate(step.inputs) if n is not None and program.values[n].storage == state]
+    return reads == [pairs.get(at)]
 
 
 def _touches(program: Program, numbers: Sequence[int | None], storage: int) -> bool:

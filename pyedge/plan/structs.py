@@ -122,6 +122,8 @@ _FAMILIES: dict[str, str | None] = {
     "depthwise_s8_zero_point": "pe_zero_point_params",
     "linear_s8_zero_point": "pe_zero_point_params",
     "avg_up_pool2d": "pe_pool2d_params",
+    "lstm_sequence": "pe_lstm_sequence_params",
+    "svdf": "pe_svdf_params",
     "signal_window": "pe_signal_shift_params",
     "signal_energy": "pe_signal_energy_params",
     "signal_spectral_subtraction": "pe_signal_subtraction_params",

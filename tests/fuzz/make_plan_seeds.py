@@ -306,6 +306,52 @@ def _int8_norms() -> Graph:
     return b.build()
 
 
+def _sequences() -> dict[str, Graph]:
+    """TFLite's LSTM and SVDF, of floats and of codes, their states in place."""
+    rng = _rng()
+
+    def graph(quantized: bool) -> Graph:
+        b = pe.GraphBuilder()
+        dtype = "int8" if quantized else "float32"
+
+        def codes(*shape: int, scale: Any = None, dtype: str = dtype) -> Tensor:
+            value = rng.integers(-100, 100, shape)
+            return b.constant(value.astype(dtype), scale=scale if dtype in ("int8", "int16") else None)
+
+        x = b.input("x", (2, 3, 4), dtype, scale=0.05 if quantized else None, zero_point=3 if quantized else 0)
+        h = b.state("h", np.zeros((2, 5), dtype), scale=0.01 if quantized else None)
+        c = b.state("c", np.zeros((2, 5), "int16" if quantized else dtype), scale=2.0**-12 if quantized else None)
+        gates = [codes(4, 5, 4, scale=[0.01] * 4), codes(4, 5, 5, scale=[0.02] * 4)]
+        gates.append(codes(4, 5, dtype="int32" if quantized else dtype))
+        y, *new = b.op(
+            "lstm_sequence",
+            x,
+            *gates,
+            h,
+            c,
+            outputs=3,
+            scale=0.01 if quantized else None,
+            time_major=False,
+            cell_clip=3.0,
+        )
+        new[1].quant = c.quant
+        b.update(h, new[0])
+        b.update(c, new[1])
+        b.output("y", y)
+        for kind in ("int8", "int16") if quantized else ("float32",):
+            state = b.state(f"line {kind}", np.zeros((2, 12), kind), scale=0.01 if quantized else None)
+            frame = b.reshape(b.op("slice", x, starts=(0,), ends=(1,), axes=(1,), steps=(1,))[0], (2, 4))
+            operands = [codes(4, 4, scale=0.01), codes(4, 3, scale=0.01, dtype=kind)]
+            operands.append(codes(2, dtype="int32" if quantized else dtype))
+            unit, line = b.op("svdf", frame, *operands, state, outputs=2, scale=0.1, rank=2, activation="relu")
+            line.quant = state.quant
+            b.update(state, line)
+            b.output(f"unit {kind}", unit)
+        return b.build()
+
+    return {"sequences_f32": graph(False), "sequences_s8": graph(True)}
+
+
 def plans() -> dict[str, pe.Plan]:
     """The seeds by name."""
     return {
@@ -325,6 +371,7 @@ def plans() -> dict[str, pe.Plan]:
         "conversions": pe.compile(_conversions()),
         "norms_s8": pe.compile(_int8_norms()),
         "states": pe.compile(_states()),
+        **{name: pe.compile(graph) for name, graph in _sequences().items()},
         "signals": pe.compile(_signals()),
         "entries": pe.compile({"main": _conversions(), "gate": _gate()}),
     }

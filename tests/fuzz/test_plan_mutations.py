@@ -38,7 +38,7 @@ def replay(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_mutated_plans_are_refused_or_run(replay: Path, seeds: Path) -> None:
-    """Seven plans; at least 20 % of the mutations with a right CRC get past the header, and some are executed."""
+    """Eight plans; at least 20 % of the mutations with a right CRC get past the header, and some are executed."""
     plans = [
         seeds / f"{name}.pedge" for name in ("cnn_s8", "cnn_f32", "entries", "moves", "orders", "layers", "states")
     ]

@@ -22,12 +22,13 @@ TYPES = {
     "uint64": tflite.TensorType.UINT64,
     "int64": tflite.TensorType.INT64,
     "bool": tflite.TensorType.BOOL,
+    "resource": tflite.TensorType.RESOURCE,
 }
 
 
 @dataclass
 class T:
-    """A tensor; data makes it a constant."""
+    """A tensor; data makes it a constant, variable one that keeps its value."""
 
     name: str
     shape: Sequence[int]
@@ -37,6 +38,7 @@ class T:
     zero_point: Any = 0
     axis: int = 0
     signature: Sequence[int] | None = None
+    variable: bool = False
 
 
 @dataclass
@@ -53,23 +55,20 @@ class O:  # noqa: E742  (one letter beside T)
     fields: dict[str, Any] = field(default_factory=dict)
 
 
-def model(tensors: Sequence[T], operators: Sequence[O], inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
-    """The bytes of a model of one subgraph."""
+Subgraph = tuple[Sequence[T], Sequence[O], Sequence[int], Sequence[int]]
+
+
+def model(
+    tensors: Sequence[T], operators: Sequence[O], inputs: Sequence[int], outputs: Sequence[int], *more: Subgraph
+) -> bytes:
+    """The bytes of a model; more: subgraphs behind the first, each of tensors, operators, inputs and outputs."""
     b = flatbuffers.Builder(1024)
-    names = list(dict.fromkeys(o.name for o in operators))
-    buffers = [_buffer(b, None)] + [_buffer(b, t.data) for t in tensors]
-    tensor_offsets = [_tensor(b, t, i + 1) for i, t in enumerate(tensors)]
-    operator_offsets = [_operator(b, o, names.index(o.name)) for o in operators]
+    graphs = [(tensors, operators, inputs, outputs), *more]
+    names = list(dict.fromkeys(o.name for g in graphs for o in g[1]))
+    buffers = [_buffer(b, None)] + [_buffer(b, t.data) for g in graphs for t in g[0]]
+    starts = [1 + sum(len(g[0]) for g in graphs[:i]) for i in range(len(graphs))]
+    subgraphs = _offsets(b, [_subgraph(b, g, names, start) for g, start in zip(graphs, starts, strict=True)])
     code_offsets = [_code(b, name) for name in names]
-    tensor_vector = _offsets(b, tensor_offsets)
-    operator_vector = _offsets(b, operator_offsets)
-    input_vector, output_vector = _numbers(b, inputs), _numbers(b, outputs)
-    tflite.SubGraphStart(b)
-    tflite.SubGraphAddTensors(b, tensor_vector)
-    tflite.SubGraphAddInputs(b, input_vector)
-    tflite.SubGraphAddOutputs(b, output_vector)
-    tflite.SubGraphAddOperators(b, operator_vector)
-    subgraphs = _offsets(b, [tflite.SubGraphEnd(b)])
     codes, buffer_vector = _offsets(b, code_offsets), _offsets(b, buffers)
     description = b.CreateString("made by a test")
     tflite.ModelStart(b)
@@ -80,6 +79,21 @@ def model(tensors: Sequence[T], operators: Sequence[O], inputs: Sequence[int], o
     tflite.ModelAddBuffers(b, buffer_vector)
     b.Finish(tflite.ModelEnd(b), b"TFL3")
     return bytes(b.Output())
+
+
+def _subgraph(b: Any, graph: Subgraph, names: Sequence[str], first_buffer: int) -> int:
+    tensors, operators, inputs, outputs = graph
+    tensor_offsets = [_tensor(b, t, first_buffer + i) for i, t in enumerate(tensors)]
+    operator_offsets = [_operator(b, o, names.index(o.name)) for o in operators]
+    tensor_vector = _offsets(b, tensor_offsets)
+    operator_vector = _offsets(b, operator_offsets)
+    input_vector, output_vector = _numbers(b, inputs), _numbers(b, outputs)
+    tflite.SubGraphStart(b)
+    tflite.SubGraphAddTensors(b, tensor_vector)
+    tflite.SubGraphAddInputs(b, input_vector)
+    tflite.SubGraphAddOutputs(b, output_vector)
+    tflite.SubGraphAddOperators(b, operator_vector)
+    return int(tflite.SubGraphEnd(b))
 
 
 def _offsets(b: Any, items: Sequence[int]) -> int:
@@ -125,6 +139,8 @@ def _tensor(b: Any, t: T, buffer: int) -> int:
     tflite.TensorAddType(b, TYPES[t.dtype])
     tflite.TensorAddBuffer(b, buffer)
     tflite.TensorAddName(b, name)
+    if t.variable:
+        tflite.TensorAddIsVariable(b, True)
     if signature is not None:
         tflite.TensorAddShapeSignature(b, signature)
     if quantization is not None:
@@ -139,6 +155,7 @@ def _operator(b: Any, o: O, code: int) -> int:
         custom = b.CreateByteVector(bytes(flexbuffers.Dumps(o.fields)))
     elif o.options is not None:
         vectors = {k: _numbers(b, v) for k, v in o.fields.items() if isinstance(v, list)}
+        vectors |= {k: b.CreateString(v) for k, v in o.fields.items() if isinstance(v, str)}
         getattr(tflite, o.options + "Start")(b)
         for key, value in o.fields.items():
             getattr(tflite, f"{o.options}Add{key}")(b, vectors.get(key, value))
@@ -163,5 +180,5 @@ def _code(b: Any, name: str) -> int:
         tflite.OperatorCodeAddCustomCode(b, custom)
     tflite.OperatorCodeAddDeprecatedBuiltinCode(b, min(number, 127))
     tflite.OperatorCodeAddBuiltinCode(b, number)
-    tflite.OperatorCodeAddVersion(b, 1)
+    tflite.OperatorCodeAddVersion(b, 2 if name == "BROADCAST_TO" else 1)  # its first version in LiteRT
     return int(tflite.OperatorCodeEnd(b))
