@@ -1,9 +1,13 @@
 # Kernels of x86-64 levels that a CPU may lack, for hosts only: each list with flags of its own, PE_WITH_X86 defined for all
 # sources. Paths as in sources.cmake.
 set(PYEDGE_AVX512_SOURCES
+  kernels/avx512/add_s8.c
   kernels/avx512/conv2d_s8.c
   kernels/avx512/depthwise_s8.c
+  kernels/avx512/linear_row_s8.c
+  kernels/avx512/pool_s8.c
   kernels/avx512/requantize.c
+  kernels/avx512/softmax_s8.c
 )
 set(PYEDGE_AVX512_FLAGS
   -O3 -mavx2 -mfma -mf16c -mbmi2 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx512vbmi -mavx512vbmi2)

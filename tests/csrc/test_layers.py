@@ -30,7 +30,7 @@ def tensors_after(plan: pe.Plan, core: _core.Plan, feeds: list[Array]) -> tuple[
 
 
 def check(graph: pe.Graph, rng: np.random.Generator, flips: int = 0) -> list[str | None]:
-    """All levels agree on random inputs; flips: bits of the constants to turn before. Returns the best level's kernels."""
+    """All levels agree on random inputs; flips: bits of constants to turn before. Returns the best level's kernels."""
     plan = pe.compile(graph, keep="all")
     data = bytearray(plan.data)
     constants = [t for t in plan.tensors if t.constant]
@@ -185,3 +185,87 @@ def test_linear_s8_has_the_portable_bits(m: int, n: int, k: int) -> None:
         kernels = check(b.build(), rng, flips)
     if "avx512" in USABLE:
         assert kernels[-1] is not None and kernels[-1].startswith("linear")
+
+
+@pytest.mark.parametrize("n", [1, 15, 64, 65, 500])
+@pytest.mark.parametrize("scales", ["equal", "halves", "random", "extreme"])
+def test_add_s8_has_the_portable_bits(n: int, scales: str) -> None:
+    """Also in place, and where scales make ties or leave no room for one shift."""
+    rng = np.random.default_rng([n, len(scales)])
+    for turn in range(8):
+        a_scale, b_scale, y_scale = {
+            "equal": (0.1, 0.1, 0.1),
+            "halves": (0.1, 0.2, 0.4),
+            "random": tuple(float(s) for s in rng.uniform(0.01, 0.2, 3)),
+            "extreme": tuple(float(s) for s in 2.0 ** rng.uniform(-9, 9, 3)),
+        }[scales]
+        b = pe.GraphBuilder()
+        zero = [int(rng.choice([-128, -128, 0, 127, 17])) for _ in range(3)]
+        x = b.input("x", (1, n), "int8", scale=a_scale, zero_point=zero[0])
+        y = b.input("y", (1, n), "int8", scale=b_scale, zero_point=zero[1])
+        z = b.add(x, y, scale=y_scale, zero_point=zero[2], activation=activation(rng))
+        b.output("z", b.add(z, x, scale=y_scale, zero_point=zero[2]) if turn % 2 else z)
+        kernels = check(b.build(), rng)
+    if "avx512" in USABLE:
+        assert set(kernels) == {"add_s8__avx512"}
+
+
+@pytest.mark.parametrize("op", ["avg_pool2d", "max_pool2d"])
+@pytest.mark.parametrize("c", [1, 10, 64, 65, 200])
+def test_pools_of_s8_have_the_portable_bits(op: str, c: int) -> None:
+    """Windows inside and over the edge, several images, windows of one element and of 256."""
+    rng = np.random.default_rng([c, len(op)])
+    for (h, w), kernel, stride, padding in [
+        ((8, 8), 8, None, "valid"),
+        ((16, 16), 16, None, "valid"),
+        ((9, 7), (3, 2), (2, 1), "same"),
+        ((9, 7), 1, 1, "valid"),
+        ((5, 5), 3, 1, ((2, 1), (1, 2))),
+    ]:
+        b = pe.GraphBuilder()
+        x = b.input("x", (2, h, w, c), "int8", scale=0.1, zero_point=int(rng.integers(-128, 128)))
+        y = getattr(b, op)(x, kernel, stride=stride, padding=padding, activation=activation(rng))
+        b.output("y", y)
+        kernels = check(b.build(), rng)
+        if "avx512" in USABLE:
+            assert kernels == [f"{op}_s8__avx512"]
+
+
+@pytest.mark.parametrize("c", [1, 10, 64, 130])
+def test_mean_s8_over_an_image_has_the_portable_bits(c: int) -> None:
+    rng = np.random.default_rng(c)
+    for h, w in [(1, 1), (7, 5), (16, 16)]:
+        b = pe.GraphBuilder()
+        x = b.input("x", (2, h, w, c), "int8", scale=0.1, zero_point=int(rng.integers(-128, 128)))
+        b.output("y", b.mean(x, (1, 2), **quant(rng, 1)))
+        kernels = check(b.build(), rng)
+        if "avx512" in USABLE:
+            assert kernels == ["mean_s8__avx512"]
+
+
+@pytest.mark.parametrize("n", [1, 2, 12, 1000])
+def test_softmax_s8_has_the_portable_bits(n: int) -> None:
+    """From rows where all differences count to rows where only the maximum does."""
+    rng = np.random.default_rng(n)
+    for scale in (2.0**-8, 0.1, 0.5, 8.0):
+        b = pe.GraphBuilder()
+        x = b.input("x", (3, n), "int8", scale=scale, zero_point=4)
+        b.output("y", b.softmax(x))
+        kernels = check(b.build(), rng)
+        if "avx512" in USABLE:
+            assert kernels == ["softmax_s8__avx512"]
+
+
+@pytest.mark.parametrize("zero_point, activation", [(-128, "relu"), (4, None), (127, None)])
+@pytest.mark.parametrize("scale", [0.05, 1e-6, 1e9], ids=["ordinary", "multipliers above 1", "shifts beyond 31"])
+def test_requantization_far_from_ordinary_has_the_portable_bits(
+    zero_point: int, activation: str | None, scale: float
+) -> None:
+    """Sums against zero points at both ends, with and without a clamp there."""
+    rng = np.random.default_rng(5)
+    b = pe.GraphBuilder()
+    x = b.input("x", (1, 6, 6, 20), "int8", scale=0.05, zero_point=-128)
+    w = b.constant(rng.integers(-128, 128, (70, 3, 3, 20), dtype=np.int8), scale=[0.01] * 70)
+    b.output("y", b.conv2d(x, w, None, activation=activation, scale=scale, zero_point=zero_point))
+    for flips in range(4):
+        check(b.build(), rng, flips)

@@ -234,7 +234,7 @@ WIDTHS(8)
 
 #define ROW(name) {name##_FLOAT, name##_INT, name##_INT_SIGNED, name##_ANY} /* in the order of pe_rq_form */
 #define TABLE(name) {ROW(name##64), ROW(name##32), ROW(name##16), ROW(name##8)}
-    static rows_fn *const kernels[3][4][4] = {TABLE(pair), TABLE(two), TABLE(any)};
+static rows_fn *const kernels[3][4][4] = {TABLE(pair), TABLE(two), TABLE(any)};
 
 static size_t align64(size_t n)
 {

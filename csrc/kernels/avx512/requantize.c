@@ -149,7 +149,7 @@ pe_rq_form pe_rq_choose(const pe_rq_channel *c, size_t n, const pe_output_s8 *ou
     for (size_t i = 0; i < n; i++) {
         if (is_constant(&c[i], out)) {
             scale[i] = 0;
-            offset[i] = (float)result(start_of(&c[i]), &c[i], out);
+            offset[i] = (float)result(c[i].low + start_of(&c[i]), &c[i], out);
             continue;
         }
         if (!is_bounded(&c[i]) || !is_ordinary(&c[i]))
@@ -164,10 +164,16 @@ pe_rq_form pe_rq_choose(const pe_rq_channel *c, size_t n, const pe_output_s8 *ou
     return out->min >= out->zero_point ? PE_RQ_INT : PE_RQ_INT_SIGNED;
 }
 
+int32_t pe_rq_start(pe_rq_form form, const pe_rq_channel *c)
+{
+    const uint32_t start = (uint32_t)start_of(c);
+    return (int32_t)(form == PE_RQ_INT || form == PE_RQ_INT_SIGNED ? start + (1u << 31) : start);
+}
+
 void pe_rq_set(pe_rq16 *to, size_t lane, pe_rq_form form, const pe_rq_channel *c, const pe_output_s8 *out, float scale,
                float offset)
 {
-    to->bias[lane] = start_of(c);
+    to->bias[lane] = pe_rq_start(form, c);
     if (form == PE_RQ_FLOAT) {
         to->f.scale[lane] = scale;
         to->f.offset[lane] = offset;
@@ -178,11 +184,11 @@ void pe_rq_set(pe_rq16 *to, size_t lane, pe_rq_form form, const pe_rq_channel *c
         to->any.right[lane] = c->q.b > 0 ? (int32_t)(shift & 31) : 0;
     } else {
         const bool constant = is_constant(c, out);
-        const int32_t shift = constant ? 1 : c->q.b, zero = constant ? result(start_of(c), c, out) : out->zero_point;
+        const int32_t shift = constant ? 1 : c->q.b,
+                      zero = constant ? result(c->low + start_of(c), c, out) : out->zero_point;
         const uint64_t twice = constant ? 0 : 2 * (uint64_t)c->q.a, one = 1;
         const uint64_t add = (one << (shift - 1)) + (uint64_t)(zero * ((int64_t)1 << shift));
         const uint64_t both = (one << 31) - (twice << 31) + (add << 32);
-        to->bias[lane] = (int32_t)((uint32_t)to->bias[lane] + (1u << 31));
         to->i.twice[lane] = (uint32_t)twice;
         to->i.shift[lane] = shift;
         if (lane & 1) {

@@ -63,6 +63,9 @@ pe_rq_form pe_rq_choose(const pe_rq_channel *c, size_t n, const pe_output_s8 *ou
 void pe_rq_set(pe_rq16 *to, size_t lane, pe_rq_form form, const pe_rq_channel *c, const pe_output_s8 *out, float scale,
                float offset);
 
+/* What the sum of a channel starts with; pe_rq_set writes it to bias. */
+int32_t pe_rq_start(pe_rq_form form, const pe_rq_channel *c);
+
 #define PE_LOAD(p) _mm512_load_si512((const void *)(p))
 
 /* Values of form PE_RQ_ANY, clamped. */
