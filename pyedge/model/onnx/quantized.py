@@ -7,9 +7,10 @@ from typing import Any
 from onnx import TensorProto
 
 from ..graph import Tensor
+from .elementwise import PLAIN_CAST
 from .formats import element
 from .importer import Importer
-from .nn import any_rank, kernel_of, sizes, window
+from .nn import any_rank, binary, kernel_of, sizes, window
 from .node import Node, Unsupported
 from .table import MICROSOFT, Table, registrar
 
@@ -37,15 +38,8 @@ def _qlinear_conv(m: Importer, n: Node) -> None:
     x, w = m.operand(n, 0), m.operand(n, 3)
     attrs = {**any_rank(window(n, sizes(x)[2:], kernel_of(n, w))), "groups": int(n.attr("group", 1))}
     operands[0], operands[3] = _codes_last(m, x, w, n.name)
-    for i in (1, 2, 6, 7):
-        operands[i] = _one(m, operands[i], f"{n.name}/{i}")
     operands.append(m.optional(n, 8))
     m.bind(n, m.channels_first(m.one("qlinear_conv", _padded(operands), n.name, **attrs), n.outputs[0]))
-
-
-def _one(m: Importer, t: Tensor | None, name: str) -> Tensor | None:
-    """A scale or zero point as it is; all that matters is its elements."""
-    return t
 
 
 @converts("ConvInteger")
@@ -65,6 +59,34 @@ def _qlinear_matmul(m: Importer, n: Node) -> None:
 def _matmul_integer(m: Importer, n: Node) -> None:
     operands = _padded([m.optional(n, i) for i in range(4)])
     m.bind(n, m.one("matmul_integer", operands, n.outputs[0]))
+
+
+@converts("QGemm", domain=MICROSOFT)
+def _qgemm(m: Importer, n: Node) -> None:
+    """A product with a bias, as a convolution of rows of one pixel; float where y has no scale."""
+    a, a_scale, a_zero, b, b_scale, b_zero = (m.operand(n, i) for i in range(6))
+    c, y_scale = m.optional(n, 6), m.optional(n, 7)
+    if n.attr("transA", 0):
+        a = m.transpose(a, (1, 0), f"{n.name}/a")
+    if not n.attr("transB", 0):
+        b = m.transpose(b, (1, 0), f"{n.name}/b")
+    if float(n.attr("alpha", 1.0)) != 1:
+        a_scale = binary(m, "mul", a_scale, float(n.attr("alpha")), f"{n.name}/alpha")
+    (rows, k), columns = sizes(a), sizes(b)[0]
+    x, w = m.reshape(a, (rows, 1, k), f"{n.name}/x"), m.reshape(b, (columns, 1, k), f"{n.name}/w")
+    if c is not None and sizes(c) not in ([columns], [1, columns]):
+        raise Unsupported(f"a bias of the shape {sizes(c)} for {columns} columns")
+    bias = None if c is None else m.reshape(c, (columns,), f"{n.name}/bias")
+    attrs = {"strides": (1,), "dilations": (1,), "pads": ((0, 0),), "groups": 1}
+    if y_scale is not None:
+        operands = [x, a_scale, a_zero, w, b_scale, b_zero, y_scale, m.operand(n, 8), bias]
+        y = m.one("qlinear_conv", _padded(operands), f"{n.name}/product", **attrs)
+    else:
+        y = m.one("conv_integer", [x, w, a_zero, b_zero], f"{n.name}/product", **attrs)
+        y = y if bias is None else m.one("add", [y, bias], f"{n.name}/sum", activation=None)
+        scale = m.one("mul", [a_scale, b_scale], f"{n.name}/scale")
+        y = m.one("mul", [m.one("cast", [y], f"{n.name}/real", to="float32", **PLAIN_CAST), scale], f"{n.name}/scaled")
+    m.bind(n, m.reshape(y, (rows, columns), n.outputs[0]))
 
 
 # --- com.microsoft: as its documentation has it, dequantize, the float op, quantize ----------------------------------
@@ -150,9 +172,6 @@ def _qlinear_concat(m: Importer, n: Node) -> None:
     parts = [_real(m, n, i) for i in range(2, len(n.inputs), 3)]
     axis = int(n.attr("axis")) % len(parts[0].shape)
     _result(m, n, m.one("concat", parts, f"{n.name}/real", axis=axis) if len(parts) > 1 else parts[0], 0)
-
-
-# --- quantize and dequantize -----------------------------------------------------------------------------------------
 
 
 # --- quantize and dequantize ----------------------------------------------------------------------------------------
