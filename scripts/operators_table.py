@@ -1,11 +1,12 @@
-"""Runs the ONNX backend node suite through the C executor and writes docs/operators.md.
+"""Writes docs/operators.md: the operators of ONNX and TFLite, each with what has been run.
 
     python scripts/operators_table.py            # what the table would be, to stdout
     python scripts/operators_table.py --write    # docs/operators.md
 
-The cases are those of `onnx.backend.test.loader`, for the operators that models on small devices use. A case passes if
-the arrays that the C executor gives are those of the case, within its tolerances. The ops in the table are those of the
-plans that ran.
+ONNX: the cases are those of `onnx.backend.test.loader`, for the operators that models on small devices use. A case
+passes if the arrays that the C executor gives are those of the case, within its tolerances. The ops in the table are
+those of the plans that ran. TFLite: the operators that the importer knows, with the types in which the one-operator
+models of tests/golden are compared with TFLite Micro or LiteRT.
 """
 
 from __future__ import annotations
@@ -18,14 +19,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 from onnx import numpy_helper
 from onnx.backend.test.loader import load_model_tests
 from onnx.backend.test.runner import Runner
 
 from pyedge.errors import PyedgeError
+from pyedge.model.tflite import OPERATORS, load_tflite
+from pyedge.model.tflite_file import FileOperator, ModelFile, read
 from pyedge.onnx_backend import prepare
+from pyedge.plan import compile
 
+GOLDEN = Path(__file__).resolve().parent.parent / "tests" / "golden"
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "operators.md"
 
 GROUPS = {
@@ -144,10 +150,52 @@ def document(done: list[Case]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def tflite_document() -> str:
+    """The part about TFLite: each operator that the importer takes, and its types and ops in the recorded models."""
+    types: dict[str, set[str]] = {name: set() for name in OPERATORS}
+    ops: dict[str, set[str]] = {name: set() for name in OPERATORS}
+    for path in sorted(GOLDEN.glob("*.npz")):
+        with np.load(path) as columns:
+            models = [columns[key].tobytes() for key in columns.files if key.endswith(".model")]
+        for data in models:
+            file, plan = read(data), compile(load_tflite(data))
+            names = {op.name for op in file.operators}
+            for op in file.operators:
+                types[op.name].add(_types(file, op))
+                if len(names) == 1:
+                    ops[op.name] |= {step.kind for step in plan.ops}
+    recorded = sum(map(bool, types.values()))
+    lines = [
+        "# Operators of TFLite",
+        "",
+        f"{len(types)} operators are read. Of {recorded} there are recorded one-operator models, in the types listed",
+        "here (from -> to where they differ); integers are equal, bit by bit, to those of TFLite Micro, or of LiteRT's",
+        "reference kernels where it has no such operator. Custom operators are in quotes.",
+        "",
+        "| operator | compared in | ops of the plan |",
+        "|---|---|---|",
+    ]
+    for name in sorted(types, key=lambda n: n.removeprefix("custom operator ")):
+        lines.append(f"| {name.removeprefix('custom operator ')} | {_list(types[name])} | {_list(ops[name])} |")
+    return "\n".join(lines) + "\n"
+
+
+def _types(file: ModelFile, op: FileOperator) -> str:
+    """Of the first operand that is no constant, and of the result."""
+    inputs = [file.tensors[i] for i in op.inputs if i >= 0]
+    given = next((t.dtype for t in inputs if t.data is None), inputs[0].dtype if inputs else "-")
+    result = file.tensors[op.outputs[0]].dtype if op.outputs else given
+    return given if given == result else f"{given} -> {result}"
+
+
+def _list(values: set[str]) -> str:
+    return ", ".join(sorted(values)) or "-"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--write", action="store_true", help="write docs/operators.md")
-    text = document(list(cases()))
+    text = f"{document(list(cases()))}\n{tflite_document()}"
     if parser.parse_args().write:
         DOCUMENT.write_text(text)
     else:

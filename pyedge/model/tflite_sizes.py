@@ -16,7 +16,7 @@ from .reference import RULES, evaluate
 
 _PROBES = (1, 2, 3, 10007)  # what an open size is taken for
 _LARGEST = 64  # elements of a tensor that is followed
-_INTEGERS = ("int32", "int64")
+_DTYPES = ("int32", "int64", "bool")
 
 
 class Sizes:
@@ -36,7 +36,7 @@ class Sizes:
         """Computes the results of the graph's ops from number `first` on, where their operands are known."""
         for op in self.graph.ops[first:]:
             y = self.graph.tensors[op.outputs[0]]
-            if len(op.outputs) > 1 or y.dtype not in _INTEGERS or None in y.shape or _elements(y) > _LARGEST:
+            if len(op.outputs) > 1 or y.dtype not in _DTYPES or None in y.shape or _elements(y) > _LARGEST:
                 continue
             found = self._shape(op) if op.kind == "shape" else self._computed(op)
             if found is not None:

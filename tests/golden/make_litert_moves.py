@@ -72,11 +72,194 @@ def cases():
     yield "tile", case("TILE", "TileOptions", {}, [[2, 3]], [[4, 9]], "float32", constants=[[2, 3]])
 
 
+def shaped(name, options, fields, tensors, values, outputs=1):
+    """tensors: operands, then results; operands without data are inputs, which get values."""
+    n = len(tensors) - outputs
+    op = O(name, list(range(n)), list(range(n, len(tensors))), options, fields)
+    inputs = [i for i in range(n) if tensors[i].data is None]
+    return model(tensors, [op], inputs, op.outputs), values
+
+
+def ints(name, values, dtype="int32"):
+    return T(name, np.shape(values), dtype, np.asarray(values, dtype))
+
+
+def codes(*shape):
+    return RNG.integers(-128, 128, shape).astype(np.int8)
+
+
+def q(name, *shape, **more):
+    return T(name, shape, "int8", scale=0.1, zero_point=-7, **more)
+
+
+def more_cases():
+    blocks = [[[2, 3], [[1, 0], [0, 2]]], [[2, 3], [[1, 0], [0, 2]]]]
+    yield (
+        "space_to_batch",
+        case("SPACE_TO_BATCH_ND", "SpaceToBatchNDOptions", {}, [[2, 3, 4, 5]], [[12, 2, 2, 5]], constants=blocks[0]),
+    )
+    yield (
+        "batch_to_space",
+        case("BATCH_TO_SPACE_ND", "BatchToSpaceNDOptions", {}, [[12, 2, 2, 5]], [[2, 3, 4, 5]], constants=blocks[1]),
+    )
+    yield (
+        "space_to_batch_1d",
+        case("SPACE_TO_BATCH_ND", "SpaceToBatchNDOptions", {}, [[1, 5, 3]], [[2, 3, 3]], constants=[[2], [[0, 1]]]),
+    )
+    indices = RNG.integers(0, 4, [2, 3]).astype(np.int32)
+    yield (
+        "gather",
+        shaped(
+            "GATHER",
+            "GatherOptions",
+            {"Axis": 1},
+            [q("x", 2, 4, 5), T("i", [2, 3], "int32"), q("y", 2, 2, 3, 5)],
+            [codes(2, 4, 5), indices],
+        ),
+    )
+    yield (
+        "gather_batch",
+        shaped(
+            "GATHER",
+            "GatherOptions",
+            {"Axis": 1, "BatchDims": 1},
+            [q("x", 2, 4, 5), T("i", [2, 3], "int32"), q("y", 2, 3, 5)],
+            [codes(2, 4, 5), indices],
+        ),
+    )
+    pairs = RNG.integers(0, 2, [3, 2]).astype(np.int32)
+    yield (
+        "gather_nd",
+        shaped(
+            "GATHER_ND",
+            "GatherNdOptions",
+            {},
+            [q("x", 2, 4, 5), T("i", [3, 2], "int32"), q("y", 3, 5)],
+            [codes(2, 4, 5), pairs],
+        ),
+    )
+    meeting, ones = np.array([[1], [3], [1]], np.int32), RNG.integers(0, 9, [3, 2]).astype(np.int32)
+    yield (
+        "scatter_nd",
+        shaped(
+            "SCATTER_ND",
+            "ScatterNdOptions",
+            {},
+            [T("i", [3, 1], "int32"), T("u", [3, 2], "int32"), ints("shape", [5, 2]), T("y", [5, 2], "int32")],
+            [meeting, ones],
+        ),
+    )
+    yield (
+        "one_hot",
+        shaped(
+            "ONE_HOT",
+            "OneHotOptions",
+            {"Axis": -1},
+            [
+                T("i", [2, 3], "int32"),
+                ints("depth", 4),
+                T("on", [], data=np.float32(2)),
+                T("off", [], data=np.float32(-1)),
+                T("y", [2, 3, 4]),
+            ],
+            [indices],
+        ),
+    )
+    yield (
+        "broadcast_to",
+        shaped(
+            "BROADCAST_TO",
+            "BroadcastToOptions",
+            {},
+            [q("x", 3, 1), ints("shape", [2, 3, 4]), q("y", 2, 3, 4)],
+            [codes(3, 1)],
+        ),
+    )
+    yield (
+        "fill",
+        shaped(
+            "FILL",
+            "FillOptions",
+            {},
+            [ints("shape", [2, 3]), T("x", [], "int32"), T("y", [2, 3], "int32")],
+            [np.array(7, np.int32)],
+        ),
+    )
+    yield (
+        "zeros_like",
+        shaped(
+            "ZEROS_LIKE",
+            "ZerosLikeOptions",
+            {},
+            [T("x", [2, 3], "int32"), T("y", [2, 3], "int32")],
+            [ones[:2].repeat(3, 1)[:, :3]],
+        ),
+    )
+    yield (
+        "broadcast_args",
+        shaped(
+            "BROADCAST_ARGS",
+            None,
+            {},
+            [T("a", [2], "int32"), T("b", [3], "int32"), T("y", [3], "int32")],
+            [np.array([4, 1], np.int32), np.array([2, 1, 5], np.int32)],
+        ),
+    )
+    yield (
+        "range",
+        shaped("RANGE", "RangeOptions", {}, [ints("a", 3), ints("b", 12), ints("d", 4), T("y", [3], "int32")], []),
+    )
+    yield (
+        "shape",
+        shaped("SHAPE", "ShapeOptions", {"OutType": 2}, [q("x", 2, 3, 4), T("y", [3], "int32")], [codes(2, 3, 4)]),
+    )
+    lengths = np.array([3, 1], np.int32)
+    yield (
+        "reverse_sequence",
+        shaped(
+            "REVERSE_SEQUENCE",
+            "ReverseSequenceOptions",
+            {"SeqDim": 1, "BatchDim": 0},
+            [T("x", [2, 4, 3]), T("n", [2], "int32"), T("y", [2, 4, 3])],
+            [RNG.normal(size=(2, 4, 3)).astype(np.float32), lengths],
+        ),
+    )
+    yield (
+        "select",
+        shaped(
+            "SELECT",
+            "SelectOptions",
+            {},
+            [T("c", [2], "bool"), q("a", 2, 3), q("b", 2, 3), q("y", 2, 3)],
+            [np.array([True, False]), codes(2, 3), codes(2, 3)],
+        ),
+    )
+    yield (
+        "padv2",
+        shaped(
+            "PADV2",
+            "PadV2Options",
+            {},
+            [q("x", 2, 3), ints("pads", [[1, 2], [0, 1]]), q("v", 1, data=np.array([9], np.int8)), q("y", 5, 4)],
+            [codes(2, 3)],
+        ),
+    )
+    yield (
+        "mirror_pad_symmetric",
+        case("MIRROR_PAD", "MirrorPadOptions", {"Mode": 1}, [[3, 4]], [[6, 8]], constants=[[[2, 1], [2, 2]]]),
+    )
+    yield "strided_new_axis", strided([5, 7], [5, 1, 4], [0, 0, 1], [5, 0, 5], [1, 1, 1], NewAxis=2)
+    yield "strided_ellipsis", strided([5, 7, 4], [5, 7, 2], [0, 1], [0, 3], [1, 1], Ellipsis=1)
+    numbers = [RNG.integers(0, 99, [2, 3]).astype(np.int32), RNG.integers(0, 5, [2, 3]).astype(np.int32)]
+    for name, options in (("BITWISE_XOR", "BitwiseXorOptions"), ("RIGHT_SHIFT", "RightShiftOptions")):
+        yield name.lower(), shaped(name, options, {}, [T(n, [2, 3], "int32") for n in "aby"], numbers)
+
+
 def main() -> None:
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     found: dict[str, np.ndarray] = {}
-    for name, (data, inputs) in cases():
+    for name, (data, inputs) in (*cases(), *more_cases()):
         engine = Interpreter(model_content=data, experimental_op_resolver_type=OpResolverType.BUILTIN_REF)
         engine.allocate_tensors()
         for detail, x in zip(engine.get_input_details(), inputs, strict=True):
