@@ -27,6 +27,7 @@ set(PYEDGE_SOURCES
   ops/copy.c
   ops/cumsum_any.c
   ops/cumsum_f32.c
+  ops/custom.c
   ops/deform_conv.c
   ops/depthwise.c
   ops/fft_f32.c

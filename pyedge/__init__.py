@@ -37,6 +37,7 @@ from .tune.evaluate import evaluate
 from .tune.quantize import quantize
 
 if TYPE_CHECKING:
+    from .custom import check_op, register_op, unregister_op
     from .host import Board
 
 __all__ = [
@@ -67,6 +68,7 @@ __all__ = [
     "VerificationError",
     "audio",
     "boards",
+    "check_op",
     "compile",
     "connect",
     "cpu_features",
@@ -76,6 +78,8 @@ __all__ = [
     "ops",
     "pe_abi_version",
     "quantize",
+    "register_op",
+    "unregister_op",
 ]
 
 
@@ -128,4 +132,8 @@ def __getattr__(name: str) -> Any:
         from importlib.metadata import version
 
         return version("pyedge")
+    if name in ("check_op", "register_op", "unregister_op"):
+        from . import custom
+
+        return getattr(custom, name)
     raise AttributeError(f"module 'pyedge' has no attribute {name!r}")

@@ -14,10 +14,23 @@ def crc32(data: bytes | memoryview | npt.NDArray[np.uint8]) -> int: ...
 def cpu_features() -> tuple[str, list[str]]: ...  # ISA level in use (PYEDGE_ISA may lower it), features of the CPU
 def op_kinds() -> dict[str, int]: ...  # ops of this build: {"conv2d_s8": 3, ...}
 def kernels(op: str = "") -> list[str]: ...  # micro-kernels of this build, "gemm_s8__portable_2x4", filtered by prefix
-def op_check(kind: int, params: bytes, tensors: Sequence[tuple[int, tuple[int, ...]] | None], inputs: int) -> int:
-    """Scratch bytes that an op needs. tensors: (dtype, dims) of inputs then outputs, None for an absent input.
+def op_check(
+    kind: int,
+    params: bytes,
+    tensors: Sequence[tuple[int, tuple[int, ...]] | tuple[int, tuple[int, ...], float, int] | None],
+    inputs: int,
+) -> int:
+    """Scratch bytes that an op needs. tensors: of inputs then outputs (dtype, dims), and scale and zero point where
+    custom ops are to see them; None for an absent input.
 
     Raises PlanRefused if they do not fit together.
+    """
+
+def custom_add(address: int, source: int) -> dict[str, Any]:
+    """Makes a pe_custom_op known, for as long as the process lives; again is harmless. source: if it does not say one.
+
+    Returns its name, source, params_bytes, inputs and outputs. The memory at address must never go away. Raises
+    ValueError for a kernel of another PE_CUSTOM_ABI.
     """
 
 def op_run(

@@ -16,14 +16,15 @@ ORDER = [
     ["compress", "train"],
     ["plan"],
     ["session", "ops"],
-    ["onnx_backend", "audio"],
+    ["custom", "onnx_backend", "audio"],
     ["tune", "faults"],
     ["host"],
     ["demo"],
     ["cli"],
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
-LEAVES = {"errors", "_resources", "_core", "_plan_structs"}  # everybody may import these; they import none of ours
+# Everybody may import these; they import none of ours.
+LEAVES = {"errors", "_resources", "_core", "_plan_structs", "_programs"}
 FACE = "__init__"  # re-exports; only the last two rooms may use it
 
 

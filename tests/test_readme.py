@@ -49,7 +49,13 @@ def test_the_exit_codes_are_those_of_the_code():
 
 
 @pytest.mark.parametrize(
-    "document", [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+    "document",
+    [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        *sorted(ROOT.glob("docs/*.md")),
+        *sorted(ROOT.glob("examples/*/*.md")),
+    ],
 )
 def test_links_to_files_lead_somewhere(document):
     """Relative links of the README and the documents."""

@@ -8,9 +8,11 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <shared_mutex>
 #include <string>
 #include <vector>
 
@@ -18,6 +20,7 @@ extern "C" {
 #include "kernels/cpu.h"
 #include "kernels/kernels.h"
 #include "ops/ops.h"
+#include "pyedge_custom.h"
 }
 
 #if defined(__x86_64__) || defined(__SSE2__)
@@ -324,23 +327,30 @@ struct SingleOp {
     {
         const char *text;
         uint32_t scratch;
-        pe_status status = pe_op_check(def, &call, static_cast<uint32_t>(params_bytes), &scratch, &text);
+        call.params_bytes = static_cast<uint32_t>(params_bytes);
+        pe_status status = pe_op_check(def, &call, &scratch, &text);
         if (status != PE_OK)
             refuse(status, std::nullopt, std::nullopt, text);
         return scratch;
     }
 };
 
-uint32_t op_check(uint32_t kind, const py::bytes &params,
-                  const std::vector<std::optional<std::pair<int, std::vector<py::ssize_t>>>> &tensors, size_t inputs)
+uint32_t op_check(uint32_t kind, const py::bytes &params, const std::vector<std::optional<py::tuple>> &tensors,
+                  size_t inputs)
 {
     if (inputs > tensors.size())
         throw py::value_error("more inputs than tensors");
     std::string bytes = params;
     SingleOp op(kind, bytes, inputs, tensors.size() - inputs);
     for (size_t i = 0; i < tensors.size(); i++) {
-        if (tensors[i])
-            op.set(i, tensors[i]->first, tensors[i]->second);
+        if (!tensors[i])
+            continue;
+        const py::tuple &t = *tensors[i];
+        op.set(i, t[0].cast<int>(), t[1].cast<std::vector<py::ssize_t>>());
+        if (t.size() > 2) {
+            op.tensors[i].scale = t[2].cast<float>();
+            op.tensors[i].zero_point = t[3].cast<int32_t>();
+        }
     }
     return op.check(bytes.size());
 }
@@ -422,6 +432,28 @@ void op_run(uint32_t kind, const py::bytes &params, const std::vector<std::optio
     }
 }
 
+// The kernels of custom ops, in the order in which they came. None is ever removed: a session may be running it.
+std::deque<pe_custom_op> custom_ops;
+std::shared_mutex custom_lock;
+
+py::dict custom_add(uintptr_t address, uint32_t source)
+{
+    pe_custom_op op = *reinterpret_cast<const pe_custom_op *>(address);
+    if (op.abi != PE_CUSTOM_ABI)
+        throw py::value_error("compiled for version " + std::to_string(op.abi) + " of pyedge_custom.h, this is " +
+                              std::to_string(PE_CUSTOM_ABI));
+    if (op.source == 0)
+        op.source = source;
+    std::unique_lock lock(custom_lock);
+    bool known = false;
+    for (const pe_custom_op &k : custom_ops)
+        known = known || (std::strcmp(k.name, op.name) == 0 && k.source == op.source);
+    if (!known)
+        custom_ops.push_back(op);
+    return py::dict(py::arg("name") = op.name, py::arg("source") = op.source, py::arg("params_bytes") = op.params_bytes,
+                    py::arg("inputs") = op.inputs, py::arg("outputs") = op.outputs);
+}
+
 std::vector<std::string> kernels(const std::string &op)
 {
     std::vector<std::string> names;
@@ -452,6 +484,13 @@ uint32_t crc32(const py::buffer &data)
 
 } // namespace
 
+// In the place of the table of a firmware: custom.c finds its ops here.
+extern "C" const pe_custom_op *pe_custom_at(uint32_t i)
+{
+    std::shared_lock lock(custom_lock);
+    return i < custom_ops.size() ? &custom_ops[i] : nullptr;
+}
+
 PYBIND11_MODULE(_core, m)
 {
     plan_refused = PyErr_NewException("pyedge._core.PlanRefused", nullptr, nullptr);
@@ -463,6 +502,7 @@ PYBIND11_MODULE(_core, m)
     m.def("op_kinds", op_kinds);
     m.def("kernels", kernels, py::arg("op") = "");
     m.def("op_check", op_check, py::arg("kind"), py::arg("params"), py::arg("tensors"), py::arg("inputs"));
+    m.def("custom_add", custom_add, py::arg("address"), py::arg("source"));
     m.def("op_run", op_run, py::arg("kind"), py::arg("params"), py::arg("inputs"), py::arg("outputs"));
 
     py::class_<Plan, std::shared_ptr<Plan>>(m, "Plan", py::buffer_protocol())

@@ -12,6 +12,7 @@
 #define PE_MAX_LOOPS 8           /* of strided_copy */
 #define PE_MAX_OP_TENSORS 16     /* inputs + outputs of one op */
 #define PE_MAX_ENTRIES 64        /* few, so that a branch is checked against each */
+#define PE_CUSTOM_NAME 32        /* bytes of the name of a custom op, NUL included */
 #define PE_MAX_EXTENT 1073741824 /* 2^30: bytes of one tensor, of the arena, of the file */
 #define PE_PLAN_ALIGN 64         /* the file itself and its constants */
 #define PE_ARENA_ALIGN 16        /* each tensor and scratch area in the arena; each constant tensor */
@@ -179,7 +180,8 @@ enum pe_op_kind {
     PE_OP_SIGNAL_PCAN = 202,         /* x noise u32, gains[125] s16      -> y u32 */
     PE_OP_SIGNAL_LOG = 203,          /* x u32                            -> y s16 */
     PE_OP_SIGNAL_OVERLAP_ADD = 204,   /* x[..,n,size] buffer[..,size]     -> y[..,n*step] buffer; s16 or f32 */
-    PE_OP_SIGNAL_FILTER_BANK_F32 = 205 /* x weights unweights f32, starts weight_starts widths s16 -> y[c] f32 */
+    PE_OP_SIGNAL_FILTER_BANK_F32 = 205, /* x weights unweights f32, starts weight_starts widths s16 -> y[c] f32 */
+    PE_OP_CUSTOM = 210               /* any tensors: a kernel of the user's own (pyedge_custom.h) */
 };
 /* clang-format on */
 
@@ -589,6 +591,12 @@ typedef struct pe_rnn_params {
     int32_t input_forget;        /* lstm: forget = 1 - input */
     int32_t batch_first;         /* x[B,T,I] y[B,T,D,H], states [B,D,H] */
 } pe_rnn_params;
+
+/* Which kernel; the params struct of that kernel follows, at once. */
+typedef struct pe_custom_params {
+    char name[32];   /* ended by NUL */
+    uint32_t source; /* of the kernel, 0 if unknown: pe_custom_op */
+} pe_custom_params;
 
 /* Shapes and padding as pe_conv2d_params; linear_hybrid uses asymmetric, f_min and f_max. */
 typedef struct pe_hybrid_params {

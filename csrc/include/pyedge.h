@@ -36,7 +36,9 @@ typedef enum pe_status {
     PE_ERR_ENTRY = -13,      /* an entry record, or no entry of that number or name */
     PE_ERR_BRANCH = -14,     /* a branch that does not go forward inside its entry */
     PE_ERR_ARENA = -15,      /* the arena given is smaller than the plan's */
-    PE_ERR_LAYOUT = -16      /* a layout tag that this build does not know */
+    PE_ERR_LAYOUT = -16,     /* a layout tag that this build does not know */
+    PE_ERR_CUSTOM_OP =
+        -17 /* a custom op that this build does not have, or has from another source; err.text is its name */
 } pe_status;
 
 typedef struct pe_error {

@@ -9,6 +9,7 @@
 typedef struct pe_call {
     const struct pe_kernels *kernels;           /* kernels/kernels.h: the micro-kernels chosen for this CPU */
     const void *params;                         /* the kind's params struct, of the right size, 4-byte aligned */
+    uint32_t params_bytes;                      /* what the plan gives; unset when it runs */
     uint8_t inputs, outputs;                    /* within the limits of the pe_op_def */
     const pe_tensor *tensor[PE_MAX_OP_TENSORS]; /* inputs, then outputs; NULL: absent optional input */
     void *data[PE_MAX_OP_TENSORS];              /* same order; unset during check */
@@ -21,6 +22,7 @@ typedef struct pe_op_def {
     uint16_t params_bytes;
     uint8_t min_inputs, max_inputs, outputs;
     uint8_t optional; /* bit i: input i may be absent (PE_NONE) */
+    bool open;        /* custom: params_bytes or more, and any number of outputs; its check decides */
     const char *name; /* kind's name in lower case without PE_OP_: "conv2d_s8" */
     /* Checks dtypes, ranks, shapes and params; sets *scratch_bytes; on failure sets *text and returns a negative status. */
     pe_status (*check)(const pe_call *c, uint32_t *scratch_bytes, const char **text);
@@ -32,10 +34,9 @@ extern const pe_op_def *const pe_op_table[];
 extern const uint32_t pe_op_table_size;
 const pe_op_def *pe_op_find(uint16_t kind); /* NULL: not in this build */
 
-/* What every op must obey, then its family's check. c holds params, inputs, outputs and tensor records; params_bytes is
- * what the plan gives. For the verifier and the bindings. */
-pe_status pe_op_check(const pe_op_def *def, const pe_call *c, uint32_t params_bytes, uint32_t *scratch_bytes,
-                      const char **text);
+/* What every op must obey, then its family's check. c holds params and their size, inputs, outputs and tensor records. For
+ * the verifier and the bindings. */
+pe_status pe_op_check(const pe_op_def *def, const pe_call *c, uint32_t *scratch_bytes, const char **text);
 
 /* A tensor record by itself: dtype, rank, dims and bytes agree. NULL, or what is wrong. */
 const char *pe_tensor_fault(const pe_tensor *t);

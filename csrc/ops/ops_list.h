@@ -3,6 +3,7 @@
 #define PE_OPS(X)                                               \
     X(branch, BRANCH)                                           \
     X(copy, COPY)                                               \
+    X(custom, CUSTOM)                                           \
     X(conv2d_s8, CONV2D_S8)                                     \
     X(conv2d_f32, CONV2D_F32)                                   \
     X(depthwise_s8, DEPTHWISE_S8)                               \

@@ -40,6 +40,7 @@ const char *pe_status_text(pe_status status)
     case PE_ERR_BRANCH: return "bad branch";
     case PE_ERR_ARENA: return "arena too small";
     case PE_ERR_LAYOUT: return "unknown layout";
+    case PE_ERR_CUSTOM_OP: return "unknown custom op";
     }
     return "unknown status";
 }

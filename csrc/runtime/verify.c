@@ -145,11 +145,10 @@ static pe_status check_tensor(const view *v, uint32_t number)
     return is_string(v, t->name) ? PE_OK : refuse(v, PE_ERR_STRING, PE_NONE, number, "name of a tensor");
 }
 
-pe_status pe_op_check(const pe_op_def *def, const pe_call *c, uint32_t params_bytes, uint32_t *scratch_bytes,
-                      const char **text)
+pe_status pe_op_check(const pe_op_def *def, const pe_call *c, uint32_t *scratch_bytes, const char **text)
 {
     *text = "the numbers of inputs and outputs";
-    if (c->inputs < def->min_inputs || c->inputs > def->max_inputs || c->outputs != def->outputs)
+    if (c->inputs < def->min_inputs || c->inputs > def->max_inputs || (c->outputs != def->outputs && !def->open))
         return PE_ERR_OP;
     *text = "an input or output is absent";
     for (uint32_t i = 0; i < (uint32_t)c->inputs + c->outputs; i++) {
@@ -157,7 +156,7 @@ pe_status pe_op_check(const pe_op_def *def, const pe_call *c, uint32_t params_by
             return PE_ERR_OP;
     }
     *text = "params_bytes";
-    if (params_bytes != def->params_bytes)
+    if (def->open ? c->params_bytes < def->params_bytes : c->params_bytes != def->params_bytes)
         return PE_ERR_OP;
     *text = "tensors or params that do not fit together";
     *scratch_bytes = 0;
@@ -185,6 +184,7 @@ static pe_status check_op(const view *v, uint32_t number)
         return refuse(v, PE_ERR_SCRATCH, number, PE_NONE, "scratch lies where only states may");
 
     pe_call c = {.params = v->params + op->params,
+                 .params_bytes = op->params_bytes,
                  .inputs = op->inputs,
                  .outputs = op->outputs,
                  .scratch_bytes = op->scratch_bytes};
@@ -204,7 +204,7 @@ static pe_status check_op(const view *v, uint32_t number)
     }
     uint32_t scratch;
     const char *text;
-    pe_status status = pe_op_check(def, &c, op->params_bytes, &scratch, &text);
+    pe_status status = pe_op_check(def, &c, &scratch, &text);
     if (status != PE_OK)
         return refuse(v, status, number, PE_NONE, text);
     if (scratch > op->scratch_bytes)

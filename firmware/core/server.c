@@ -3,6 +3,7 @@
 #include "bound.h"
 #include "mem.h"
 #include "ops/ops.h"
+#include "pyedge_custom.h"
 #include "sha256.h"
 #include "upload.h"
 
@@ -286,6 +287,21 @@ static void cmd_memory(server *s, const request *q, cbor_writer *w, fault *f)
     put_uint(w, "free", s->port->pool_bytes - pool_used(s));
 }
 
+static void cmd_custom(server *s, const request *q, cbor_writer *w, fault *f)
+{
+    (void)s, (void)f;
+    uint32_t off = q->off, n = 0;
+    uint32_t room = ((uint32_t)(w->end - w->p) - 16) / (PE_CUSTOM_NAME + 7); /* what an op takes at most */
+    while (n < room && pe_custom_at(off + n))
+        n++;
+    cbor_map(w, 2);
+    put_uint(w, "off", off);
+    cbor_text(w, "ops");
+    cbor_map(w, n);
+    for (uint32_t i = 0; i < n; i++)
+        put_uint(w, pe_custom_at(off + i)->name, pe_custom_at(off + i)->source);
+}
+
 /* -- dispatch -------------------------------------------------------------------------------------------------------- */
 
 typedef struct command {
@@ -309,6 +325,7 @@ static const command COMMANDS[] = {
     {GROUP_PYEDGE, 6, READ, 1 << FIELD_OFF, cmd_profile},
     {GROUP_PYEDGE, 7, READ, 0, cmd_memory},
     {GROUP_PYEDGE, 8, WRITE, 0, cmd_use_slot},
+    {GROUP_PYEDGE, 9, READ, 1 << FIELD_OFF, cmd_custom},
 };
 
 void server_init(server *s, const port_info *port)

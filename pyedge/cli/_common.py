@@ -39,6 +39,28 @@ data_option = click.option(
 )
 
 
+def _load_kernels(ctx: click.Context, param: click.Parameter, files: tuple[Path, ...]) -> tuple[Path, ...]:
+    from ..custom import load_kernels
+
+    for file in files:
+        load_kernels(file)
+    return files
+
+
+def kernels_option(expose: bool = False) -> Callable[[Any], Any]:
+    """--with: loads kernels before a plan is; with `expose` the verb is given the files as well."""
+    return click.option(
+        "--with",
+        "kernels",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        multiple=True,
+        metavar="KERNEL.c",
+        callback=_load_kernels,
+        expose_value=expose,
+        help="A C file of custom ops; can be given several times.",
+    )
+
+
 class OutputFile(click.Path):
     """A file that will be written: its folder has to be there now, not after the work."""
 

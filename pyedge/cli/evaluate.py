@@ -15,6 +15,7 @@ from ._common import (
     entry_option,
     isa_option,
     json_option,
+    kernels_option,
     load_data,
     load_plan,
     model_argument,
@@ -25,6 +26,7 @@ from ._common import (
 
 @click.command("evaluate")
 @model_argument
+@kernels_option()
 @data_option
 @click.option("--metric", type=click.Choice(["accuracy", "auc", "mse"]), default="accuracy", show_default=True)
 @board_option

@@ -8,7 +8,7 @@ import click
 
 from .. import Graph, Plan, compile, load
 from ..host.flash import flash
-from ._common import OutputFile, console, emit, isa_option, json_option, port_option, progress, table
+from ._common import OutputFile, console, emit, isa_option, json_option, kernels_option, port_option, progress, table
 
 
 @click.command("flash")
@@ -24,6 +24,7 @@ from ._common import OutputFile, console, emit, isa_option, json_option, port_op
     metavar="PLAN",
     help="Build a firmware that has only the ops of this plan (or model).",
 )
+@kernels_option(expose=True)
 @click.option("--toolchain", type=click.Choice(["clang", "gcc", "zig", "native"]), help="Build with this compiler.")
 @click.option("--output", "-o", type=OutputFile(), help="Also write the image to this file.")
 @click.option("--dry-run", is_flag=True, help="Build and show, but touch no board.")
@@ -34,6 +35,7 @@ def command(
     port: str | None,
     isa: str | None,
     trim_to: Path | None,
+    kernels: tuple[Path, ...],
     toolchain: str | None,
     output: Path | None,
     dry_run: bool,
@@ -42,16 +44,17 @@ def command(
     """Build the firmware of a board, start it there, and put a plan into the board's flash.
 
     The plan (.pedge or .tflite) is written into the inactive slot, becomes the active one, and is read back by its hash
-    after a reset. On an emulated board the flash is kept for later commands.
+    after a reset. On an emulated board the flash is kept for later commands, and so is firmware with custom ops.
 
     \b
     Examples:
       pyedge flash kws.pedge -b virt-rv32
       pyedge flash -b virt-rv32 --trim-to kws.pedge --dry-run
+      pyedge flash smooth.pedge -b virt-rv32 --with kernel.c
     """
     plan, trim = _plan(plan_file, board), _plan(trim_to, board)
     with progress(f"flashing {board}", len(plan.data) if plan else 1) as done:
-        report = flash(board, plan, port, isa, trim, toolchain, dry_run, lambda at, total: done(at))
+        report = flash(board, plan, port, isa, trim, toolchain, dry_run, lambda at, total: done(at), kernels)
     if output is not None:
         output.write_bytes(report.image.read_bytes())
     if as_json:

@@ -17,6 +17,7 @@ from ._common import (
     graph_facts,
     isa_option,
     json_option,
+    kernels_option,
     planned,
     port_option,
     runner,
@@ -39,6 +40,7 @@ _STEPS = 60  # columns of a lifetime bar at most
 
 @click.command("inspect")
 @click.argument("model", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@kernels_option()
 @click.option("--svg", type=OutputFile(), help="Draw the arena into this file.")
 @click.option(
     "--onnx", "onnx_file", type=OutputFile(), help="Write the model's graph here, for viewers such as Netron."

@@ -13,6 +13,7 @@ from ._common import (
     entry_option,
     isa_option,
     json_option,
+    kernels_option,
     load_plan,
     load_runs,
     model_argument,
@@ -23,6 +24,7 @@ from ._common import (
 
 @click.command("profile")
 @model_argument
+@kernels_option()
 @data_option
 @board_option
 @port_option

@@ -17,6 +17,7 @@ from ._common import (
     entry_option,
     isa_option,
     json_option,
+    kernels_option,
     load_plan,
     load_runs,
     model_argument,
@@ -30,6 +31,7 @@ from ._common import (
 
 @click.command("run")
 @model_argument
+@kernels_option()
 @data_option
 @board_option
 @port_option

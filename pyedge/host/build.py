@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import importlib.util
 import os
-import shutil
 import struct
 import subprocess
-import sys
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import _resources
+from .. import _resources, custom
+from .._programs import complaint
+from .._programs import program as program
+from .._programs import zig as _zig
 from ..boards import Image, Profile
-from ..errors import MissingToolError, ToolError
+from ..errors import MissingToolError, ModelError, ToolError
 from . import folders
 
 _SOURCES = ("*.c", "*.h", "*.S", "*.ld", "*.cmake", "CMakeLists.txt")
 _FLAGS = ("CFLAGS", "ASMFLAGS", "CPPFLAGS", "LDFLAGS")  # of the environment: they would change the image
-_LOG_LINES = 4  # of a failed build, in the error
 
 
 @dataclass(frozen=True)
@@ -33,17 +32,6 @@ class Toolchain:
     file: str | None
     programs: tuple[str, ...]  # full paths; empty if something is missing
     missing: str  # what to install; empty if it is usable
-
-
-def program(*names: str) -> str | None:
-    """Path of the first of these programs in PATH, or beside the Python interpreter: in a venv that is not active."""
-    places = os.environ.get("PATH", os.defpath) + os.pathsep + str(Path(sys.executable).parent)
-    return next((found for name in names if (found := shutil.which(name, path=places))), None)
-
-
-def _zig() -> str | None:
-    spec = importlib.util.find_spec("ziglang")
-    return str(Path(spec.origin).parent / "zig") if spec and spec.origin else None
 
 
 def toolchains(isa: str) -> list[Toolchain]:
@@ -113,37 +101,50 @@ def _version() -> str:
         return "0"
 
 
-def firmware(profile: Profile, image: Image, ops: Iterable[str] | None = None, toolchain: str | None = None) -> Path:
+def firmware(
+    profile: Profile,
+    image: Image,
+    ops: Iterable[str] | None = None,
+    toolchain: str | None = None,
+    kernels: Sequence[Path] = (),
+) -> Path:
     """The file of a firmware image.
 
-    What the package brings is taken as it is. In a source tree, with `ops` or with `toolchain` the image is built; the
-    same sources, ops and compiler are built once, and give the same bytes.
+    What the package brings is taken as it is. In a source tree, and with any of `ops`, `toolchain` and `kernels`, the
+    image is built; the same sources, ops and compiler are built once, and give the same bytes.
 
     Args:
         ops: Names of the op kinds that the image is to have, as "conv2d_s8"; all without it.
         toolchain: "clang", "gcc" or "zig" ("native" for the host port), instead of the best that is installed.
+        kernels: C files of custom ops that the image is to have as well.
 
     Raises:
+        ModelError: A file of `kernels` that cannot be read, or that has no op; two ops of one name.
         ToolError: No compiler or no CMake is installed, or the build failed; says what to do.
     """
     prebuilt = _resources.find("_firmware", "prebuilt", image.file)
-    if ops is None and toolchain is None and prebuilt and not _in_tree():
+    as_it_is = ops is None and toolchain is None and not kernels
+    if as_it_is and prebuilt and not _in_tree():
         return prebuilt
+    with_ops = {file.resolve(): (custom.op_names(file), custom.source_number(file)) for file in kernels}
     kinds = sorted(set(ops)) if ops is not None else None
     try:
         tools = choose_toolchain(image.isa, toolchain)
     except ToolError:
-        if prebuilt and ops is None and toolchain is None:
+        if prebuilt and as_it_is:
             return prebuilt
         raise
     folder = sources()
     compiler = [f"{p} {os.stat(p).st_size} {os.stat(p).st_mtime_ns}" for p in tools.programs]
     facts = [_source_hash(folder).hex(), profile.port, image.isa, tools.name, *compiler, _version(), repr(kinds)]
+    facts += [custom.source_digest(file).hex() for file in kernels]
     key = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:24]
     place = folders.cache_folder() / "firmware" / key / image.file
     if not place.is_file():
         place.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=place.parent) as work:
+            if with_ops:
+                _write_custom(Path(work, "custom"), with_ops)
             built = _cmake(folder / "firmware", Path(work), profile, image, tools, kinds)
             os.replace(built, place)  # whole or not at all, whoever else is building it
     return place
@@ -152,6 +153,20 @@ def firmware(profile: Profile, image: Image, ops: Iterable[str] | None = None, t
 def _in_tree() -> bool:
     """Whether the sources are a working copy (editable install): edits count at once, prebuilt images may be older."""
     return _resources.find("_firmware", "src") is not None and sources().name != "src"
+
+
+def _write_custom(folder: Path, kernels: dict[Path, tuple[list[str], int]]) -> None:
+    """The files of custom ops that firmware/CMakeLists.txt wants: one in C for each source, and the list of the ops."""
+    names = [name for ops, _ in kernels.values() for name in ops]
+    for name in names:
+        if names.count(name) > 1:
+            raise ModelError(f"custom op {name!r} is in more than one file: {', '.join(map(str, kernels))}")
+    folder.mkdir()
+    for i, (file, (_, source)) in enumerate(kernels.items()):
+        text = f'#define PE_CUSTOM_SOURCE {source:#x}\n#include "{file}"\n'
+        (folder / f"custom_{i}.c").write_text(text, encoding="utf-8")
+    rows = " ".join(f"X({name})" for name in names)
+    (folder / "custom_ops.h").write_text(f"#define PE_CUSTOM_OPS(X) {rows}\n", encoding="utf-8")
 
 
 def _cmake(source: Path, work: Path, profile: Profile, image: Image, tools: Toolchain, ops: list[str] | None) -> Path:
@@ -169,6 +184,7 @@ def _cmake(source: Path, work: Path, profile: Profile, image: Image, tools: Tool
         "PYEDGE_OUTPUT": image.file,
         "PYEDGE_VERSION": _version(),
         **({"PYEDGE_TRIM": ";".join(ops)} if ops is not None else {}),
+        **({"PYEDGE_CUSTOM": str(work / "custom")} if (work / "custom").is_dir() else {}),
         **({"PYEDGE_ZIG": tools.programs[0]} if tools.name == "zig" else {}),
         **({"CMAKE_C_COMPILER": tools.programs[0]} if tools.file is None else {}),
         **({"CMAKE_MAKE_PROGRAM": ninja} if ninja else {}),
@@ -184,9 +200,7 @@ def _run(command: list[str], work: Path) -> None:
     env = {key: value for key, value in os.environ.items() if key not in _FLAGS}
     result = subprocess.run(command, stdout=subprocess.PIPE, stderr=together, stdin=nothing, cwd=work, env=env)
     if result.returncode:
-        lines = result.stdout.decode(errors="replace").strip().splitlines()
-        first = next((i for i, line in enumerate(lines) if "error" in line.lower()), max(0, len(lines) - _LOG_LINES))
-        raise ToolError(f"building the firmware failed: {' | '.join(lines[first : first + _LOG_LINES])}")
+        raise ToolError(f"building the firmware failed: {complaint(result.stdout)}")
 
 
 @dataclass(frozen=True)

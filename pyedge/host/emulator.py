@@ -71,15 +71,38 @@ def kept_flash(profile: Profile) -> Path:
 
 def keep_flash(profile: Profile, flash: Path) -> None:
     """Keeps a copy of a flash file, in one step: the next connection begins with the old one or with this one."""
-    place = kept_flash(profile)
+    _keep(flash, kept_flash(profile))
+
+
+def _firmware_place(profile: Profile, image: Image) -> Path:
+    return folders.state_folder() / "firmware" / profile.name / image.file
+
+
+def kept_firmware(profile: Profile, image: Image) -> Path | None:
+    """The firmware that was kept for an emulated board, None if it runs what pyedge has."""
+    place = _firmware_place(profile, image)
+    return place if place.is_file() else None
+
+
+def keep_firmware(profile: Profile, image: Image, file: Path | None) -> None:
+    """What the board runs from the next connection on; None: what pyedge has."""
+    if file is None:
+        _firmware_place(profile, image).unlink(missing_ok=True)
+    else:
+        _keep(file, _firmware_place(profile, image))
+
+
+def _keep(file: Path, place: Path) -> None:
     place.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=place.parent, delete=False) as file:
+    with tempfile.NamedTemporaryFile(dir=place.parent, delete=False) as copy:
         try:
-            with flash.open("rb") as source:
-                shutil.copyfileobj(source, file, 1 << 20)
-            os.replace(file.name, place)
+            with file.open("rb") as source:
+                shutil.copyfileobj(source, copy, 1 << 20)
+            copy.flush()
+            shutil.copymode(file, copy.name)
+            os.replace(copy.name, place)
         except BaseException:
-            os.unlink(file.name)
+            os.unlink(copy.name)
             raise
 
 

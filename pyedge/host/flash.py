@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from ..boards import Image, load_profile
 from ..boards import Profile as BoardProfile
 from ..errors import VerificationError
 from ..plan import Plan
-from . import build
+from . import build, emulator
 from .link import Progress
 from .remote import Board, connect
 
@@ -44,17 +44,19 @@ def flash(
     toolchain: str | None = None,
     dry_run: bool = False,
     progress: Progress | None = None,
+    kernels: Sequence[str | Path] = (),
 ) -> FlashReport:
     """Puts firmware on a board, and a plan into its flash.
 
-    An emulated board starts with the image; its flash, with the plan, is kept for the next connection. With a port only
-    the plan is written: the firmware stays.
+    An emulated board starts with the image; its flash, with the plan, is kept for the next connection, and so is
+    firmware with custom ops. With a port only the plan is written: the firmware stays.
 
     Args:
         plan: A plan or its file, for the inactive slot; it becomes the active one.
         trim_to: Build firmware with the op kinds of this plan only.
         toolchain: As build.firmware.
         dry_run: Build, but leave the board alone.
+        kernels: C files of custom ops to build into the firmware.
 
     Raises:
         VerificationError: What is read back after a reset differs.
@@ -64,10 +66,12 @@ def flash(
     image = profile.image(isa)
     ops = tuple(sorted({op.kind for op in _plan(trim_to).ops})) if trim_to is not None else None
     wanted = None if plan is None else _plan(plan)
-    file = build.firmware(profile, image, ops, toolchain)
+    file = build.firmware(profile, image, ops, toolchain, [Path(kernel) for kernel in kernels])
     digest = None if wanted is None else hashlib.sha256(wanted.data).hexdigest()
     if not dry_run:
         _FLASHERS[profile.flasher](profile, image, file, port, ops, wanted, progress)
+        if profile.emulator and port is None:
+            emulator.keep_firmware(profile, image, file if kernels else None)
     sha = hashlib.sha256(file.read_bytes()).hexdigest()
     return FlashReport(profile.name, image.isa, file, sha, build.image_size(file), ops, digest, dry_run)
 

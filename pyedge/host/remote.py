@@ -17,6 +17,7 @@ import numpy as np
 from ..boards import Profile as BoardProfile
 from ..boards import load_profile
 from ..errors import BoardError, LinkError, PlanError, ToolError, UnsupportedError, VerificationError
+from ..model.custom import KERNELS
 from ..model.graph import array_dtype
 from ..plan import RESET, Entry, OpCount, Plan, PlanTensor, Profile
 from ..session import match_inputs
@@ -25,11 +26,11 @@ from .link import GROUP_IMAGE, GROUP_OS, GROUP_PYEDGE, Link, Progress, RefusedEr
 from .stream import SerialStream
 
 # Commands of group 70; group 0: echo, reset; group 1: state, upload.
-_HELLO, _LOAD, _PLAN, _INPUT, _RUN, _OUTPUT, _PROFILE, _MEMORY, _USE_SLOT = range(9)
+_HELLO, _LOAD, _PLAN, _INPUT, _RUN, _OUTPUT, _PROFILE, _MEMORY, _USE_SLOT, _CUSTOM = range(10)
 _ECHO, _RESET = 0, 5
 _STATE, _UPLOAD = 0, 1
 _PROTOCOL = 1
-_RC_NOT_FOUND, _RC_STATE = 5, 6
+_RC_NOT_FOUND, _RC_STATE, _RC_SUPPORT = 5, 6, 8
 _INPUT_BYTES = 48  # of an input's CBOR, without the data
 _READS = 3  # times that outputs are read whose CRC-32 is not the board's
 
@@ -171,6 +172,36 @@ class Board:
             return images
         raise LinkError(f"{self.name}: state: bad answer")
 
+    def custom_ops(self) -> dict[str, int]:
+        """The custom ops in the firmware: the number that stands for the source of each, by name."""
+        found: dict[str, int] = {}
+        while True:
+            try:
+                answer = self.link.read(GROUP_PYEDGE, _CUSTOM, {"off": len(found)}, answer_bytes=self.link.buf_bytes)
+            except RefusedError as e:
+                if e.rc == _RC_SUPPORT:  # firmware from before there were any
+                    return {}
+                raise
+            ops = answer.get("ops")
+            if not isinstance(ops, dict) or not all(isinstance(k, str) and type(v) is int for k, v in ops.items()):
+                raise LinkError(f"{self.name}: custom ops: bad answer")
+            if not ops.keys() - found.keys():
+                return found
+            found |= ops
+
+    def _check_custom(self, plan: Plan) -> None:
+        """Refuses a plan with custom ops that the firmware lacks, or has from another source."""
+        needed = {str(op.params["name"]): op.params["source"] for op in plan.ops if op.kind == "custom"}
+        there = self.custom_ops() if needed else {}
+        for name, source in needed.items():
+            if there.get(name) != source:
+                lack = "has another source of" if name in there else "lacks"
+                file = KERNELS[name].file if name in KERNELS else "KERNEL.c"
+                raise PlanError(
+                    f"{self.name}: the firmware {lack} the custom op {name!r};"
+                    f" try: pyedge flash -b {self.name} --with {file}"
+                )
+
     def load(self, plan: Plan, persist: bool = False, progress: Progress | None = None) -> Remote:
         """Puts a plan on the board, has it verified there, and reads its SHA-256 back.
 
@@ -184,6 +215,7 @@ class Board:
             VerificationError: What the board has is not what was sent.
             LinkError, BoardError: As the link and the board report.
         """
+        self._check_custom(plan)
         data = bytes(plan.data)
         digest = hashlib.sha256(data).digest()
         store = self.profile.store
@@ -441,7 +473,7 @@ def connect(
         board: Name of a profile, a .toml file, or a profile.
         port: Path, pyserial URL, or "serial:ID" of a USB adapter; default: PYEDGE_PORT, else the board's USB id.
         isa: Which build of the firmware an emulated board runs; default: the first of the profile.
-        image: Firmware file to run instead of the one that pyedge has.
+        image: Firmware file to run, instead of the one that `flash` gave custom ops last, or the one that pyedge has.
         timeout: Overall deadline of one run, seconds.
         flash: File that is the flash of an emulated board; without it a copy of what was kept last (persist=True).
 
@@ -456,7 +488,8 @@ def connect(
     port = port or os.environ.get("PYEDGE_PORT") or None
     if port is None and profile.emulator:
         build_of = profile.image(isa)
-        firmware = Path(image) if image else build.firmware(profile, build_of)
+        firmware = Path(image) if image else emulator.kept_firmware(profile, build_of)
+        firmware = firmware or build.firmware(profile, build_of)
         emulated = emulator.Emulator(profile, build_of, firmware, Path(flash) if flash else None)
         try:
             return Board(profile, Link(emulated.stream, profile.link.baud), emulated, run_s)

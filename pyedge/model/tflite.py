@@ -17,6 +17,7 @@ from .graph import DTYPES, Graph, Op, Quantization, State, Tensor, array_dtype
 from .limits import read_file
 from .ops import MAX_EXTENT, infer_op
 from .tflite_control import CONTROL
+from .tflite_custom import registered
 from .tflite_file import FileOperator, FileTensor, ModelFile, Unsupported, damage, read
 from .tflite_math import MATH
 from .tflite_move import MOVES
@@ -93,7 +94,7 @@ class Importer:
         """Adds the ops of all operators; notes those that pyedge doesn't have."""
         for op in self.file.operators:
             try:
-                convert = _CONVERTERS.get(op.name)
+                convert = registered(op) or _CONVERTERS.get(op.name)
                 if convert is None:
                     raise Unsupported
                 before = len(self.graph.ops)

@@ -79,7 +79,7 @@ class FileOperator:
     outputs: list[int]
     _table: Any
     _options: str
-    _custom: bytes = b""
+    custom: bytes = b""  # options of a custom operator, as they are in the file
 
     def options(self, kind: type[Options]) -> Options:
         """The builtin options, which must be of this kind of the schema (tflite.Conv2DOptions, ...)."""
@@ -92,7 +92,7 @@ class FileOperator:
     def custom_option(self, name: str) -> int:
         """An integer or bool of a custom operator's options, which are a FlexBuffer map."""
         try:
-            return int(flexbuffers.GetRoot(self._custom).AsMap[name].AsInt)
+            return int(flexbuffers.GetRoot(self.custom).AsMap[name].AsInt)
         except (KeyError, ValueError, TypeError, IndexError, struct.error):
             raise ModelError(f"operator {self.number} {self.name}: its options have no number {name!r}") from None
 

@@ -1,6 +1,7 @@
 """graph -> plan: lower, schedule, place, write; and the plan file read back."""
 
 from . import lower_conv as lower_conv
+from . import lower_custom as lower_custom
 from . import lower_elementwise as lower_elementwise
 from . import lower_hybrid as lower_hybrid
 from . import lower_int8 as lower_int8

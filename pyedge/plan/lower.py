@@ -17,6 +17,7 @@ import numpy as np
 from .. import _core
 from ..errors import PlanError, PyedgeError, ShapeError
 from ..model import quantmath
+from ..model.custom import PARAMS
 from ..model.graph import Graph, Op, State, Tensor, array_dtype, check_state
 from ..model.ops import resolve_padding
 from . import structs
@@ -165,9 +166,16 @@ class Builder:
         """Adds a step; the C code says whether it fits together and how much scratch it needs."""
         if kind not in structs.KINDS:
             raise PlanError(f"op {name!r}: there is no kernel {kind}")
-        packed = structs.pack_params(kind, **params)
+        self.emit_packed(kind, name, inputs, outputs, structs.pack_params(kind, **params))
+
+    def emit_packed(
+        self, kind: str, name: str, inputs: Sequence[int | None], outputs: Sequence[int], packed: bytes
+    ) -> None:
+        """As emit, with the bytes of the params."""
         values = [None if i is None else self.program.values[i] for i in (*inputs, *outputs)]
-        described = [None if v is None else (structs.DTYPE_CODES[v.dtype], v.dims) for v in values]
+        described = [
+            None if v is None else (structs.DTYPE_CODES[v.dtype], v.dims, v.scale, v.zero_point) for v in values
+        ]
         try:
             scratch = _core.op_check(structs.KINDS[kind], packed, described, len(inputs))
         except _core.PlanRefused as error:
@@ -194,10 +202,11 @@ class Builder:
     def ops(self, graph: Graph) -> None:
         """Lowers the ops of a graph, in order."""
         for op in graph.ops:
-            if op.kind not in _LOWERINGS:
+            lowering = _LOWERINGS.get("custom" if op.kind in PARAMS else op.kind)
+            if lowering is None:
                 raise PlanError(f"op {op.name!r}: there is no kernel for {op.kind!r}")
             try:
-                _LOWERINGS[op.kind](self, op)
+                lowering(self, op)
             except (PlanError, ShapeError):
                 raise
             except PyedgeError as error:  # of quantmath: names no op

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -9,9 +10,10 @@ from typing import Any, Protocol
 
 from .. import _core
 from ..errors import PlanError
+from ..model.custom import KERNELS
 from .arena import align
 from .program import Keep
-from .reader import Entry, PlanTensor, read
+from .reader import Entry, PlanOp, PlanTensor, read
 
 
 class Source(Protocol):
@@ -49,6 +51,7 @@ class Plan:
         self.data: memoryview = self.core.data
         self._source = source
         tables = read(self.data)
+        _check_custom(tables.ops)
         header = tables.header
         self.tensors, self.ops, self.meta = tables.tensors, tables.ops, tables.meta
         self.states = tables.states
@@ -184,6 +187,26 @@ def _verified(data: bytes | bytearray | memoryview) -> _core.Plan:
         _, status, op, tensor, text = error.args
     where = "" if op is None else f", op {op}"
     where += "" if tensor is None else f", tensor {tensor}"
+    if status == "unknown custom op":
+        raise PlanError(f"the plan needs {_unknown_custom(text)}")
     if status == "unknown op":
         raise PlanError(f"the plan needs an op that this version of pyedge does not have: {text}{where}")
     raise PlanError(f"not a valid plan: {status}{where}: {text}")
+
+
+def _check_custom(ops: Sequence[PlanOp]) -> None:
+    """Refuses custom ops that are not registered now: the executor knows all that ever were."""
+    for op in ops:
+        if op.kind == "custom":
+            kernel = KERNELS.get(str(op.params["name"]))
+            if kernel is None or kernel.source != op.params["source"]:
+                raise PlanError(f"the plan needs {_unknown_custom(str(op.params['name']))}")
+
+
+def _unknown_custom(name: str) -> str:
+    if name in KERNELS:
+        return (
+            f"another source of the custom op {name!r} than {KERNELS[name].file}, which is registered; register that"
+            " one, or compile the plan again"
+        )
+    return f"the custom op {name!r}, which is not registered; try: pyedge.register_op({name!r}, ...)"

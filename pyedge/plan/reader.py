@@ -37,7 +37,7 @@ class PlanOp:
     name: str
     inputs: tuple[int | None, ...]
     outputs: tuple[int, ...]
-    params: dict[str, int | float]
+    params: dict[str, Any]
     scratch_offset: int
     scratch_bytes: int
     macs: int

@@ -129,6 +129,7 @@ _FAMILIES: dict[str, str | None] = {
     "signal_spectral_subtraction": "pe_signal_subtraction_params",
     "signal_pcan": "pe_signal_shift_params",
     "signal_log": "pe_signal_log_params",
+    "custom": "pe_custom_params",
 }
 
 
@@ -152,14 +153,19 @@ def pack_params(kind: str, **fields: Any) -> bytes:
 
 
 def unpack_params(kind: str, data: bytes) -> dict[str, Any]:
-    """The fields of an op's params, by name: numbers, and lists of numbers."""
+    """The fields of an op's params, by name: numbers, lists of numbers, texts."""
     struct = params_struct(kind)
     if struct is None:
         return {}
     value = ffi.new(f"{struct} *")
     ffi.memmove(value, data, ffi.sizeof(struct))
-    fields = ((name, field.type.kind, getattr(value, name)) for name, field in ffi.typeof(struct).fields)
-    return {name: list(v) if kind == "array" else v for name, kind, v in fields}
+    return {name: _plain(getattr(value, name), field.type) for name, field in ffi.typeof(struct).fields}
+
+
+def _plain(value: Any, type_: Any) -> Any:
+    if type_.kind != "array":
+        return value
+    return ffi.string(value).decode("utf-8", "replace") if type_.item.cname == "char" else list(value)
 
 
 def record_dtype(struct: str) -> np.dtype[Any]:

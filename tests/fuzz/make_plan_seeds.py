@@ -5,7 +5,9 @@ Usage: make_plan_seeds.py FOLDER
 
 from __future__ import annotations
 
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -352,10 +354,30 @@ def _sequences() -> dict[str, Graph]:
     return {"sequences_f32": graph(False), "sequences_s8": graph(True)}
 
 
+def _custom() -> Graph:
+    """The op of examples/custom_op, of the source number that the fuzzer is built with."""
+    root = Path(__file__).resolve().parents[2]
+    with tempfile.TemporaryDirectory() as work:
+        library = Path(work, "kernel.so")
+        flags = ["-shared", "-fPIC", "-DPE_CUSTOM_SOURCE=1", f"-I{root / 'csrc/include'}"]
+        subprocess.run(["cc", *flags, root / "examples/custom_op/kernel.c", "-o", library], check=True)
+        pe.register_op(
+            "smooth",
+            "typedef struct { float alpha; } smooth_params;",
+            shapes=lambda tensors, attrs: [(tensors[0].shape, "float32")],
+            reference=lambda arrays, attrs, tensors: arrays[0],  # nobody compares
+            library=library,
+        )
+    b = pe.GraphBuilder()
+    b.output("y", b.relu(b.op("smooth", b.input("x", (2, 3, 4), "float32"), alpha=0.5)[0]))
+    return b.build()
+
+
 def plans() -> dict[str, pe.Plan]:
     """The seeds by name."""
     return {
         "elementwise": pe.compile(_elementwise()),
+        "custom": pe.compile(_custom()),
         "cnn_s8": pe.compile(_int8_cnn(1, "same", 1)),
         "cnn_s8_strided": pe.compile(_int8_cnn(2, "valid", 2)),
         "cnn_s8_litert_ref": pe.compile(_int8_cnn(1, "same", 1), rounding="litert-ref"),

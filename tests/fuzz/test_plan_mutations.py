@@ -28,9 +28,11 @@ def replay(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = (ROOT / "csrc/sources.cmake").read_text(encoding="utf-8")
     sources = [ROOT / "csrc" / name for name in re.findall(r"^\s+(\S+\.c)$", text, re.MULTILINE)]
     sources += [ROOT / "tests/fuzz/fuzz_plan.c", ROOT / "tests/fuzz/replay_plan.c"]
+    sources += [ROOT / "examples/custom_op/kernel.c"]
     program = tmp_path_factory.mktemp("replay") / "replay_plan"
     flags = ["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off"]
     flags += ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    flags += [f'-DPE_CUSTOM_HEADER="{ROOT / "tests/fuzz/custom_ops.h"}"', "-DPE_CUSTOM_SOURCE=1"]
     subprocess.run(
         [cc, *flags, f"-I{ROOT / 'csrc/include'}", f"-I{ROOT / 'csrc'}", *sources, "-o", program], check=True
     )
@@ -38,9 +40,10 @@ def replay(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_mutated_plans_are_refused_or_run(replay: Path, seeds: Path) -> None:
-    """Eight plans; at least 20 % of the mutations with a right CRC get past the header, and some are executed."""
+    """At least 20 % of the mutations with a right CRC get past the header, and some are executed."""
     plans = [
-        seeds / f"{name}.pedge" for name in ("cnn_s8", "cnn_f32", "entries", "moves", "orders", "layers", "states")
+        seeds / f"{name}.pedge"
+        for name in ("cnn_s8", "cnn_f32", "entries", "moves", "orders", "layers", "states", "custom")
     ]
     done = subprocess.run([replay, str(MUTATIONS), *plans], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr

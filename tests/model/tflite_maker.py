@@ -45,14 +45,14 @@ class T:
 class O:  # noqa: E742  (one letter beside T)
     """An operator: the schema's name, tensor numbers, and its options table with its fields.
 
-    A name that the schema doesn't have is a custom operator; its fields become a FlexBuffer map.
+    A name that the schema doesn't have is a custom operator; its fields become a FlexBuffer map, or are its bytes.
     """
 
     name: str
     inputs: Sequence[int]
     outputs: Sequence[int]
     options: str | None = None
-    fields: dict[str, Any] = field(default_factory=dict)
+    fields: dict[str, Any] | bytes = field(default_factory=dict)
 
 
 Subgraph = tuple[Sequence[T], Sequence[O], Sequence[int], Sequence[int]]
@@ -152,7 +152,8 @@ def _operator(b: Any, o: O, code: int) -> int:
     inputs, outputs = _numbers(b, o.inputs), _numbers(b, o.outputs)
     options = custom = None
     if not hasattr(tflite.BuiltinOperator, o.name):
-        custom = b.CreateByteVector(bytes(flexbuffers.Dumps(o.fields)))
+        raw = o.fields if isinstance(o.fields, bytes) else bytes(flexbuffers.Dumps(o.fields))
+        custom = b.CreateByteVector(raw)
     elif o.options is not None:
         vectors = {k: _numbers(b, v) for k, v in o.fields.items() if isinstance(v, list)}
         vectors |= {k: b.CreateString(v) for k, v in o.fields.items() if isinstance(v, str)}

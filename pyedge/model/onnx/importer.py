@@ -17,8 +17,8 @@ from .. import reference
 from ..graph import DTYPES, Graph, Op, Quantization, Tensor, array_dtype
 from ..limits import Budget
 from ..ops import KINDS, MAX_EXTENT, infer_op
+from . import custom, functions
 from . import file as onnx_file
-from . import functions
 from .formats import codes, element, format_of
 from .node import Node, Unsupported
 
@@ -399,10 +399,11 @@ class Importer:
         n = Node(proto, opsets.get(domain, 1), label)
         before = len(self.graph.ops), len(self.graph.tensors)
         try:
-            if (body := self.functions.get((n.proto.domain, n.op_type))) is not None:
+            body = None if custom.is_registered(n) else self.functions.get((n.proto.domain, n.op_type))
+            if body is not None:
                 functions.inline(self, n, body)
                 return
-            convert = self.converters.get((domain, n.op_type))
+            convert = custom.convert if custom.is_registered(n) else self.converters.get((domain, n.op_type))
             if convert is None:
                 functions.expand(self, n)
                 return

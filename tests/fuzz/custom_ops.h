@@ -1,0 +1,1 @@
+#define PE_CUSTOM_OPS(X) X(smooth)
