@@ -1,5 +1,9 @@
 """Front ends: settings, features of a clip, streams, and what stands in front of a model."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -137,6 +141,14 @@ def test_samples_and_models_that_do_not_fit_are_named():
         pe.audio.features(np.zeros(479, np.int16))
     with pytest.raises(pe.ModelError, match="frames of 40 channels"):
         pe.audio.attach(model((1, 50)))
+
+
+def test_the_example_runs():
+    """A clip and a stream."""
+    example = Path(__file__).resolve().parents[1] / "examples" / "audio_features.py"
+    done = subprocess.run([sys.executable, example], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert "49 frames of 40 channels" in done.stdout
 
 
 def test_the_features_are_those_of_micro_speech(data_dir):
