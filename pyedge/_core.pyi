@@ -1,6 +1,6 @@
 """The C code, seen from Python (csrc/bindings). Numbers and buffers only; names and shapes: session.py and plan/."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -66,6 +66,19 @@ class Session:
     def __init__(self, plan: Plan) -> None: ...
     def tensor(self, number: int) -> npt.NDArray[np.uint8]:
         """The bytes of a tensor, a view; read-only for constants. Keeps the session alive."""
+    def acquire(self) -> bool:
+        """Claims the session for feeding, running and reading, as calls of `caller` do; False if another has it."""
+    def release(self) -> None: ...
+    def caller(
+        self,
+        entry: int,
+        inputs: Sequence[tuple[int, np.dtype[Any], Sequence[int]]],
+        outputs: Sequence[tuple[int, np.dtype[Any], Sequence[int]]],
+    ) -> Callable[[tuple[Any, ...]], Any]:
+        """call(arrays): an entry on C-contiguous ndarrays of exactly these dtypes and shapes; a new array, or a list.
+
+        None, and nothing done, for anything else, or if the session is claimed. inputs, outputs: number, dtype, shape.
+        """
     def kernel(self, op: int) -> str | None:
         """The layer kernel that runs op number `op` of the plan, "conv2d_s8__avx512"; None: its ordinary code."""
     def run(self, entry: int, counts: npt.NDArray[np.uint64] | None = None) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
@@ -55,7 +54,9 @@ class Session:
             plan = Plan(plan)
         self.plan = plan if keep is None else plan.recompile(keep)
         self._core = _core.Session(self.plan.core)
-        self._lock = threading.Lock()
+        entry = self.plan.entry("main" if "main" in self.plan.entries else next(iter(self.plan.entries)))
+        self._entry = entry.name
+        self._call = self._core.caller(entry.number, _places(entry.inputs), _places(entry.outputs))
 
     @property
     def inputs(self) -> tuple[PlanTensor, ...]:
@@ -69,7 +70,10 @@ class Session:
 
     def __call__(self, *arrays: Array) -> Array | list[Array]:
         """Runs "main", or the first entry, on an array for each input; one array, or a list for several outputs."""
-        outputs = self.run(arrays, "main" if "main" in self.plan.entries else next(iter(self.plan.entries)))
+        result: Array | list[Array] | None = self._call(arrays)  # the common case; None for any other
+        if result is not None:
+            return result
+        outputs = self.run(arrays, self._entry)
         return outputs[0] if len(outputs) == 1 else outputs
 
     @overload
@@ -93,7 +97,7 @@ class Session:
         """
         e = self.plan.entry(entry)
         arrays = match_inputs(e, inputs)
-        with _Claim(self._lock):
+        with _Claim(self._core):
             self._execute(e, arrays, None)
             outputs = [self._view(t).copy() for t in e.outputs]
         if isinstance(inputs, Mapping):
@@ -106,7 +110,7 @@ class Session:
         Raises:
             BusyError: Another thread is using this session.
         """
-        with _Claim(self._lock):
+        with _Claim(self._core):
             self._reset()
 
     def state(self) -> dict[str, Array]:
@@ -115,7 +119,7 @@ class Session:
         Raises:
             BusyError: Another thread is using this session.
         """
-        with _Claim(self._lock):
+        with _Claim(self._core):
             return {t.name: self._view(t).copy() for t in self.plan.states}
 
     def tensors(self, entry: str = "main") -> dict[str, Array]:
@@ -131,7 +135,7 @@ class Session:
         numbers |= {t.number for t in (*e.inputs, *e.outputs)}
         numbers |= {t.number for t in self.plan.tensors if any(_same_memory(t, self.plan.tensors[n]) for n in numbers)}
         found: dict[str, Array] = {}
-        with _Claim(self._lock):
+        with _Claim(self._core):
             for number in sorted(numbers):
                 t = self.plan.tensors[number]
                 if not t.constant:
@@ -159,7 +163,7 @@ class Session:
         arrays = match_inputs(e, zeros if inputs is None else inputs)
         counts = np.zeros(len(self.plan.ops), np.uint64)
         samples = np.zeros((runs, len(e.ops)), np.int64)
-        with _Claim(self._lock):
+        with _Claim(self._core):
             for i in range(-warmup, runs):
                 counts[:] = 0
                 self._execute(e, arrays, counts)
@@ -184,17 +188,17 @@ class Session:
 
 
 class _Claim:
-    """Holds a session's lock, or raises BusyError at once."""
+    """Claims a session, or raises BusyError at once."""
 
-    def __init__(self, lock: threading.Lock) -> None:
-        self.lock = lock
+    def __init__(self, core: _core.Session) -> None:
+        self.core = core
 
     def __enter__(self) -> None:
-        if not self.lock.acquire(blocking=False):
+        if not self.core.acquire():
             raise BusyError("this session is in use by another thread; give each thread a session of its own")
 
     def __exit__(self, *_: object) -> None:
-        self.lock.release()
+        self.core.release()
 
 
 def match_inputs(entry: Entry, inputs: Mapping[str, Array] | Sequence[Array]) -> list[Array]:
@@ -218,6 +222,10 @@ def match_inputs(entry: Entry, inputs: Mapping[str, Array] | Sequence[Array]) ->
 
 def _shape(tensor: PlanTensor) -> tuple[int, ...]:
     return tuple(d or 1 for d in tensor.shape)
+
+
+def _places(tensors: Sequence[PlanTensor]) -> list[tuple[int, np.dtype[Any], tuple[int, ...]]]:
+    return [(t.number, array_dtype(t.dtype), _shape(t)) for t in tensors]
 
 
 def _same_memory(a: PlanTensor, b: PlanTensor) -> bool:

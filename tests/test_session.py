@@ -110,6 +110,28 @@ def test_sessions_share_a_plan_and_nothing_else() -> None:
     assert failures == []
 
 
+def test_a_call_takes_whatever_run_takes() -> None:
+    """Strided, big-endian and nested-list inputs go the long way round; results are new arrays, errors those of run."""
+    b = pe.GraphBuilder()
+    x = b.input("x", (2, 3), "float32")
+    b.output("y", b.add(x, x))
+    b.output("z", b.relu(x))
+    session = pe.Session(pe.compile(b.build()))
+    values = np.arange(6, dtype=np.float32).reshape(2, 3)
+    for given in (values, np.asfortranarray(values), np.repeat(values, 2, 1)[:, ::2]):
+        y, z = session(given)
+        np.testing.assert_array_equal(y, 2 * values)
+        np.testing.assert_array_equal(z, values)
+    first, _ = session(values)
+    session(-values)
+    np.testing.assert_array_equal(first, 2 * values)
+    for wrong in (values[:1], values.astype(np.float64), values.reshape(3, 2)):
+        with pytest.raises(pe.ShapeError, match="tensor 'x' is float32"):
+            session(wrong)
+    with pytest.raises(pe.ShapeError, match="2 inputs given, it takes 1"):
+        session(values, values)
+
+
 def test_a_session_in_use_is_busy() -> None:
     """A second thread gets BusyError at once, and the first one's result is right."""
     session = pe.Session(pe.compile(slow()))

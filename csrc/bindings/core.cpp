@@ -14,6 +14,8 @@
 #include <optional>
 #include <shared_mutex>
 #include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 extern "C" {
@@ -93,10 +95,17 @@ class FloatControl
 {
   public:
 #if defined(__x86_64__) || defined(__SSE2__)
-    FloatControl() : saved_(_mm_getcsr()) { _mm_setcsr(0x1F80); } // all exceptions masked, no FTZ, no DAZ
-    ~FloatControl() { _mm_setcsr(saved_); }
+    FloatControl() : saved_(_mm_getcsr()) { set(saved_, usual); }
+    ~FloatControl() { set(usual, saved_); }
 
   private:
+    static const unsigned flags = 0x3F,
+                          usual = 0x1F80; // all exceptions masked, no FTZ, no DAZ; flags of the past don't matter
+    static void set(unsigned from, unsigned to)
+    {
+        if ((from ^ to) & ~flags) // writing costs more than a small op
+            _mm_setcsr(to);
+    }
     unsigned saved_;
 #elif defined(__aarch64__)
     FloatControl()
@@ -243,17 +252,33 @@ class Session
         return name ? std::optional<std::string>(name) : std::nullopt;
     }
 
+    // For who feeds, runs and reads: one at a time. Running alone needs no claim.
+    bool acquire() { return !claimed_.test_and_set(std::memory_order_acquire); }
+    void release() { claimed_.clear(std::memory_order_release); }
+
+    std::pair<uint8_t *, size_t> bytes_of(uint32_t number) const
+    {
+        const pe_tensor *t = pe_tensor_at(&session_, number);
+        if (!t)
+            throw py::index_error("no tensor " + std::to_string(number));
+        return {static_cast<uint8_t *>(pe_tensor_data(&session_, number)), t->bytes};
+    }
+
+    // Without the GIL. False: running already, or no such entry.
+    bool execute(uint32_t entry)
+    {
+        pe_status status;
+        return start(entry, nullptr, status) && status == PE_OK;
+    }
+
     bool run(uint32_t entry, std::optional<py::array> counts)
     {
         const pe_profile profile = {nanoseconds, nullptr, counts ? writable_counts(*counts) : nullptr};
         pe_status status;
         {
             py::gil_scoped_release release;
-            if (busy_.test_and_set(std::memory_order_acquire))
+            if (!start(entry, counts ? &profile : nullptr, status))
                 return false;
-            FloatControl control;
-            status = pe_run(&session_, entry, counts ? &profile : nullptr);
-            busy_.clear(std::memory_order_release);
         }
         if (status != PE_OK)
             refuse(status, entry, std::nullopt, "no entry of that number");
@@ -261,6 +286,16 @@ class Session
     }
 
   private:
+    bool start(uint32_t entry, const pe_profile *profile, pe_status &status)
+    {
+        if (busy_.test_and_set(std::memory_order_acquire))
+            return false;
+        FloatControl control;
+        status = pe_run(&session_, entry, profile);
+        busy_.clear(std::memory_order_release);
+        return true;
+    }
+
     uint64_t *writable_counts(py::array &counts) const
     {
         if (!py::isinstance<py::array_t<uint64_t>>(counts) || counts.ndim() != 1 || !counts.writeable() ||
@@ -274,8 +309,10 @@ class Session
     std::shared_ptr<Plan> plan_;
     Memory arena_;
     pe_session session_;
-    std::atomic_flag busy_ = ATOMIC_FLAG_INIT;
+    std::atomic_flag busy_ = ATOMIC_FLAG_INIT, claimed_ = ATOMIC_FLAG_INIT;
 };
+
+#include "bindings/caller.h"
 
 // One op outside any plan: the record of each tensor, and a pe_call over them.
 struct SingleOp {
@@ -517,6 +554,9 @@ PYBIND11_MODULE(_core, m)
 
     py::class_<Session>(m, "Session")
         .def(py::init<std::shared_ptr<Plan>>(), py::arg("plan"))
+        .def("acquire", &Session::acquire)
+        .def("release", &Session::release)
+        .def("caller", caller, py::arg("entry"), py::arg("inputs"), py::arg("outputs"))
         .def("kernel", &Session::kernel, py::arg("op"))
         .def("tensor", &Session::tensor, py::arg("number"))
         .def("run", &Session::run, py::arg("entry"), py::arg("counts") = py::none());
