@@ -53,7 +53,7 @@ static void run(const pe_call *c)
         if (i > 0 && i % frames == 0)
             buffer += bytes;
         add(buffer, from, size, x->dtype);
-        __builtin_memcpy(y, buffer, step_bytes);
+        __builtin_memmove(y, buffer, step_bytes);
         __builtin_memmove(buffer, buffer + step_bytes, bytes - step_bytes);
         __builtin_memset(buffer + bytes - step_bytes, 0, step_bytes);
     }

@@ -70,19 +70,19 @@ static void run_auto_scale(const pe_call *c)
 {
     const int16_t *x = c->data[0];
     int16_t *y = c->data[1], largest = 0;
-    int32_t *bits = c->data[2];
     uint32_t n = pe_tensor_elements(c->tensor[0]);
-    for (uint32_t i = 0; i < n;
-         i++) { /* of -32768 the magnitude is -32768 again, and any element replaces it, as in TFLM */
+    /* Of -32768 the magnitude is -32768 again, and any element replaces it, as in TFLM. */
+    for (uint32_t i = 0; i < n; i++) {
         if (x[i] > largest)
             largest = x[i];
         else if (-x[i] > largest)
             largest = (int16_t)-x[i];
     }
     uint32_t length = bit_length((uint32_t)largest);
-    *bits = length < 15 ? (int32_t)(15 - length) : 0;
+    int32_t bits = length < 15 ? (int32_t)(15 - length) : 0;
+    *(int32_t *)c->data[2] = bits;
     for (uint32_t i = 0; i < n; i++)
-        y[i] = (int16_t)(x[i] * (1 << *bits));
+        y[i] = (int16_t)(x[i] * (1 << bits));
 }
 
 /* --- signal_energy: x[2n] s16, pairs -> y[n] u32; 0 outside start .. end --- */
