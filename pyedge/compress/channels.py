@@ -20,6 +20,7 @@ from .ranges import ONE_OPERAND, Range, channels_of, is_padded, ranges, reshaped
 from .report import Report, constant_bytes
 from .rewrite import add_constant, branches, reads
 
+_MOST = 2**19  # channels of all tensors; networks have thousands, and each one takes memory and time here
 _WEIGHTED = ("conv2d", "depthwise_conv2d", "linear")
 _SAME_CHANNELS = (*ONE_OPERAND, "avg_pool2d", "max_pool2d", "max_pool", "avg_pool", "lp_pool")
 
@@ -44,16 +45,19 @@ def remove_dead_channels(graph: Graph, rounding: str = "tflite") -> tuple[Graph,
     channel of known value (ranges.py) goes into the biases of its readers; a padded convolution only takes it if the
     padding, the zero point, has the same value. float32: only zero channels and zero weights, and only where no operand
     can be infinite or NaN and a relu hides the sign of a zero; else a product with 0 is no 0. What only moves
-    elements, as a slice, is followed in every dtype. Graphs of an "if" are left as they are.
+    elements, as a slice, is followed in every dtype. Graphs of an "if" are left as they are, and so are graphs of more
+    than 2^19 channels.
 
     Args:
         graph: Shapes fixed; it stays as it is.
         rounding: Of int8 sums, as in `compile`.
     """
     graph = remove_dead(graph)
-    ties = _Ties(graph)
-    layers = _layers(graph, ties, ranges(graph, rounding))
-    slim = _rewrite(graph, ties, layers, _needed(ties, layers))
+    slim = graph
+    if sum(map(channels_of, graph.tensors.values())) <= _MOST:
+        ties = _Ties(graph)
+        layers = _layers(graph, ties, ranges(graph, rounding))
+        slim = _rewrite(graph, ties, layers, _needed(ties, layers))
     lost = {
         t.name: (channels_of(t), channels_of(slim.tensors[t.name]))
         for t in graph.tensors.values()

@@ -95,9 +95,28 @@ def evaluate(
         quantized = any(t is not None and t.dtype == "int8" for t in (operands[0], results[0]))
         rule = (_INT8 if quantized else _FLOAT)[op.kind]
     with np.errstate(all="ignore"):
-        found = rule(op, arrays, [*operands, *results], rounding)
-    values = found if isinstance(found, list) else [found]
-    return [np.asarray(v).reshape(t.shape).astype(array_dtype(t.dtype)) for v, t in zip(values, results, strict=True)]
+        real = [v if t is None else _decoded(v, t) for v, t in zip(arrays, operands, strict=True)]
+        found = rule(op, real, [*operands, *results], rounding)
+        values = found if isinstance(found, list) else [found]
+        return [_stored(np.asarray(v).reshape(t.shape), t) for v, t in zip(values, results, strict=True)]
+
+
+def _decoded(v: Any, t: Tensor) -> Any:
+    """The values of a tensor's array: of bfloat16 codes, as they come without ml_dtypes, as double."""
+    if t.dtype != "bfloat16" or array_dtype(t.dtype) != np.uint16:
+        return v
+    return (v.astype(np.uint32) << 16).view(np.float32).astype(np.float64)
+
+
+def _stored(v: np.ndarray, t: Tensor) -> np.ndarray:
+    """An array of a tensor's dtype: bfloat16 by float32, halves to even."""
+    dtype = array_dtype(t.dtype)
+    if t.dtype != "bfloat16" or dtype != np.uint16:
+        return v.astype(dtype)
+    bits = np.asarray(v, np.float32).reshape(-1).view(np.uint32)
+    rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
+    nan = (bits & 0x7FFFFFFF) > 0x7F800000
+    return np.where(nan, (bits >> 16 & 0x8000) | 0x7FC0, rounded).astype(dtype).reshape(v.shape)
 
 
 # --- windows --------------------------------------------------------------------------------------------------------

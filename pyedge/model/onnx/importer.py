@@ -424,10 +424,12 @@ class Importer:
                     self.undo(*before)
             shown = f"{n.domain}:{n.op_type}" if n.domain else n.op_type
             self.unsupported.append(f"{shown} (node {label!r}: {e})")
-        except (ModelError, UnsupportedOpError):
+        except UnsupportedOpError:
             raise
         except PyedgeError as e:
-            raise ModelError(f"{self.file.source}: node {label!r} ({n.op_type}): {e}") from None
+            text = str(e).removeprefix(f"{self.file.source}: ")
+            where = "" if text.startswith("node ") else f"node {label!r} ({n.op_type}): "
+            raise ModelError(f"{self.file.source}: {where}{text}") from None
 
     def count(self) -> None:
         """Counts a node or a step of a loop; an error where a small file asks for too many."""

@@ -383,7 +383,7 @@ def _recurrent(m: Importer, n: Node) -> None:
         "alphas": tuple(chosen[1]),
         "betas": tuple(chosen[2]),
         "clip": float(n.attr("clip", math.inf)),
-        "batch_first": bool(n.attr("layout", 0)),
+        "batch_first": n.one_of("layout", 0, 1) == 1,
     }
     if kind == "gru":
         attrs["linear_before_reset"] = bool(n.attr("linear_before_reset", 0))

@@ -45,8 +45,13 @@ class Node:
             return [v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in value]
         return value
 
-    def only(self, name: str, *allowed: Any) -> None:
-        """Refuses an attribute that is there with another value; allowed[0] is the default."""
+    def one_of(self, name: str, *allowed: Any) -> Any:
+        """The value of an attribute, which must be among those allowed; allowed[0] is the default."""
         value = self.attr(name, allowed[0])
         if value not in allowed:
             raise Unsupported(f"{name}={value!r}")
+        return value
+
+    def only(self, name: str, *allowed: Any) -> None:
+        """Refuses an attribute that is there with another value; allowed[0] is the default."""
+        self.one_of(name, *allowed)
