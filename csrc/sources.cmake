@@ -41,6 +41,7 @@ set(PYEDGE_SOURCES
   ops/matmul.c
   ops/matmul_s8.c
   ops/mean.c
+  ops/multiclass_nms.c
   ops/norms_s8.c
   ops/overlap_add.c
   ops/pool.c

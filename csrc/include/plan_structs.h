@@ -165,6 +165,7 @@ enum pe_op_kind {
     PE_OP_CUMSUM_S8 = 171,           /* x s8, axis                       -> y s8 */
     PE_OP_L2_NORM_S8 = 172,          /* x s8                             -> y s8, over the last axis; scale 1/128, zero point 0 */
     PE_OP_LOG_SOFTMAX_S8 = 173,      /* x s8                             -> y s8, over the last axis; scale 1/16, zero point 127 */
+    PE_OP_MULTICLASS_NMS_F32 = 174,  /* boxes[n,4] scores[n,c] -> boxes[d,4], classes[d], scores[d], how many; all f32 */
     PE_OP_SIGNAL_WINDOW = 190,       /* x[..,n] weights[n], s16          -> y s16 */
     PE_OP_SIGNAL_AUTO_SCALE = 191,   /* x s16                            -> y s16, bits[1] s32 */
     PE_OP_SIGNAL_RFFT_S16 = 192,     /* x[..,k] table[3n/4,2], k <= n     -> y[..,n+2] */
@@ -679,3 +680,13 @@ typedef struct pe_svdf_params {
     int32_t state_multiplier, state_shift; /* of the products with feature */
     int32_t y_multiplier, y_shift;         /* of those with time */
 } pe_svdf_params;
+
+typedef struct pe_multiclass_nms_params {
+    uint32_t max_detections;
+    uint32_t per_box;   /* classes kept of a box, if not regular */
+    uint32_t per_class; /* boxes kept of a class, if regular */
+    uint32_t classes;   /* the last ones of the scores' columns */
+    uint32_t regular;   /* not 0: each class by itself */
+    float score_threshold;
+    float iou_threshold; /* > 0, <= 1 */
+} pe_multiclass_nms_params;

@@ -98,6 +98,7 @@
     X(cumsum_s8, CUMSUM_S8)                                     \
     X(l2_norm_s8, L2_NORM_S8)                                   \
     X(log_softmax_s8, LOG_SOFTMAX_S8)                           \
+    X(multiclass_nms_f32, MULTICLASS_NMS_F32)                   \
     X(signal_window, SIGNAL_WINDOW)                             \
     X(signal_auto_scale, SIGNAL_AUTO_SCALE)                     \
     X(signal_rfft_s16, SIGNAL_RFFT_S16)                         \

@@ -8,6 +8,7 @@
 | arg_max, arg_min | x -> int32 or int64 | axis, keepdims, select_last, dtype; NaN counts as either |
 | topk | x -> values, indices | k, axis, largest, sorted, dtype; of equal ones the first come first |
 | cumsum | x axis | exclusive, reverse |
+| multiclass_nms | boxes[n,4] scores[n,c] -> boxes[1,d,4] classes[1,d] scores[1,d] count[1] | _NMS below |
 
 Integers sum modulo their size; of int8 with a scale reduce_sum and reduce_mean are TFLite's, max and min compare codes.
 """
@@ -19,7 +20,7 @@ from collections.abc import Callable
 
 from .check import CODES_ONLY
 from .graph import Op, Tensor
-from .ops import ATTRS, KINDS, MAX_EXTENT, Kind, Operands, Result, is_int, misfit, need
+from .ops import ATTRS, KINDS, MAX_EXTENT, Kind, Operands, Result, is_int, is_real, misfit, need
 from .ops_move import INDEX_DTYPES, axis_of, fixed
 
 SUMS = tuple(f"reduce_{n}" for n in ("sum", "mean", "prod", "l1", "l2", "log_sum", "log_sum_exp", "sum_square"))
@@ -34,7 +35,15 @@ ATTRS |= {
     "sorted": (lambda v: isinstance(v, bool), "a bool"),
     "exclusive": (lambda v: isinstance(v, bool), "a bool"),
     "reverse": (lambda v: isinstance(v, bool), "a bool"),
+    **dict.fromkeys(
+        ("max_detections", "per_box", "per_class", "classes"), (lambda v: is_int(v, 1, 2**24), "an integer 1 .. 2^24")
+    ),
+    "regular": (lambda v: isinstance(v, bool), "a bool"),
+    "score_threshold": (is_real, "a number"),
+    "iou_threshold": (lambda v: is_real(v) and 0 < v <= 1, "a number above 0, at most 1"),
 }
+# max_detections boxes, each with per_box classes; or, regular, per_class boxes of each class. classes: the last columns.
+_NMS = ("max_detections", "per_box", "per_class", "classes", "regular", "score_threshold", "iou_threshold")
 
 
 def is_quantized(*tensors: Tensor | None) -> bool:
@@ -80,10 +89,29 @@ def _cumsum(op: Op, operands: Operands) -> Result:
     return x.shape, x.dtype
 
 
+def _multiclass_nms(op: Op, operands: Operands) -> list[Result]:
+    boxes, scores = need(op, operands, 0), need(op, operands, 1)
+    if boxes.dtype != "float32" or len(boxes.shape) != 2 or boxes.shape[1] != 4:
+        raise misfit(op, boxes, "float32[n, 4]")
+    classes = scores.shape[-1] if len(scores.shape) == 2 else None
+    if (
+        scores.dtype != "float32"
+        or classes is None
+        or classes < op.attrs["classes"]
+        or scores.shape[0] != boxes.shape[0]
+    ):
+        raise misfit(op, scores, f"float32[n, {op.attrs['classes']} or more] for boxes {boxes.name!r}")
+    count = op.attrs["max_detections"]
+    if not op.attrs["regular"]:
+        count *= min(op.attrs["per_box"], op.attrs["classes"])
+    return [((1, count, 4), "float32"), ((1, count), "float32"), ((1, count), "float32"), ((1,), "float32")]
+
+
 _KINDS = dict.fromkeys(SUMS, Kind(1, ("axes", "keepdims"), _reduce(("bool",))))
 _KINDS |= dict.fromkeys(ORDERS, Kind(1, ("axes", "keepdims"), _reduce(())))
 _KINDS |= dict.fromkeys(("arg_max", "arg_min"), Kind(1, ("axis", "keepdims", "select_last", "dtype"), _arg))
 _KINDS["topk"] = Kind(1, ("k", "axis", "largest", "sorted", "dtype"), _topk)
+_KINDS["multiclass_nms"] = Kind(2, _NMS, _multiclass_nms)
 _KINDS["cumsum"] = Kind(2, ("exclusive", "reverse"), _cumsum)
 KINDS |= _KINDS
 CODES_ONLY.update(_KINDS)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -88,6 +89,45 @@ def cumsum(op: Op, v: Arrays, t: Tensors, rounding: str) -> np.ndarray:
     return np.asarray(running_sum(op, x, v[1]).astype(array_dtype(t[0].dtype)))
 
 
+def _overlap(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Intersection over union of one box with others, float32."""
+    area_a, area_b = (a[2] - a[0]) * (a[3] - a[1]), (b[:, 2] - b[:, 0]) * (b[:, 3] - b[:, 1])
+    sides = np.maximum(np.minimum(a[2:], b[:, 2:]) - np.maximum(a[:2], b[:, :2]), np.float32(0))
+    both = sides[:, 0] * sides[:, 1]
+    union = area_a + area_b - both
+    return np.asarray(np.where((area_a > 0) & (area_b > 0), both / np.where(union == 0, 1, union), np.float32(0)))
+
+
+def _suppress(boxes: np.ndarray, scores: np.ndarray, most: int, attrs: Mapping[str, Any]) -> list[int]:
+    """Greedy non-maximum suppression: boxes by falling score that no better one covers."""
+    kept: list[int] = []
+    for i in np.argsort(-scores, kind="stable"):
+        if len(kept) == most or not scores[i] >= np.float32(attrs["score_threshold"]):
+            break
+        if not any(_overlap(boxes[k], boxes[i : i + 1])[0] > np.float32(attrs["iou_threshold"]) for k in kept):
+            kept.append(int(i))
+    return kept
+
+
+def _multiclass_nms(op: Op, v: Arrays, t: Tensors, rounding: str) -> list[np.ndarray]:
+    boxes, attrs = v[0], op.attrs
+    scores = v[1][:, v[1].shape[1] - attrs["classes"] :]
+    found: list[tuple[int, int]] = []  # box and class
+    if attrs["regular"]:
+        for k in range(attrs["classes"]):
+            found += [(i, k) for i in _suppress(boxes, scores[:, k], attrs["per_class"], attrs)]
+        found = sorted(found, key=lambda pair: -scores[pair])[: attrs["max_detections"]]
+        count = len(found)
+    else:
+        kept = _suppress(boxes, scores.max(axis=1), attrs["max_detections"], attrs)
+        best = np.argsort(-scores, axis=1, kind="stable")[:, : attrs["per_box"]]
+        found, count = [(i, int(k)) for i in kept for k in best[i]], len(kept)
+    rows = [np.array([*boxes[i], k, scores[i, k]], np.float32) for i, k in found]
+    table = np.zeros((t[-2].shape[1], 6), np.float32)
+    table[: len(rows)] = np.array(rows, np.float32).reshape(-1, 6)
+    return [table[:, :4], table[:, 4], table[:, 5], np.array([count], np.float32)]
+
+
 _RULES: dict[str, Rule] = {"reduce_max": _order, "reduce_min": _order, "arg_max": _arg, "arg_min": _arg}
-_RULES |= {"topk": _topk, "cumsum": cumsum}
+_RULES |= {"topk": _topk, "cumsum": cumsum, "multiclass_nms": _multiclass_nms}
 RULES |= _RULES | dict.fromkeys((*_SUMS, "reduce_mean", "reduce_log_sum_exp"), _sum)

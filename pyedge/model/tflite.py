@@ -317,7 +317,7 @@ class Importer:
         self.emit(op, kind, inputs, **attrs)
 
     def emit(self, op: FileOperator, kind: str, inputs: list[str | None], **attrs: Any) -> None:
-        if len(op.outputs) != 1 and kind not in ("split", "unpack", "topk"):
+        if len(op.outputs) != 1 and kind not in ("split", "unpack", "topk", "multiclass_nms"):
             raise ModelError(f"operator {op.number} {op.name}: {len(op.outputs)} outputs, expected 1")
         outputs = [self.file.tensors[number] for number in op.outputs]
         for output in outputs:

@@ -96,6 +96,15 @@ class FileOperator:
         except (KeyError, ValueError, TypeError, IndexError, struct.error):
             raise ModelError(f"operator {self.number} {self.name}: its options have no number {name!r}") from None
 
+    def custom_real(self, name: str, default: float | None = None) -> float:
+        """A number of a custom operator's options; default: if it isn't there."""
+        try:
+            return float(flexbuffers.GetRoot(self.custom).AsMap[name].AsFloat)
+        except (KeyError, ValueError, TypeError, IndexError, struct.error):
+            if default is not None:
+                return default
+            raise ModelError(f"operator {self.number} {self.name}: its options have no number {name!r}") from None
+
 
 @dataclass
 class ModelFile:

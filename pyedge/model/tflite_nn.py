@@ -215,6 +215,50 @@ def _resize_nearest(m: Importer, op: FileOperator) -> None:
     m.emit(op, "gather", [part, columns], axis=2, batch_dims=0)
 
 
+def _real(m: Importer, op: FileOperator, i: int) -> str:
+    """Operand i as float32."""
+    t = m.tensor(op, i)
+    name = m.add(t)
+    return name if t.dtype == "float32" else m.between(op, "dequantize", [name])
+
+
+def _detection_postprocess(m: Importer, op: FileOperator) -> None:
+    """Boxes from their offsets (y, x, h, w) to anchors, in float32, then non-maximum suppression.
+
+    Of several classes a box the results stand as LiteRT writes them; TFLite Micro leaves gaps.
+    """
+    shape, names = m.tensor(op, 0).shape, [_real(m, op, i) for i in range(3)]
+    if len(op.outputs) != 4 or len(shape) != 3 or shape[0] != 1 or None in shape:
+        raise ModelError(f"operator {op.number} {op.name}: {len(op.outputs)} outputs, encodings {list(shape)}")
+
+    def columns(x: str, first: int) -> str:
+        attrs = {"starts": (first,), "ends": (first + 2,), "axes": (1,), "steps": (1,)}
+        return m.between(op, "slice", [x], None, **attrs)
+
+    encoded = m.between(op, "reshape", [names[0]], shape=shape[1:])
+    anchors = names[2]
+    scales = np.array([[op.custom_real(f"{c}_scale") for c in "yxhw"]], np.float32)
+    at = m.between(op, "div", [columns(encoded, 0), m.literal(op, scales[:, :2])])
+    at = m.between(op, "mul", [at, columns(anchors, 2)])
+    at = m.between(op, "add", [at, columns(anchors, 0)], activation=None)
+    half = m.between(op, "exp", [m.between(op, "div", [columns(encoded, 2), m.literal(op, scales[:, 2:])])])
+    half = m.between(op, "mul", [half, m.literal(op, np.array(0.5, np.float32))])
+    half = m.between(op, "mul", [half, columns(anchors, 2)])
+    corners = [m.between(op, "sub", [at, half]), m.between(op, "add", [at, half], activation=None)]
+    boxes = m.between(op, "concat", [*corners], axis=1)
+    scores = m.between(op, "reshape", [names[1]], shape=m.tensor(op, 1).shape[1:])
+    attrs = {
+        "max_detections": op.custom_option("max_detections"),
+        "per_box": op.custom_option("max_classes_per_detection"),
+        "per_class": int(op.custom_real("detections_per_class", 100)),
+        "classes": op.custom_option("num_classes"),
+        "regular": bool(op.custom_real("use_regular_nms", 0)),
+        "score_threshold": op.custom_real("nms_score_threshold"),
+        "iou_threshold": op.custom_real("nms_iou_threshold"),
+    }
+    m.emit(op, "multiclass_nms", [boxes, scores], **attrs)
+
+
 LAYERS: dict[str, Converter] = {
     "BATCH_MATMUL": _batch_matmul,
     "CONV_3D": _conv_3d,
@@ -224,4 +268,5 @@ LAYERS: dict[str, Converter] = {
     "RESIZE_BILINEAR": _resize_bilinear,
     "RESIZE_NEAREST_NEIGHBOR": _resize_nearest,
     "TRANSPOSE_CONV": _transpose_conv,
+    "custom operator 'TFLite_Detection_PostProcess'": _detection_postprocess,
 }

@@ -79,3 +79,9 @@ def cumsum(b: Builder, op: Op) -> None:
     kind = "cumsum_f32" if b.program.values[x].dtype == "float32" else "cumsum_any"
     params = {"exclusive": int(op.attrs["exclusive"]), "reverse": int(op.attrs["reverse"])}
     b.emit(kind, op.name, [x, b.input(op, 1)], [b.result(op)], **params)
+
+
+@lowers("multiclass_nms")
+def _multiclass_nms(b: Builder, op: Op) -> None:
+    params = {**op.attrs, "regular": int(op.attrs["regular"])}
+    b.emit("multiclass_nms_f32", op.name, [b.input(op, 0), b.input(op, 1)], b.results(op), **params)

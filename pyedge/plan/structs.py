@@ -93,6 +93,7 @@ _FAMILIES: dict[str, str | None] = {
     "cumsum_s8": "pe_sums_s8_params",
     "add_n_s8": "pe_sums_s8_params",
     "l2_norm": "pe_l2_norm_params",
+    "multiclass_nms": "pe_multiclass_nms_params",
     "log_softmax_s8": "pe_log_softmax_params",
     "trilu": "pe_trilu_params",
     "reverse_sequence": "pe_reverse_sequence_params",

@@ -308,6 +308,18 @@ def _int8_norms() -> Graph:
     return b.build()
 
 
+def _detections() -> Graph:
+    """Non-maximum suppression, of all classes together and of each."""
+    b = pe.GraphBuilder()
+    boxes, scores = b.input("boxes", (9, 4), "float32"), b.input("scores", (9, 4), "float32")
+    attrs: dict[str, Any] = {"max_detections": 4, "per_box": 2, "per_class": 3, "classes": 3}
+    attrs |= {"score_threshold": 0.1, "iou_threshold": 0.5}
+    for regular in (False, True):
+        for i, t in enumerate(b.op("multiclass_nms", boxes, scores, outputs=4, regular=regular, **attrs)):
+            b.output(f"{regular}:{i}", t)
+    return b.build()
+
+
 def _sequences() -> dict[str, Graph]:
     """TFLite's LSTM and SVDF, of floats and of codes, their states in place."""
     rng = _rng()
@@ -392,6 +404,7 @@ def plans() -> dict[str, pe.Plan]:
         "orders": pe.compile(_orders()),
         "conversions": pe.compile(_conversions()),
         "norms_s8": pe.compile(_int8_norms()),
+        "detections": pe.compile(_detections()),
         "states": pe.compile(_states()),
         **{name: pe.compile(graph) for name, graph in _sequences().items()},
         "signals": pe.compile(_signals()),

@@ -353,9 +353,31 @@ class Maker:
             self.one("FULLY_CONNECTED", tensors, [self.floats([2, 4]), self.floats([3, 4])], "FullyConnectedOptions"),
         )
 
+    def detections(self):
+        """DETECTION_POSTPROCESS: overlapping boxes, with and without a background class."""
+        for regular, background in ((False, 0), (False, 1), (True, 1), (True, 0)):
+            n, classes, most = 40, 3, 10
+            centers = np.concatenate([self.floats([n, 2], 0.2, 0.8), self.floats([n, 2], 0.1, 0.4)], axis=1)
+            sizes = [[1, n, 4], [1, n, classes + background]]
+            tensors = [T("boxes", sizes[0]), T("scores", sizes[1]), T("anchors", [n, 4], data=centers)]
+            tensors += [T("b", [1, most, 4]), T("c", [1, most]), T("s", [1, most]), T("count", [1])]
+            options = {"max_detections": most, "max_classes_per_detection": 1, "num_classes": classes}
+            options |= {"detections_per_class": 5, "use_regular_nms": regular, "nms_score_threshold": 0.3}
+            options |= {"nms_iou_threshold": 0.4, "y_scale": 10.0, "x_scale": 10.0, "h_scale": 5.0, "w_scale": 5.0}
+            values = [self.floats(sizes[0], -1, 1), self.floats(sizes[1], 0, 1)]
+            yield "detection_postprocess", self.one("TFLite_Detection_PostProcess", tensors, values, None, options, 4)
+
     def cases(self):
         seen: dict[str, int] = {}
-        for family in (self.unary, self.binary, self.along, self.layers, self.floats_unary, self.others):
+        for family in (
+            self.unary,
+            self.binary,
+            self.along,
+            self.layers,
+            self.floats_unary,
+            self.others,
+            self.detections,
+        ):
             for name, case in family():
                 seen[name] = seen.get(name, -1) + 1
                 yield (f"{name}{seen[name]}", case)

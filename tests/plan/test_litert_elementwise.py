@@ -60,3 +60,41 @@ def test_int8_division_by_zero_saturates():
     inputs = {"x": np.array([3, -3, 0], np.int8), "y": np.zeros(3, np.int8)}
     for z in (pe.Session(pe.compile(graph)).run(inputs)["z"], run(graph, inputs)["z"]):
         assert z.tolist() == [127, -128, 5]
+
+
+def nms_graph(**attrs):
+    b = pe.GraphBuilder()
+    boxes, scores = b.input("boxes", (20, 4), "float32"), b.input("scores", (20, 5), "float32")
+    given = {"max_detections": 6, "per_box": 2, "per_class": 3, "classes": 4, "regular": False}
+    given |= {"score_threshold": 0.3, "iou_threshold": 0.4, **attrs}
+    for i, t in enumerate(b.op("multiclass_nms", boxes, scores, outputs=4, **given)):
+        b.output(f"y{i}", t)
+    return b.build()
+
+
+@pytest.mark.parametrize("regular", [False, True])
+@pytest.mark.parametrize("equal", [False, True])
+def test_several_classes_of_a_box_and_equal_scores(regular, equal):
+    """Two classes a box, or each class by itself; of equal scores the first box and class come first."""
+    graph, rng = nms_graph(regular=regular), np.random.default_rng(4)
+    corner = rng.uniform(0, 0.7, (20, 2))
+    boxes = np.concatenate([corner, corner + rng.uniform(0.1, 0.3, (20, 2))], axis=1).astype(np.float32)
+    scores = (rng.integers(0, 4, (20, 5)) / 4 if equal else rng.uniform(0, 1, (20, 5))).astype(np.float32)
+    inputs = {"boxes": boxes, "scores": scores}
+    found, expected = pe.Session(pe.compile(graph)).run(inputs), run(graph, inputs)
+    for name in graph.output_names:
+        np.testing.assert_array_equal(found[name], expected[name], strict=True)
+    assert 0 < found["y3"][0] <= 6
+
+
+def test_nothing_is_found_where_no_score_is_high_enough():
+    """All rows are 0."""
+    inputs = {"boxes": np.zeros((20, 4), np.float32), "scores": np.zeros((20, 5), np.float32)}
+    for y in pe.Session(pe.compile(nms_graph())).run(inputs).values():
+        assert not y.any()
+
+
+def test_a_threshold_of_overlap_beyond_1_is_refused():
+    """Its name and what is possible."""
+    with pytest.raises(pe.ModelError, match=r"iou_threshold is 1\.5, expected a number above 0, at most 1"):
+        nms_graph(iou_threshold=1.5)
