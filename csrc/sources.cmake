@@ -78,3 +78,14 @@ set(PYEDGE_SOURCES
   runtime/run.c
   runtime/verify.c
 )
+# Where a CPU's kernels are chosen when a firmware is built (kernels.c), the toolchain file names it.
+if(CMAKE_SYSTEM_PROCESSOR STREQUAL riscv32)
+  list(APPEND PYEDGE_SOURCES
+    kernels/rv32/conv2d_s8.c
+    kernels/rv32/depthwise_s8.S
+    kernels/rv32/dwconv_s8.c
+    kernels/rv32/linear_s8.S
+    kernels/rv32/linear_s8.c
+    kernels/rv32/pairs_s8.S
+  )
+endif()

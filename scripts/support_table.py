@@ -21,17 +21,20 @@ MIXED = "any or mixed types"  # kinds without such a suffix
 def read_list(file: str) -> list[list[str]]:
     """The arguments of each X(...) of an X-macro list."""
     text = re.sub(r"/\*.*?\*/", "", (ROOT / "csrc" / file).read_text(encoding="utf-8"), flags=re.DOTALL)
-    lines = [m[1].replace(" ", "").split(",") for m in re.finditer(r"^\s+X\(([^)]+)\)", text, re.MULTILINE)]
+    lines = [m[1].replace(" ", "").split(",") for m in re.finditer(r"\sX\(([^)]+)\)", text)]
     if not lines:
         raise SystemExit(f"csrc/{file}: no X(...) lines")
     return lines
 
 
 def roles() -> dict[str, str]:
-    """The micro-kernel that an op kind reaches, {"conv2d_s8": "gemm_s8"}, as kernels.c keeps it for a trimmed build."""
+    """The micro-kernel that an op kind reaches, {"conv2d_s8": "gemm_s8"}, as kernels.c keeps it for a trimmed build.
+
+    Rows named as an op are whole ops, which a set may have beside.
+    """
     text = (ROOT / "csrc/kernels/kernels.c").read_text(encoding="utf-8")
     rows = re.findall(r"^    \.(\w+) =\s(.*?),\n(?=    \.|\};)", text, re.MULTILINE | re.DOTALL)
-    return {kind: role for role, value in rows for kind in re.findall(r"PE_IF_KEPT\((\w+)", value)}
+    return {kind: role for role, value in rows for kind in re.findall(r"PE_IF_KEPT\((\w+)", value) if kind != role}
 
 
 def table() -> str:

@@ -9,7 +9,16 @@
 #else
 #define PE_X86_NAMES
 #endif
-const char *const pe_kernel_names[] = {PE_KERNELS(PE_KERNEL_NAME) PE_X86_NAMES NULL};
+/* RISC-V, 32 bits, with multiplication and all 31 registers; known when a firmware is built. */
+#if defined __riscv && __riscv_xlen == 32 && defined __riscv_mul && !defined __riscv_32e
+#define PE_RV32(rv32, portable) rv32
+#define PE_OP_NAME(op, arch, kind) #op "__" #arch,
+#define PE_RV32_NAMES PE_KERNELS_RV32(PE_KERNEL_NAME) PE_OPS_RV32(PE_OP_NAME)
+#else
+#define PE_RV32(rv32, portable) portable
+#define PE_RV32_NAMES
+#endif
+const char *const pe_kernel_names[] = {PE_KERNELS(PE_KERNEL_NAME) PE_RV32_NAMES PE_X86_NAMES NULL};
 
 static const pe_kernels portable = {
     .gemm_s8 = PE_IF_KEPT(conv2d_s8, 1, 0) || PE_IF_KEPT(linear_s8, 1, 0) ? pe_gemm_s8__portable_2x4 : NULL,
@@ -18,11 +27,13 @@ static const pe_kernels portable = {
                         PE_IF_KEPT(deform_conv_f32, 1, 0)
                     ? pe_gemm_f32__portable_2x4
                     : NULL,
-    .dwconv_s8 = PE_IF_KEPT(depthwise_s8, pe_dwconv_s8__portable_1x1, NULL),
+    .dwconv_s8 = PE_IF_KEPT(depthwise_s8, PE_RV32(pe_dwconv_s8__rv32_1x3, pe_dwconv_s8__portable_1x1), NULL),
     .gemm_fp32_s8 =
         PE_IF_KEPT(conv2d_s8_fp32, 1, 0) || PE_IF_KEPT(linear_s8_fp32, 1, 0) ? pe_gemm_fp32_s8__portable_1x1 : NULL,
     .dwconv_fp32_s8 = PE_IF_KEPT(depthwise_s8_fp32, pe_dwconv_fp32_s8__portable_1x1, NULL),
     .dwconv_f32 = PE_IF_KEPT(depthwise_f32, pe_dwconv_f32__portable_1x1, NULL),
+    .conv2d_s8 = PE_RV32(PE_IF_KEPT(conv2d_s8, pe_conv2d_s8__rv32, NULL), NULL),
+    .linear_s8 = PE_RV32(PE_IF_KEPT(linear_s8, pe_linear_s8__rv32, NULL), NULL),
 };
 
 const pe_kernels *pe_kernels_best(uint32_t features)

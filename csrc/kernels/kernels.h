@@ -2,6 +2,8 @@
  */
 #ifndef PE_KERNELS_H
 #define PE_KERNELS_H
+#include <stdbool.h>
+
 #include "kernels/kernels_list.h"
 #include "ops/requantize.h"
 #include "plan.h"
@@ -54,9 +56,18 @@ typedef pe_dwconv_s8_fn pe_dwconv_fp32_s8_fn;
 typedef void pe_dwconv_f32_fn(const pe_dwconv_geometry *g, const float *x, const float *w, float bias, float min,
                               float max, float *y);
 
+/* A whole op, by a set that knows better than walking tiles over it. c has passed its check. False, with nothing written:
+ * not a case that it takes. It uses scratch as far as the plan gives it, which may be more than check asks for. */
+struct pe_call;
+typedef bool pe_op_fn(const struct pe_call *c);
+
 #define PE_KERNEL_PROTOTYPE(op, arch, mr, nr, kr, layout, isa) pe_##op##_fn pe_##op##__##arch##_##mr##x##nr;
 PE_KERNELS(PE_KERNEL_PROTOTYPE)
+PE_KERNELS_RV32(PE_KERNEL_PROTOTYPE)
 #undef PE_KERNEL_PROTOTYPE
+#define PE_OP_PROTOTYPE(op, arch, kind) pe_op_fn pe_##op##__##arch;
+PE_OPS_RV32(PE_OP_PROTOTYPE)
+#undef PE_OP_PROTOTYPE
 
 /* One kernel a role. A role that no kept op needs is 0 (ops/trim.h). */
 typedef struct pe_kernels {
@@ -66,6 +77,7 @@ typedef struct pe_kernels {
     pe_dwconv_f32_fn *dwconv_f32;
     pe_gemm_fp32_s8_fn *gemm_fp32_s8;
     pe_dwconv_fp32_s8_fn *dwconv_fp32_s8;
+    pe_op_fn *conv2d_s8, *linear_s8; /* NULL: this set has none */
 } pe_kernels;
 
 /* The fastest set for a CPU with these features (cpu.h); the same bits as every other. */

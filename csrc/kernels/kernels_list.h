@@ -11,6 +11,14 @@
     X(gemm_fp32_s8, portable, 1, 1, 1, CANONICAL, NONE) \
     X(dwconv_fp32_s8, portable, 1, 1, 1, CANONICAL, NONE)
 
+/* Of 32-bit RISC-V with M, instead of the portable ones of their role. */
+#define PE_KERNELS_RV32(X) X(dwconv_s8, rv32, 1, 3, 1, CANONICAL, RV32IM)
+
+/* Whole ops (pe_op_fn): X(name, arch, op kind), for pe_<name>__<arch>. */
+#define PE_OPS_RV32(X)            \
+    X(conv2d_s8, rv32, conv2d_s8) \
+    X(linear_s8, rv32, linear_s8)
+
 /* One line a layer kernel (layers.h): X(name, arch, op kind), for pe_layer_<name>__<arch>. One list an ISA level (cpu.h); of
  * two that take a case the first does. */
 #define PE_LAYERS_AVX512(X)                 \

@@ -156,6 +156,8 @@ static void gemm_f32(const pe_call *c, const conv *g, uint32_t group, size_t m, 
 static void run_s8(const pe_call *c)
 {
     const pe_conv2d_params *p = c->params;
+    if (c->kernels->conv2d_s8 && c->kernels->conv2d_s8(c))
+        return;
     conv g = resolve(c, 1);
     run(c, &g, (uint8_t)p->x_zero_point, 1, gemm_s8);
 }

@@ -29,6 +29,8 @@ static void run_s8(const pe_call *c)
     const size_t m = (size_t)c->tensor[0]->dims[0], n = (size_t)c->tensor[1]->dims[0],
                  k = (size_t)c->tensor[1]->dims[1];
     const pe_output_s8 out = output_s8(p);
+    if (c->kernels->linear_s8 && c->kernels->linear_s8(c))
+        return;
     if (p->rounding == PE_ROUND_LITERT_REF)
         run_litert_ref(m, n, k, c->data[0], c->data[1], c->data[2], &out, c->data[3]);
     else

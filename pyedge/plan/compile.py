@@ -16,6 +16,7 @@ from .lower import lower
 from .plan import Plan
 from .program import RESET, Keep
 from .schedule import schedule
+from .scratch import widen_scratch
 from .states import place_states, reset_program, update_in_place
 from .writer import write
 
@@ -83,7 +84,10 @@ def compile(
             meta["dead_channels"] = _saved(whole, Plan(_image(_graphs(slim), rounding, keep, meta)), reports)
         fixed = _graphs(slim)
     options = {"board": board, "batch": batch, "shapes": shapes, "rounding": rounding, "keep": keep}
-    plan = Plan(_image(fixed, rounding, keep, meta), source=_Source(graphs, options))
+    source = _Source(graphs, options)
+    plan = Plan(_image(fixed, rounding, keep, meta, profile.isa), source)
+    if 2 * plan.arena_bytes > _ram(profile):  # too little room to buy speed with it
+        plan = Plan(_image(fixed, rounding, keep, meta), source)
     _check_fit(plan, profile)
     return plan
 
@@ -102,13 +106,14 @@ def _saved(whole: Plan, slim: Plan, reports: Sequence[ChannelReport]) -> dict[st
     }
 
 
-def _image(graphs: Mapping[str, Graph], rounding: str, keep: Keep, meta: Mapping[str, Any]) -> bytes:
-    """The bytes of a plan of graphs whose shapes are fixed, by entry name."""
+def _image(graphs: Mapping[str, Graph], rounding: str, keep: Keep, meta: Mapping[str, Any], isa: str = "") -> bytes:
+    """The bytes of a plan of graphs whose shapes are fixed, by entry name. isa: as in widen_scratch."""
     programs = []
     for name, graph in graphs.items():
         programs.append(lower(graph if keep == "all" else schedule(graph), name, rounding, keep))
         if keep is None:
             update_in_place(programs[-1])
+        widen_scratch(programs[-1], isa)
     if any(p.states for p in programs):
         if RESET in graphs:
             raise PlanError(f"entry {RESET!r}: a plan with states has one of that name itself; call yours otherwise")
@@ -143,11 +148,16 @@ def _input_shapes(
     return fixed
 
 
+def _ram(board: Profile) -> int:
+    """Bytes of a board's RAM; what "native" means, this computer, has no fixed size."""
+    return 2**63 if board.isa == "native" else sum(m.size_bytes for m in board.memories if m.kind == "ram")
+
+
 def _check_fit(plan: Plan, board: Profile) -> None:
     """Refuses a plan that the board's memories cannot hold. What "native" means, this computer, has no fixed size."""
     if board.isa == "native":
         return
-    ram = sum(m.size_bytes for m in board.memories if m.kind == "ram")
+    ram = _ram(board)
     over = plan.arena_bytes - ram
     if over > 0:
         raise PlanError(

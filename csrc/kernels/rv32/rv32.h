@@ -1,0 +1,59 @@
+/* Assembly of this folder, and what its parts share. For rv32im without gp and tp, which interrupt handlers may rely on. */
+#ifndef PE_RV32_H
+#define PE_RV32_H
+#include <stdbool.h>
+
+#include "kernels/kernels.h"
+
+/* Four pixels by all channels: y[p][n] = requantize(bias[n] + sum over k of x[k][p] * w[n][k])
+ *
+ * x      words   [k][2]   pixel 0 + (pixel 1 << 16), pixel 2 + (pixel 3 << 16), each sum modulo 2^32
+ * w      int8    [n][k]   n = 4 * blocks
+ * q      [n]              all shifts short (pe_shift_is_short)
+ * y      int8    [4][n]   row stride y_stride
+ * k, blocks >= 1. Any bits of w and x are right. The assembly knows the offsets of the fields. */
+typedef struct pe_rv32_pairs {
+    const uint32_t *x;
+    const int8_t *w;
+    const pe_channel *q;
+    int8_t *y;
+    uint32_t y_stride, k, blocks;
+    int32_t offset, min, max; /* of y: 2 * zero point + 1, and the clamp */
+} pe_rv32_pairs;
+
+void pe_rv32_pairs_s8(const pe_rv32_pairs *t);
+
+/* Windows of 3 x 3 in strides of 1 or 2 (step_col), of one channel; the fields are those of pe_dwconv_geometry.
+ *
+ * The shift of q is short. Reads nothing but the windows. */
+typedef struct pe_rv32_depthwise {
+    const int8_t *x, *w;
+    const pe_channel *q;
+    int8_t *y;
+    uint32_t w_stride, tap_row, step_row, step_col, y_stride, rows, cols;
+    int32_t offset, min, max; /* as above */
+} pe_rv32_depthwise;
+
+void pe_rv32_depthwise_s8(const pe_rv32_depthwise *t);
+
+/* One row: y[n] = requantize(bias[n] + sum over k of x[k] * w[n][k]), n = 12 or 8 times blocks. Shifts are short. */
+typedef struct pe_rv32_linear {
+    const int8_t *x, *w;
+    const pe_channel *q;
+    int8_t *y;
+    uint32_t k, blocks;
+    int32_t offset, min, max; /* as above */
+} pe_rv32_linear;
+
+void pe_rv32_linear12_s8(const pe_rv32_linear *t);
+void pe_rv32_linear8_s8(const pe_rv32_linear *t);
+
+/* Whether the short requantization is right for all of n channels. */
+static inline bool pe_shifts_are_short(const void *channels, size_t n)
+{
+    for (const pe_channel *q = channels; n; n--, q++)
+        if (!pe_shift_is_short(q->b))
+            return false;
+    return true;
+}
+#endif
