@@ -35,6 +35,8 @@ static bool begin_upload(server *s, const request *q, uint8_t target, fault *f)
     if (holds(s, target, q->len, q->sha)) {
         u->off = q->len;
         u->good = true;
+        if (target == UPLOAD_POOL)
+            pe_session_reset(&s->session); /* as when it came */
     } else if (target == UPLOAD_POOL) {
         release_plan(s); /* the one in use may lie there */
         if (q->len > s->port->pool_bytes) {
