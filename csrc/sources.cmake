@@ -17,6 +17,7 @@ set(PYEDGE_SOURCES
   ops/binary_any.c
   ops/binary_f32.c
   ops/binary_s8.c
+  ops/binary_s16.c
   ops/arg.c
   ops/branch.c
   ops/cast.c
@@ -24,6 +25,8 @@ set(PYEDGE_SOURCES
   ops/contract.c
   ops/conv2d.c
   ops/conv_nd.c
+  ops/conv_s16.c
+  ops/conv_transpose_s16.c
   ops/copy.c
   ops/cumsum_any.c
   ops/cumsum_f32.c
@@ -37,9 +40,11 @@ set(PYEDGE_SOURCES
   ops/hybrid.c
   ops/linear.c
   ops/lookup.c
+  ops/lookup_s16.c
   ops/lstm_sequence.c
   ops/matmul.c
   ops/matmul_s8.c
+  ops/matmul_s16.c
   ops/mean.c
   ops/multiclass_nms.c
   ops/norms_s8.c
@@ -56,6 +61,7 @@ set(PYEDGE_SOURCES
   ops/requantize.c
   ops/scales.c
   ops/resample.c
+  ops/rescale.c
   ops/reverse_sequence.c
   ops/rnn.c
   ops/scatter.c
@@ -63,6 +69,7 @@ set(PYEDGE_SOURCES
   ops/signal.c
   ops/softmax.c
   ops/softmax_axis.c
+  ops/softmax_s16.c
   ops/strided_copy.c
   ops/sums_s8.c
   ops/svdf.c

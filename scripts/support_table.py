@@ -14,7 +14,11 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 MARKS = ("<!-- support table -->", "<!-- end of support table -->")
-TYPES = {"s8": "int8", "f32": "float32"}  # suffix of an op kind; a conversion stands under the type that it reads
+TYPES = {
+    "s8": "int8",
+    "s16": "int16",
+    "f32": "float32",
+}  # suffix of an op kind; a conversion stands under the type that it reads
 MIXED = "any or mixed types"  # kinds without such a suffix
 
 
@@ -50,7 +54,7 @@ def table() -> str:
         raise SystemExit(f"kernels.c and kernels_list.h do not agree on {', '.join(sorted(unknown))}")
     cells: dict[str, dict[str, str]] = {}
     for kind, _ in read_list("ops/ops_list.h"):
-        found = re.fullmatch(r"(\w+?)_(s8|f32)(?:_s8|_f32|_(\w+))?", kind)
+        found = re.fullmatch(r"(\w+?)_(s8|s16|f32)(?:_s8|_s16|_f32|_(\w+))?", kind)
         op, type_ = (found[1] + (f" {found[3]}" if found[3] else ""), TYPES[found[2]]) if found else (kind, MIXED)
         op = op.removesuffix("_any")
         portable = archs[reaches[kind]] if kind in reaches else ["portable"]

@@ -69,6 +69,17 @@ def recorded(data: Path, model: str, inputs: str | None) -> tuple[np.ndarray, np
         return columns["in0"], columns["tflm0" if "tflm0" in columns.files else "ref0"]
 
 
+def test_int16_layers_give_every_recorded_byte(data_dir: Path) -> None:
+    """The 66 operators of SeaNet, int16 activations with int8 weights."""
+    models = sorted((data_dir / "models" / "seanet").glob("*.tflite"))
+    assert len(models) == 66
+    with np.load(data_dir / "expected" / "seanet.npz") as columns:
+        for path in models:
+            session = pe.Session(pe.compile(pe.load(path)))
+            x = [columns[f"{path.stem}.in{i}"].reshape(t.shape) for i, t in enumerate(session.inputs)]
+            np.testing.assert_array_equal(session.run(x)[0].ravel(), columns[f"{path.stem}.golden"], path.stem)
+
+
 @pytest.mark.parametrize("model", INT8)
 def test_int8_models_give_every_recorded_byte(data_dir: Path, model: str) -> None:
     """All rows, on one session."""

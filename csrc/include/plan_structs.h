@@ -64,7 +64,8 @@ enum pe_layout {
 enum pe_rounding {
     PE_ROUND_TFLITE = 0,     /* twice: saturating doubling high multiply, then a rounding shift, half away from zero */
     PE_ROUND_LITERT_REF = 1, /* linear only: double product, half away from zero */
-    PE_ROUND_FP32 = 2        /* float product, half to even, as ONNX Runtime and XNNPACK; kinds of their own */
+    PE_ROUND_FP32 = 2,       /* float product, half to even, as ONNX Runtime and XNNPACK; kinds of their own */
+    PE_ROUND_S64 = 3         /* int16 only: a 64-bit sum times 15 bits, shifted once, half up */
 };
 
 /* clang-format off */
@@ -161,6 +162,20 @@ enum pe_op_kind {
     PE_OP_LSTM_SEQUENCE_S8 = 131,  /* c int16 */
     PE_OP_SVDF_F32 = 132,          /* x[B,I] feature[F,I] time[F,M] [bias[U]] state[B,F*M] -> y[B,U] state */
     PE_OP_SVDF_S8 = 133,           /* time and state int8 or int16 */
+    PE_OP_CONV2D_S16 = 150,       /* x int16, w int8, q[Co,4]          -> y int16; linear too */
+    PE_OP_DEPTHWISE_S16 = 151,
+    PE_OP_CONV_TRANSPOSE_S16 = 152,
+    PE_OP_MATMUL_S16 = 153,
+    PE_OP_BINARY_S16 = 154,       /* a b, NumPy broadcasting           -> y int16 or bool, as TFLite */
+    PE_OP_AVG_POOL2D_S16 = 155,
+    PE_OP_MAX_POOL2D_S16 = 156,
+    PE_OP_MEAN_S16 = 157,
+    PE_OP_SOFTMAX_S16 = 158,      /* x exp[513] reciprocal[513]        -> y, over the last axis */
+    PE_OP_SIGMOID_S16 = 159,      /* x                                 -> y: sigmoid or tanh */
+    PE_OP_LOOKUP_S16 = 160,       /* x table[513]                      -> y: any function, linear between the points */
+    PE_OP_RESCALE = 161,          /* x int8, int16 or int32            -> y of these, of another scale */
+    PE_OP_QUANTIZE_F32_S16 = 162,
+    PE_OP_DEQUANTIZE_S16_F32 = 163,
     PE_OP_ADD_N_S8 = 170,            /* x ..., s8 of one scale and shape -> y s8 */
     PE_OP_CUMSUM_S8 = 171,           /* x s8, axis                       -> y s8 */
     PE_OP_L2_NORM_S8 = 172,          /* x s8                             -> y s8, over the last axis; scale 1/128, zero point 0 */
@@ -346,6 +361,13 @@ typedef struct pe_channel {
     int32_t b;
 } pe_channel;
 
+/* The same of an int16 layer, q[C_out][4]; the bias has 64 bits, its lower half first. PE_ROUND_S64: a = 15 bits of the
+ * multiplier, b = 0 .. 63, so that the factor is a / 2^b. */
+typedef struct pe_channel_s16 {
+    int32_t bias_low, bias_high;
+    int32_t a, b;
+} pe_channel_s16;
+
 /* Jump to op `target` of the plan if the predicate's first byte, read as bool, equals `when`; without input always.
  * target is after this op and at most the end of the entry, so every entry ends. */
 typedef struct pe_branch_params {
@@ -439,6 +461,20 @@ typedef struct pe_binary_s8_params {
     int32_t y_multiplier, y_shift;
     int32_t y_min, y_max;
 } pe_binary_s8_params;
+
+/* y = clamp(zy + requantize(x - zx)), with a factor of its own for x - zx < 0 */
+typedef struct pe_rescale_params {
+    int32_t x_zero_point, y_zero_point;
+    int32_t multiplier, shift; /* > 0 right, < 0 left */
+    int32_t negative_multiplier, negative_shift;
+    int32_t y_min, y_max; /* within y's dtype */
+    int32_t absolute;     /* not 0: of |x - zx| */
+} pe_rescale_params;
+
+typedef struct pe_sigmoid_s16_params {
+    uint32_t function;         /* PE_FN_SIGMOID or PE_FN_TANH */
+    int32_t multiplier, shift; /* x * multiplier / 2^shift is in steps of 1 / 12288; 0 .. 32767, 0 .. 30 */
+} pe_sigmoid_s16_params;
 
 typedef struct pe_cast_params {
     uint32_t x_format, y_format; /* pe_format; 0: what the dtype says */

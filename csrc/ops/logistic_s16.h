@@ -27,7 +27,7 @@ static const uint16_t pe_logistic_table[256] = {
 /* How int16 of one scale go into the table: (x * multiplier + half) >> shift is in steps of 2^-12 / 3. For the scale
  * 2^(n - 12): multiplier 3 * 2^n, shift 0; for n < 0: multiplier 3, shift -n. */
 typedef struct pe_table_scale {
-    int32_t multiplier, shift; /* 1 .. 3 * 2^13, 0 .. 15 */
+    int32_t multiplier, shift; /* 0 .. 2^15 - 1, 0 .. 30 */
 } pe_table_scale;
 
 static inline int32_t pe_table_argument(int16_t x, pe_table_scale s)

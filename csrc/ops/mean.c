@@ -1,6 +1,7 @@
 #include "check.h"
 #include "reduce.h"
 #include "requantize.h"
+#include "s16.h"
 
 /* mean over the axes of a bit mask. */
 
@@ -48,6 +49,41 @@ static void run_s8(const pe_call *c)
     } while (pe_loops_next(&kept, &at, &unused));
 }
 
+static pe_status check_s16(const pe_call *c, uint32_t *scratch_bytes, const char **text)
+{
+    const pe_mean_params *p = c->params;
+    (void)scratch_bytes;
+    pe_status status = check_shapes(c, PE_S16, text);
+    if (status != PE_OK)
+        return status;
+    *text = "mean_s16: params";
+    return pe_is_s16(p->x_zero_point) && pe_is_s16(p->y_zero_point) && pe_is_multiplier(p->multiplier, p->shift)
+               ? PE_OK
+               : PE_ERR_SHAPE;
+}
+
+static void run_s16(const pe_call *c)
+{
+    const pe_mean_params *p = c->params;
+    const int16_t *x = c->data[0];
+    int16_t *y = c->data[1];
+    pe_loops kept, reduced;
+    uint32_t count, at = 0, unused = 0;
+    pe_reduce_loops(c->tensor[0], p->axes, &kept, &reduced, &count);
+    do {
+        for (uint32_t i = 0; i < kept.n[0]; i++) {
+            uint32_t sum = 0u - (uint32_t)p->x_zero_point * count, xt = at + i * kept.a[0];
+            do {
+                for (uint32_t k = 0; k < reduced.n[0]; k++)
+                    sum += (uint32_t)x[xt + k * reduced.a[0]];
+            } while (pe_loops_next(&reduced, &xt, &unused));
+            int32_t v = pe_requantize((int32_t)sum, p->multiplier, p->shift);
+            v = pe_clamp_s32(v, INT16_MIN - p->y_zero_point, INT16_MAX - p->y_zero_point);
+            *y++ = (int16_t)(v + p->y_zero_point);
+        }
+    } while (pe_loops_next(&kept, &at, &unused));
+}
+
 static pe_status check_f32(const pe_call *c, uint32_t *scratch_bytes, const char **text)
 {
     (void)scratch_bytes;
@@ -83,6 +119,17 @@ const pe_op_def pe_op_def_mean_s8 = {
     .name = "mean_s8",
     .check = check_s8,
     .run = run_s8,
+};
+
+const pe_op_def pe_op_def_mean_s16 = {
+    .kind = PE_OP_MEAN_S16,
+    .params_bytes = sizeof(pe_mean_params),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .outputs = 1,
+    .name = "mean_s16",
+    .check = check_s16,
+    .run = run_s16,
 };
 
 const pe_op_def pe_op_def_mean_f32 = {

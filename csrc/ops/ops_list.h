@@ -94,6 +94,20 @@
     X(lstm_sequence_s8, LSTM_SEQUENCE_S8)                       \
     X(svdf_f32, SVDF_F32)                                       \
     X(svdf_s8, SVDF_S8)                                         \
+    X(conv2d_s16, CONV2D_S16)                                   \
+    X(depthwise_s16, DEPTHWISE_S16)                             \
+    X(conv_transpose_s16, CONV_TRANSPOSE_S16)                   \
+    X(matmul_s16, MATMUL_S16)                                   \
+    X(binary_s16, BINARY_S16)                                   \
+    X(avg_pool2d_s16, AVG_POOL2D_S16)                           \
+    X(max_pool2d_s16, MAX_POOL2D_S16)                           \
+    X(mean_s16, MEAN_S16)                                       \
+    X(softmax_s16, SOFTMAX_S16)                                 \
+    X(sigmoid_s16, SIGMOID_S16)                                 \
+    X(lookup_s16, LOOKUP_S16)                                   \
+    X(rescale, RESCALE)                                         \
+    X(quantize_f32_s16, QUANTIZE_F32_S16)                       \
+    X(dequantize_s16_f32, DEQUANTIZE_S16_F32)                   \
     X(add_n_s8, ADD_N_S8)                                       \
     X(cumsum_s8, CUMSUM_S8)                                     \
     X(l2_norm_s8, L2_NORM_S8)                                   \

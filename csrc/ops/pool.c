@@ -1,6 +1,7 @@
 #include "check.h"
 #include "ops.h"
 #include "requantize.h"
+#include "s16.h"
 
 /* avg_pool2d, max_pool2d: x[N,H,W,C] -> y[N,Ho,Wo,C]. The shape of y gives the number of windows. What lies outside x is
  * not counted; check sees to it that every window has an element of x. */
@@ -38,6 +39,17 @@ static pe_status check_s8(const pe_call *c, uint32_t *scratch_bytes, const char 
         return status;
     *text = "pool2d: y_min, y_max";
     return pe_is_range_s8(p->y_min, p->y_max) ? PE_OK : PE_ERR_SHAPE;
+}
+
+static pe_status check_s16(const pe_call *c, uint32_t *scratch_bytes, const char **text)
+{
+    const pe_pool2d_params *p = c->params;
+    (void)scratch_bytes;
+    pe_status status = check_shapes(c, PE_S16, text);
+    if (status != PE_OK)
+        return status;
+    *text = "pool2d: y_min, y_max";
+    return pe_is_range_s16(p->y_min, p->y_max) ? PE_OK : PE_ERR_SHAPE;
 }
 
 static pe_status check_f32(const pe_call *c, uint32_t *scratch_bytes, const char **text)
@@ -137,6 +149,41 @@ static void max_s8(const pe_call *c, const window *w, uint32_t y)
     }
 }
 
+static void avg_s16(const pe_call *c, const window *w, uint32_t y)
+{
+    const pe_pool2d_params *p = c->params;
+    const int64_t count = (int64_t)w->rows * w->cols;
+    for (uint32_t ch = 0; ch < w->channels; ch++) {
+        const int16_t *row = (const int16_t *)c->data[0] + w->first + ch;
+        int64_t sum = 0;
+        for (uint32_t i = 0; i < w->rows; i++) {
+            for (uint32_t k = 0; k < w->cols; k++)
+                sum += row[k * w->step_col];
+            row += w->step_row;
+        }
+        /* Halves away from zero. */
+        int64_t mean = (sum + (sum > 0 ? count / 2 : -(count / 2))) / count;
+        ((int16_t *)c->data[1])[y + ch] = (int16_t)pe_clamp_s32((int32_t)mean, p->y_min, p->y_max);
+    }
+}
+
+static void max_s16(const pe_call *c, const window *w, uint32_t y)
+{
+    const pe_pool2d_params *p = c->params;
+    for (uint32_t ch = 0; ch < w->channels; ch++) {
+        const int16_t *row = (const int16_t *)c->data[0] + w->first + ch;
+        int32_t max = INT16_MIN;
+        for (uint32_t i = 0; i < w->rows; i++) {
+            for (uint32_t k = 0; k < w->cols; k++) {
+                int32_t v = row[k * w->step_col];
+                max = v > max ? v : max;
+            }
+            row += w->step_row;
+        }
+        ((int16_t *)c->data[1])[y + ch] = (int16_t)pe_clamp_s32(max, p->y_min, p->y_max);
+    }
+}
+
 static void avg_f32(const pe_call *c, const window *w, uint32_t y)
 {
     const pe_pool2d_params *p = c->params;
@@ -187,6 +234,16 @@ static void run_max_s8(const pe_call *c)
     for_each_window(c, max_s8);
 }
 
+static void run_avg_s16(const pe_call *c)
+{
+    for_each_window(c, avg_s16);
+}
+
+static void run_max_s16(const pe_call *c)
+{
+    for_each_window(c, max_s16);
+}
+
 static void run_avg_f32(const pe_call *c)
 {
     for_each_window(c, avg_f32);
@@ -212,5 +269,7 @@ static void run_max_f32(const pe_call *c)
 POOL_DEF(avg, AVG, s8, S8)
 POOL_DEF(avg, AVG, f32, F32)
 POOL_DEF(avg_up, AVG_UP, s8, S8)
+POOL_DEF(avg, AVG, s16, S16)
+POOL_DEF(max, MAX, s16, S16)
 POOL_DEF(max, MAX, s8, S8)
 POOL_DEF(max, MAX, f32, F32)

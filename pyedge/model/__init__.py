@@ -3,6 +3,7 @@
 from . import ops_elementwise as ops_elementwise
 from . import ops_hybrid as ops_hybrid
 from . import ops_int8 as ops_int8
+from . import ops_int16 as ops_int16
 from . import ops_move as ops_move
 from . import ops_nn as ops_nn
 from . import ops_reduce as ops_reduce
@@ -12,6 +13,7 @@ from . import ops_uint8 as ops_uint8
 from . import reference_elementwise as reference_elementwise
 from . import reference_hybrid as reference_hybrid
 from . import reference_int8 as reference_int8
+from . import reference_int16 as reference_int16
 from . import reference_move as reference_move
 from . import reference_nn as reference_nn
 from . import reference_reduce as reference_reduce

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import ModelError
-from .check import check
+from .check import FIXED_SCALES, check
 from .graph import Graph, Op, Quantization, State, Tensor, array_dtype
 from .ops import Padding, Pair, infer_op
 
@@ -23,7 +23,8 @@ class GraphBuilder:
     Ops on float32 give float32. Ops on int8 (conv2d, depthwise_conv2d, linear, add, mean) need `scale` and `zero_point`
     of their result; where they are left out elsewhere the result has those of its input. int8 weights are constants
     from `constant(..., scale=)` with one scale or one a channel; the bias of int8 ops is int32. int8 weights with a
-    float x make a hybrid op, asymmetric: x becomes int8 at run time.
+    float x make a hybrid op, asymmetric: x becomes int8 at run time. int16 with a scale stands as int8, with zero point
+    0, int8 weights and a bias of int32 or int64.
 
         b = GraphBuilder()
         x = b.input("x", (1, 8, 8, 1), "float32")
@@ -243,20 +244,25 @@ class GraphBuilder:
         return self._op("mean", [x], attrs, _quantization(scale, zero_point) or x.quant, name)
 
     def softmax(self, x: Tensor, *, beta: float = 1.0, name: str | None = None) -> Tensor:
-        """Over the last axis; an int8 result has scale 1/256 and zero point -128."""
-        quant = _quantization(1 / 256, -128) if x.dtype == "int8" else None
+        """Over the last axis; an int8 result has scale 1/256 and zero point -128, an int16 result 1/32768 and 0."""
+        fixed = FIXED_SCALES.get(("softmax", x.dtype))
+        quant = None if fixed is None else _quantization(*fixed)
         return self._op("softmax", [x], {"axis": -1, "beta": float(beta)}, quant, name)
 
     def reshape(self, x: Tensor, shape: Sequence[int], *, name: str | None = None) -> Tensor:
         """The same elements in another shape; one size may be -1."""
         return self._op("reshape", [x], {"shape": tuple(int(d) for d in shape)}, x.quant, name)
 
-    def quantize(self, x: Tensor, scale: float, zero_point: int = 0, *, name: str | None = None) -> Tensor:
-        """float32, or int8 of another scale, to int8."""
-        return self._op("quantize", [x], {}, _quantization(scale, zero_point), name)
+    def quantize(
+        self, x: Tensor, scale: float, zero_point: int = 0, dtype: str = "int8", *, name: str | None = None
+    ) -> Tensor:
+        """float32, or codes of another scale, to codes of dtype int8 or int16."""
+        if dtype == "int8" and x.dtype in ("float32", "int8"):
+            return self._op("quantize", [x], {}, _quantization(scale, zero_point), name)
+        return self._op("rescale", [x], {"to": dtype}, _quantization(scale, zero_point), name)
 
     def dequantize(self, x: Tensor, *, name: str | None = None) -> Tensor:
-        """int8 to float32."""
+        """int8 or int16 to float32."""
         return self._op("dequantize", [x], {}, None, name)
 
     def relu(self, x: Tensor, *, name: str | None = None) -> Tensor:
@@ -427,7 +433,7 @@ class GraphBuilder:
         quants: Sequence[Quantization | None],
         name: str | None,
     ) -> list[Tensor]:
-        """Adds an op with a result for each of quants, which int8 results take."""
+        """Adds an op with a result for each of quants, which int8 and int16 results take."""
         for t in operands:
             if t is not None:
                 self._visible(t)
@@ -435,7 +441,7 @@ class GraphBuilder:
         names = [name] if len(quants) == 1 else [f"{name}:{i}" for i in range(len(quants))]
         op = Op(kind, name, [None if t is None else t.name for t in operands], names, attrs)
         results = [
-            self._graph.add_tensor(Tensor(n, shape, dtype, quant=quant if dtype == "int8" else None))
+            self._graph.add_tensor(Tensor(n, shape, dtype, quant=quant if dtype in ("int8", "int16") else None))
             for n, (shape, dtype), quant in zip(names, infer_op(op, operands), quants, strict=True)
         ]
         self._graph.ops.append(op)

@@ -12,15 +12,25 @@ import numpy as np
 from ..errors import ModelError
 from .graph import DTYPES, Graph, Op, Tensor, array_dtype, check_state
 from .ops import infer_shapes
+from .quantmath_int16 import is_int16
 
 # Weights' axis of output channels, in the graph's layouts.
 _CHANNEL_AXIS = {"conv2d": 0, "depthwise_conv2d": 2, "linear": 0, "conv": 0, "conv_transpose": 0}
 _CHANNEL_AXIS |= {"conv2d_hybrid": 0, "depthwise_conv2d_hybrid": 2, "linear_hybrid": 0}
-# int8 results of one scale: 1 / scale, and the zero point.
-_RESULT_SCALE = {"softmax": (256, -128), "log_softmax": (16, 127), "l2_norm": (128, 0)}
+_CODES = ("int8", "int16")
+# Scale and zero point of results that the arithmetic prescribes.
+FIXED_SCALES = {
+    ("softmax", "int8"): (1 / 256, -128),
+    ("log_softmax", "int8"): (1 / 16, 127),
+    ("l2_norm", "int8"): (1 / 128, 0),
+    **dict.fromkeys((("softmax", "int16"), ("sigmoid", "int16"), ("tanh", "int16")), (1 / 32768, 0)),
+}
 _SAME_SCALE = ("avg_pool2d", "max_pool2d")
 # Kinds that take int8 as plain codes or integers, whatever they mean; other files of the room add theirs.
 CODES_ONLY = {"reshape"}
+# Kinds that compute with int16 codes that have a scale, and those that take such codes as they are: ops_int16.py.
+INT16: set[str] = set()
+INT16_CODES = {"reshape"}
 
 
 def check(graph: Graph) -> Graph:
@@ -87,27 +97,31 @@ def _check_quantization(op: Op, tensors: Mapping[str, Tensor]) -> None:
         bias = operands[2] if len(operands) > 2 else None
         _check_weights(op, x, weight, bias, y)
         operands = [x]
-    if op.kind not in CODES_ONLY:
+    if is_int16(x, y) and op.kind not in INT16 | INT16_CODES:
+        raise ModelError(
+            f"{op.kind} {op.name!r}: tensor {y.name!r} is int16 with a scale, for which there is no kernel"
+        )
+    if op.kind not in CODES_ONLY or (is_int16(x, y) and op.kind in INT16):
         for t in (*operands, y):
-            if t is not None and t.dtype == "int8":
+            if t is not None and t.dtype in _CODES:
                 _check_activation(op, t)
-    if y.dtype != "int8" or x is None:
+    if y.dtype not in _CODES or x is None:
         return
     if op.kind in _SAME_SCALE and (abs(x.scale - y.scale) > 1e-6 or x.zero_point != y.zero_point):  # type: ignore[operator]
         raise ModelError(
             f"{op.kind} {op.name!r}: tensors {x.name!r} and {y.name!r} have different scales or zero points"
         )
-    if op.kind in _RESULT_SCALE:
-        steps, zero_point = _RESULT_SCALE[op.kind]
-        if abs(y.scale * steps - 1) > 1e-3 or y.zero_point != zero_point:  # type: ignore[operator]
-            raise ModelError(
-                f"{op.kind} {op.name!r}: result {y.name!r} needs scale 1/{steps} and zero point {zero_point}"
-            )
+    fixed = FIXED_SCALES.get((op.kind, y.dtype))
+    if fixed is not None and (abs(y.scale / fixed[0] - 1) > 1e-3 or y.zero_point != fixed[1]):  # type: ignore[operator]
+        text = f"scale 1/{1 / fixed[0]:.0f} and zero point {fixed[1]}"
+        raise ModelError(f"{op.kind} {op.name!r}: result {y.name!r} needs {text}")
 
 
 def _check_activation(op: Op, t: Tensor) -> None:
     if t.scale is None or t.scale <= 0:
-        raise ModelError(f"{op.kind} {op.name!r}: int8 tensor {t.name!r} needs one scale above 0 and a zero point")
+        raise ModelError(f"{op.kind} {op.name!r}: {t.dtype} tensor {t.name!r} needs one scale above 0 and a zero point")
+    if t.dtype == "int16" and t.zero_point != 0 and op.kind not in ("rescale", "dequantize"):
+        raise ModelError(f"{op.kind} {op.name!r}: int16 tensor {t.name!r} needs the zero point 0, not {t.zero_point}")
 
 
 def _check_weights(op: Op, x: Tensor, weight: Tensor, bias: Tensor | None, y: Tensor) -> None:
@@ -120,7 +134,7 @@ def _check_weights(op: Op, x: Tensor, weight: Tensor, bias: Tensor | None, y: Te
         )
     if q.zero_point.any():
         raise ModelError(f"{op.kind} {op.name!r}: weight {weight.name!r} has a zero point that is not 0")
-    if x.dtype != "int8":
+    if x.dtype not in _CODES:
         return
     _check_activation(op, x)
     _check_activation(op, y)

@@ -69,14 +69,14 @@ class Tensor:
         return int(self.quant.zero_point[0]) if self.quant is not None and self.quant.scale.size == 1 else None
 
     def quantize(self, x: np.ndarray) -> np.ndarray:
-        """Real values, any shape, to int8 or uint8 codes: x / scale in float32, half to even, saturated."""
+        """Real values, any shape, to codes of this tensor's dtype: x / scale in float32, half to even, saturated."""
         if self.scale is None or self.zero_point is None:
             raise ShapeError(f"tensor {self.name!r} is {self.dtype} and has no per-tensor scale; feed it as it is")
         q = np.rint(np.asarray(x, np.float32) / np.float32(self.scale)) + np.float32(self.zero_point)
         if np.isnan(q).any():
             raise ShapeError(f"tensor {self.name!r}: cannot quantize NaN")
-        dtype = np.uint8 if self.dtype == "uint8" else np.int8
-        return np.asarray(np.clip(q, np.iinfo(dtype).min, np.iinfo(dtype).max), dtype)
+        limit = np.iinfo(self.dtype)
+        return np.asarray(np.clip(q.astype(np.float64), limit.min, limit.max), limit.dtype)
 
     def dequantize(self, q: np.ndarray) -> np.ndarray:
         """Codes of this tensor, any shape, to float32 values: scale * (q - zero_point)."""

@@ -11,7 +11,7 @@
 | softmax | x | axis (of int8 the last one), beta |
 | reshape | x | shape, one -1 allowed |
 | quantize | float32 -> int8, int8 -> int8 of another scale | |
-| dequantize | int8 -> float32 | |
+| dequantize | int8 or int16 -> float32 | |
 | relu, relu6, clip | x | clip: min, max (real values, infinities for no bound) |
 | any_ge | x -> bool[1]: some element >= threshold | threshold (real value) |
 | if | predicate bool[1] | then, else: Graphs without inputs of their own that read outer tensors by name |
@@ -20,6 +20,7 @@ depthwise_conv2d: output channel c * m + i reads input channel c, m = Co / C. li
 and gives [rows,N], as TFLite does. Pairs are (height, width).
 padding: "same" (as TFLite), "valid", or ((top, bottom), (left, right)).
 activation: None, "relu", "relu6", "relu_n1_to_1". int8 ops take scales and zero points from their tensors' quant.
+int16: ops_int16.py.
 """
 
 from __future__ import annotations
@@ -152,6 +153,7 @@ ATTRS: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 Operands = Sequence[Tensor | None]
 Result = tuple[Shape, str]
+_COMPUTED = ("float32", "int8", "int16")  # dtypes of activations
 
 
 def need(op: Op, operands: Operands, i: int) -> Tensor:
@@ -163,22 +165,32 @@ def need(op: Op, operands: Operands, i: int) -> Tensor:
 
 def _image(op: Op, operands: Operands) -> Tensor:
     x = need(op, operands, 0)
-    if len(x.shape) != 4 or x.dtype not in ("float32", "int8"):
-        raise misfit(op, x, "float32 or int8 [N, H, W, C]")
+    if len(x.shape) != 4 or x.dtype not in _COMPUTED:
+        raise misfit(op, x, "float32, int8 or int16 [N, H, W, C]")
     return x
+
+
+def weight_dtype(x: Tensor) -> str:
+    """Of the weights of a layer over x."""
+    return "int8" if x.dtype == "int16" else x.dtype
+
+
+def bias_dtypes(x: Tensor) -> tuple[str, ...]:
+    """Of the bias of a layer over x."""
+    return {"int8": ("int32",), "int16": ("int64", "int32")}.get(x.dtype, ("float32",))
 
 
 def _weight(op: Op, operands: Operands, rank: int, outputs_axis: int) -> tuple[Tensor, tuple[int, ...]]:
     """The weight operand and its shape, checked together with the bias against the dtype of x."""
     x, w = need(op, operands, 0), need(op, operands, 1)
-    if len(w.shape) != rank or w.dtype != x.dtype or None in w.shape:
-        raise misfit(op, w, f"{x.dtype} of rank {rank}")
+    dtype = weight_dtype(x)
+    if len(w.shape) != rank or w.dtype != dtype or None in w.shape:
+        raise misfit(op, w, f"{dtype} of rank {rank}")
     shape = tuple(d for d in w.shape if d is not None)
     bias = operands[2] if len(operands) > 2 else None
-    if bias is not None:
-        dtype = "int32" if x.dtype == "int8" else "float32"
-        if bias.shape != (shape[outputs_axis],) or bias.dtype != dtype:
-            raise misfit(op, bias, f"{dtype}[{shape[outputs_axis]}] for weight {w.name!r} {show(w.shape)}")
+    if bias is not None and (bias.shape != (shape[outputs_axis],) or bias.dtype not in bias_dtypes(x)):
+        dtypes = " or ".join(bias_dtypes(x))
+        raise misfit(op, bias, f"{dtypes}[{shape[outputs_axis]}] for weight {w.name!r} {show(w.shape)}")
     return w, shape
 
 
@@ -207,8 +219,8 @@ def _depthwise_conv2d(op: Op, operands: Operands) -> Result:
 
 def _linear(op: Op, operands: Operands) -> Result:
     x = need(op, operands, 0)
-    if x.dtype not in ("float32", "int8") or not x.shape:
-        raise misfit(op, x, "float32 or int8 of rank 1 or more")
+    if x.dtype not in _COMPUTED or not x.shape:
+        raise misfit(op, x, "float32, int8 or int16 of rank 1 or more")
     w, (n, k) = _weight(op, operands, 2, 0)
     wrong = ShapeError(
         f"linear {op.name!r}: tensor {x.name!r} {show(x.shape)} does not fit weight {w.name!r} {show(w.shape)}"
@@ -254,8 +266,8 @@ def _pool2d(op: Op, operands: Operands) -> Result:
 def _mean(op: Op, operands: Operands) -> Result:
     x = need(op, operands, 0)
     axes = op.attrs["axes"]
-    if x.dtype not in ("float32", "int8") or any(a >= len(x.shape) for a in axes):
-        raise misfit(op, x, f"float32 or int8 with axes {list(axes)}")
+    if x.dtype not in _COMPUTED or any(a >= len(x.shape) for a in axes):
+        raise misfit(op, x, f"float32, int8 or int16 with axes {list(axes)}")
     if op.attrs["keepdims"]:
         return tuple(1 if i in axes else d for i, d in enumerate(x.shape)), x.dtype
     return tuple(d for i, d in enumerate(x.shape) if i not in axes), x.dtype
@@ -264,10 +276,10 @@ def _mean(op: Op, operands: Operands) -> Result:
 def _softmax(op: Op, operands: Operands) -> Result:
     x = need(op, operands, 0)
     last, axis = len(x.shape) - 1, op.attrs["axis"]
-    if x.dtype == "int8" and axis not in (-1, last):
-        raise misfit(op, x, f"int8 whose last axis is {axis}")
-    if x.dtype not in ("float32", "float16", "bfloat16", "int8") or not -1 <= axis <= last or not x.shape:
-        raise misfit(op, x, f"int8 or a float of at most 32 bits with an axis {axis}")
+    if x.dtype in ("int8", "int16") and axis not in (-1, last):
+        raise misfit(op, x, f"{x.dtype} whose last axis is {axis}")
+    if x.dtype not in (*_COMPUTED, "float16", "bfloat16") or not -1 <= axis <= last or not x.shape:
+        raise misfit(op, x, f"int8, int16 or a float of at most 32 bits with an axis {axis}")
     return x.shape, x.dtype
 
 
@@ -346,7 +358,7 @@ KINDS: dict[str, Kind] = {
     "softmax": Kind(1, ("axis", "beta"), _softmax),
     "reshape": Kind(1, ("shape",), _reshape),
     "quantize": Kind(1, (), _elementwise(_FLOAT_OR_INT8, "int8")),
-    "dequantize": Kind(1, (), _elementwise(("int8",), "float32")),
+    "dequantize": Kind(1, (), _elementwise(("int8", "int16"), "float32")),
     "relu": Kind(1, (), _elementwise(_FLOAT_OR_INT8)),
     "relu6": Kind(1, (), _elementwise(_FLOAT_OR_INT8)),
     "clip": Kind(1, ("min", "max"), _elementwise(_FLOAT_OR_INT8)),

@@ -40,6 +40,7 @@ from .ops import ATTRS, KINDS, Kind, Operands, Result, Shape, is_int, is_real, m
 FLOATS = ("float32", "float16", "float64", "bfloat16")
 INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
 NUMBERS = (*FLOATS, *INTEGERS)
+_REALS = (*FLOATS, "int8", "int16")  # int8 and int16 with a scale
 
 _ELEMENTARY = (
     *("exp", "log", "sin", "cos", "tan", "asin", "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh"),
@@ -51,11 +52,11 @@ _ARITHMETIC = ("sub", "mul", "div", "min", "max", "prelu", "squared_difference",
 # Functions of x: attributes, in the order of alpha and beta of pe_function_params, and the dtypes.
 UNARY: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     **dict.fromkeys(("abs", "neg", "floor", "ceil", "round", "sign", "square"), ((), NUMBERS)),
-    **dict.fromkeys(_ELEMENTARY, ((), (*FLOATS, "int8"))),
-    **dict.fromkeys(_WITH_ALPHA, (("alpha",), (*FLOATS, "int8"))),
-    "hard_sigmoid": (("alpha", "beta"), (*FLOATS, "int8")),
-    "selu": (("alpha", "gamma"), (*FLOATS, "int8")),
-    "gelu": (("approximate",), (*FLOATS, "int8")),
+    **dict.fromkeys(_ELEMENTARY, ((), _REALS)),
+    **dict.fromkeys(_WITH_ALPHA, (("alpha",), _REALS)),
+    "hard_sigmoid": (("alpha", "beta"), _REALS),
+    "selu": (("alpha", "gamma"), _REALS),
+    "gelu": (("approximate",), _REALS),
     "not": ((), ("bool",)),
     "bitwise_not": ((), INTEGERS),
     "is_nan": ((), FLOATS),
@@ -77,8 +78,9 @@ BINARY: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 def _unary(dtypes: tuple[str, ...], result: str | None) -> Callable[[Op, Operands], Result]:
     def rule(op: Op, operands: Operands) -> Result:
         x = need(op, operands, 0)
-        if x.dtype not in dtypes or (x.dtype == "int8" and "uint8" not in dtypes and x.quant is None):
-            raise misfit(op, x, "one of " + ", ".join(dtypes))
+        if x.dtype not in dtypes or (x.dtype in ("int8", "int16") and "uint8" not in dtypes and x.quant is None):
+            scaled = "" if "uint8" in dtypes else " (int8 and int16 with a scale)"
+            raise misfit(op, x, "one of " + ", ".join(dtypes) + (scaled if "int8" in dtypes else ""))
         return x.shape, result or x.dtype
 
     return rule

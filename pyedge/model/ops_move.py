@@ -408,7 +408,7 @@ def _size(op: Op, operands: Operands) -> Result:
     return (), "int64"
 
 
-_MOVES = {
+MOVES = {
     "transpose": Kind(1, ("perm",), _transpose),
     "slice": Kind(1, ("starts", "ends", "axes", "steps"), _slice),
     "concat": Kind(ANY_NUMBER, ("axis",), _concat),
@@ -443,5 +443,5 @@ _MOVES = {
     "size": Kind(1, (), _size),
     "range": Kind(3, ("size",), _range),
 }
-KINDS |= _MOVES
-CODES_ONLY.update(_MOVES)
+KINDS |= MOVES
+CODES_ONLY.update(MOVES)

@@ -35,7 +35,22 @@ from typing import Any
 from ..errors import ModelError, ShapeError
 from .check import CODES_ONLY
 from .graph import Op, Tensor
-from .ops import ATTRS, KINDS, MAX_EXTENT, Kind, Operands, Result, Shape, is_int, is_real, misfit, need, show
+from .ops import (
+    ATTRS,
+    KINDS,
+    MAX_EXTENT,
+    Kind,
+    Operands,
+    Result,
+    Shape,
+    bias_dtypes,
+    is_int,
+    is_real,
+    misfit,
+    need,
+    show,
+    weight_dtype,
+)
 
 RNN_ACTIVATIONS = (
     *("sigmoid", "tanh", "relu", "affine", "leaky_relu", "thresholded_relu", "scaled_tanh", "hard_sigmoid", "elu"),
@@ -277,10 +292,10 @@ def _conv_weight(op: Op, x: Tensor, w: Tensor) -> tuple[int, ...]:
     return shape
 
 
-def _bias(op: Op, operands: Operands, number: int, dtype: str, channels: int) -> None:
+def _bias(op: Op, operands: Operands, number: int, dtypes: tuple[str, ...], channels: int) -> None:
     bias = operands[number] if number < len(operands) else None
-    if bias is not None and (bias.shape != (channels,) or bias.dtype != dtype):
-        raise misfit(op, bias, f"{dtype}[{channels}]")
+    if bias is not None and (bias.shape != (channels,) or bias.dtype not in dtypes):
+        raise misfit(op, bias, f"{' or '.join(dtypes)}[{channels}]")
 
 
 def _conv_shape(op: Op, x: Tensor, w: Tensor) -> Shape:
@@ -294,7 +309,7 @@ def _conv(op: Op, operands: Operands) -> Result:
     if x.dtype not in ("float32", "int8") or w.dtype != x.dtype:
         raise misfit(op, w, f"{x.dtype}, float32 or int8")
     shape = _conv_shape(op, x, w)
-    _bias(op, operands, 2, "int32" if x.dtype == "int8" else "float32", w.shape[0] or 0)
+    _bias(op, operands, 2, bias_dtypes(x), w.shape[0] or 0)
     return shape, x.dtype
 
 
@@ -305,7 +320,7 @@ def _deform_conv(op: Op, operands: Operands) -> Result:
         if t is not None and (t.dtype != "float32" or len(t.shape) != 4):
             raise misfit(op, t, "float32 of rank 4")
     shape = _conv_shape(op, x, w)
-    _bias(op, operands, 3, "float32", w.shape[0] or 0)
+    _bias(op, operands, 3, ("float32",), w.shape[0] or 0)
     groups = op.attrs["offset_groups"]
     taps = groups * (w.shape[1] or 0) * (w.shape[2] or 0)
     if (x.shape[3] or 0) % groups or offset.shape != (*shape[:3], 2 * taps):
@@ -324,17 +339,17 @@ def _conv_integer(op: Op, operands: Operands) -> Result:
 
 def _qlinear_conv(op: Op, operands: Operands) -> Result:
     x, w, dtype = _qlinear(op, operands)
-    _bias(op, operands, 8, "int32", w.shape[0] or 0)
+    _bias(op, operands, 8, ("int32",), w.shape[0] or 0)
     return _conv_shape(op, x, w), dtype
 
 
 def _conv_transpose(op: Op, operands: Operands) -> Result:
     x, w = need(op, operands, 0), need(op, operands, 1)
-    if x.dtype not in ("float32", "int8") or w.dtype != x.dtype:
-        raise misfit(op, w, f"{x.dtype}, float32 or int8")
+    if x.dtype not in ("float32", "int8", "int16") or w.dtype != weight_dtype(x):
+        raise misfit(op, w, f"{weight_dtype(x)}, over float32, int8 or int16")
     axes = _axes(op, x, "strides", "dilations", "pads", "output_padding")
     co, *kernel, _ = _conv_weight(op, x, w)
-    _bias(op, operands, 2, "int32" if x.dtype == "int8" else "float32", co)
+    _bias(op, operands, 2, bias_dtypes(x), co)
     sides: list[int | None] = []
     for a in range(axes):
         size, (before, after) = x.shape[1 + a], op.attrs["pads"][a]

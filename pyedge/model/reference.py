@@ -21,6 +21,7 @@ from . import quantmath as qm
 from .fixed_point import Ints, exp_negative, high_multiply, reciprocal, round_shift, scale_twice_rounded, wrap32
 from .graph import Graph, Op, Tensor, array_dtype
 from .ops import Pair, infer_shapes, resolve_padding
+from .quantmath_int16 import is_int16
 
 ROUNDINGS = ("tflite", "litert-ref", "fp32")
 
@@ -30,6 +31,8 @@ Rule = Callable[[Op, Arrays, Tensors, str], np.ndarray | list[np.ndarray]]
 
 # Rules for every dtype of a kind; the families in reference_*.py add theirs. Other kinds: _FLOAT and _INT8 below.
 RULES: dict[str, Rule] = {}
+# Rules for int16 codes that have a scale, before those above: reference_int16.py.
+INT16: dict[str, Rule] = {}
 
 
 def run(
@@ -90,7 +93,8 @@ def evaluate(
     op: Op, arrays: Arrays, operands: Sequence[Tensor | None], results: Sequence[Tensor], rounding: str = "tflite"
 ) -> Arrays:
     """The values of an op's results, of their shapes and dtypes; any kind but "if"."""
-    rule = RULES.get(op.kind)
+    rule = INT16.get(op.kind) if is_int16(operands[0], results[0]) else None
+    rule = rule or RULES.get(op.kind)
     if rule is None:
         quantized = any(t is not None and t.dtype == "int8" for t in (operands[0], results[0]))
         rule = (_INT8 if quantized else _FLOAT)[op.kind]

@@ -19,6 +19,7 @@ from .ops import MAX_EXTENT, infer_op
 from .tflite_control import CONTROL
 from .tflite_custom import registered
 from .tflite_file import FileOperator, FileTensor, ModelFile, Unsupported, damage, read
+from .tflite_int16 import INT16, takes_int16
 from .tflite_math import MATH
 from .tflite_move import MOVES
 from .tflite_nn import LAYERS, dense
@@ -94,7 +95,8 @@ class Importer:
         """Adds the ops of all operators; notes those that pyedge doesn't have."""
         for op in self.file.operators:
             try:
-                convert = registered(op) or _CONVERTERS.get(op.name)
+                int16 = INT16.get(op.name) if takes_int16(self, op) else None
+                convert = registered(op) or int16 or _CONVERTERS.get(op.name)
                 if convert is None:
                     raise Unsupported
                 before = len(self.graph.ops)
@@ -323,13 +325,13 @@ class Importer:
         for output in outputs:
             if output.index in self.values:
                 raise ModelError(f"operator {op.number} {op.name}: its output {output.name!r} is a constant")
-        add = self.add_any if kind in CODES_ONLY else self.add
+        add = self.add_any if kind in CODES_ONLY or takes_int16(self, op) else self.add
         self.graph.ops.append(Op(kind, f"{self.prefix}{kind}_{op.number}", inputs, [add(t) for t in outputs], attrs))
 
     def between(
         self, op: FileOperator, kind: str, inputs: list[str | None], quant: Quantization | None = None, **attrs: Any
     ) -> str:
-        """An op whose one result only later ops of the same operator read; quant: of an int8 result, else that of x."""
+        """An op whose one result only later ops of the same operator read; quant: of codes, else that of x."""
         name = f"{self.file.tensors[op.outputs[0]].name}:{kind}"
         while name in self.graph.tensors:
             name += ":"
@@ -338,7 +340,7 @@ class Importer:
         ((shape, dtype),) = infer_op(step, operands)
         if quant is None and operands[0] is not None:
             quant = operands[0].quant
-        self.graph.add_tensor(Tensor(name, shape, dtype, None, quant if dtype == "int8" else None))
+        self.graph.add_tensor(Tensor(name, shape, dtype, None, quant if dtype in ("int8", "int16") else None))
         self.graph.ops.append(step)
         return name
 

@@ -59,10 +59,29 @@ def _batch_matmul(m: Importer, op: FileOperator) -> None:
     m.emit(op, "matmul", [m.add_number(a), m.add_number(b)], **attrs)
 
 
-def _transpose_conv(m: Importer, op: FileOperator) -> None:
-    """Operands: the result's shape, weights [C_out, kh, kw, C], x, bias. Padding is that of the convolution from the
-    result's size to x's."""
+def transposed(m: Importer, op: FileOperator, wide: tuple[int, int]) -> dict[str, Any]:
+    """The attributes of a TRANSPOSE_CONV whose result has the sides `wide`. Padding is that of the convolution from
+    the result's size to x's."""
     o = op.options(tflite.TransposeConvOptions)
+    kernel, strides = sides(m.tensor(op, 1), 2), (o.StrideH(), o.StrideW())
+    padding = resolve_padding(m.padding(op, o.Padding()), wide, (kernel[0], kernel[1]), strides, (1, 1))
+    pads, rest = [], []
+    for n, k, s, to, (before, _) in zip(sides(m.tensor(op, 2), 2), kernel, strides, wide, padding, strict=True):
+        after = (n - 1) * s + k - before - to
+        pads.append((before, max(after, 0)))
+        rest.append(max(-after, 0))
+    return {
+        "strides": strides,
+        "dilations": (1, 1),
+        "pads": tuple(pads),
+        "groups": 1,
+        "output_padding": tuple(rest),
+        "activation": m.activation(o.FusedActivationFunction()),
+    }
+
+
+def _transpose_conv(m: Importer, op: FileOperator) -> None:
+    """Operands: the result's shape, weights [C_out, kh, kw, C], x, bias."""
     w, x, y = m.tensor(op, 1), m.tensor(op, 2), m.file.tensors[op.outputs[0]]
     value = m.constant(w)
     shape = m.integers(m.tensor(op, 0))
@@ -70,24 +89,8 @@ def _transpose_conv(m: Importer, op: FileOperator) -> None:
         raise ModelError(f"operator {op.number} TRANSPOSE_CONV: weight {w.name!r} {list(value.shape)} for {shape}")
     if y.dtype not in ("float32", "int8") or str(value.dtype) != x.dtype:
         raise Unsupported(f"{x.dtype} with weights {w.dtype}")
-    kernel, strides, wide = value.shape[1:3], (o.StrideH(), o.StrideW()), (shape[1], shape[2])
-    padding = resolve_padding(m.padding(op, o.Padding()), wide, kernel, strides, (1, 1))
-    pads, rest = [], []
-    for n, k, s, to, (before, _) in zip(sides(x, 2), kernel, strides, wide, padding, strict=True):
-        after = (n - 1) * s + k - before - to
-        pads.append((before, max(after, 0)))
-        rest.append(max(-after, 0))
-    m.emit(
-        op,
-        "conv_transpose",
-        [m.add(x), m.add_constant(w, value, _per_channel(w.quant)), _bias(m, op, 3)],
-        strides=strides,
-        dilations=(1, 1),
-        pads=tuple(pads),
-        groups=1,
-        output_padding=tuple(rest),
-        activation=m.activation(o.FusedActivationFunction()),
-    )
+    inputs: list[str | None] = [m.add(x), m.add_constant(w, value, _per_channel(w.quant)), _bias(m, op, 3)]
+    m.emit(op, "conv_transpose", inputs, **transposed(m, op, (shape[1], shape[2])))
 
 
 def _per_channel(quant: Quantization | None) -> Quantization | None:

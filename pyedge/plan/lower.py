@@ -20,6 +20,7 @@ from ..model import quantmath
 from ..model.custom import PARAMS
 from ..model.graph import Graph, Op, State, Tensor, array_dtype, check_state
 from ..model.ops import resolve_padding
+from ..model.quantmath_int16 import is_int16
 from . import structs
 from .program import Keep, Program, Step, Value
 
@@ -88,7 +89,7 @@ class Builder:
             )
         if math.prod(dims) * array_dtype(tensor.dtype).itemsize > structs.MAX_EXTENT:
             raise PlanError(f"tensor {tensor.name!r} {list(dims)} has more than 2^30 bytes")
-        per_tensor = tensor.dtype in ("int8", "uint8") and tensor.scale is not None
+        per_tensor = tensor.dtype in ("int8", "uint8", "int16", "int32") and tensor.scale is not None
         number = len(self.program.values)
         self.program.values.append(
             Value(
@@ -202,7 +203,9 @@ class Builder:
     def ops(self, graph: Graph) -> None:
         """Lowers the ops of a graph, in order."""
         for op in graph.ops:
-            lowering = _LOWERINGS.get("custom" if op.kind in PARAMS else op.kind)
+            operands = [self.tensor(name) for name in (*op.inputs[:1], *op.outputs[:1]) if name is not None]
+            lowering = _INT16.get(op.kind) if is_int16(*operands) else None
+            lowering = lowering or _LOWERINGS.get("custom" if op.kind in PARAMS else op.kind)
             if lowering is None:
                 raise PlanError(f"op {op.name!r}: there is no kernel for {op.kind!r}")
             try:
@@ -260,6 +263,19 @@ def lowers(*kinds: str) -> Callable[[Callable[[Builder, Op], None]], Callable[[B
     def register(function: Callable[[Builder, Op], None]) -> Callable[[Builder, Op], None]:
         for kind in kinds:
             _LOWERINGS[kind] = function
+        return function
+
+    return register
+
+
+_INT16: dict[str, Callable[[Builder, Op], None]] = {}  # where int16 codes with a scale go in or out, before the others
+
+
+def lowers_int16(*kinds: str) -> Callable[[Callable[[Builder, Op], None]], Callable[[Builder, Op], None]]:
+    """As lowers, for int16 codes that have a scale."""
+
+    def register(function: Callable[[Builder, Op], None]) -> Callable[[Builder, Op], None]:
+        _INT16.update(dict.fromkeys(kinds, function))
         return function
 
     return register

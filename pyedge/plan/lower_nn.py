@@ -134,7 +134,7 @@ def _per_axis(values: Sequence[int], fill: int) -> list[int]:
     return [*values, *[fill] * (_AXES - len(values))]
 
 
-def _windows(op: Op) -> dict[str, Any]:
+def windows(op: Op) -> dict[str, Any]:
     return {
         "axes": len(op.attrs["strides"]),
         "stride": _per_axis(op.attrs["strides"], 1),
@@ -151,7 +151,7 @@ def _conv(b: Builder, op: Op) -> None:
     if axes > 2:
         if b.program.values[x].dtype != "float32":
             raise PlanError(f"op {op.name!r} (conv): no kernel takes int8 with {axes} axes")
-        b.emit("conv_nd_f32", op.name, [x, w, bias], [y], **_windows(op), groups=op.attrs["groups"], **clamps(b, op, y))
+        b.emit("conv_nd_f32", op.name, [x, w, bias], [y], **windows(op), groups=op.attrs["groups"], **clamps(b, op, y))
         return
     steps = [1] * (2 - axes)
     strides, dilations = [*steps, *op.attrs["strides"]], [*steps, *op.attrs["dilations"]]
@@ -188,7 +188,7 @@ def _with_height(b: Builder, number: int) -> int:
 @lowers("conv_transpose")
 def _conv_transpose(b: Builder, op: Op) -> None:
     x, w, bias, y = b.input(op, 0), b.input(op, 1), b.optional_input(op, 2), b.result(op)
-    params = {**_windows(op), "groups": op.attrs["groups"], **clamps(b, op, y)}
+    params = {**windows(op), "groups": op.attrs["groups"], **clamps(b, op, y)}
     if b.program.values[x].dtype != "int8":
         b.emit("conv_transpose_f32", op.name, [x, w, bias], [y], **params)
         return
@@ -227,7 +227,7 @@ def _deform_conv(b: Builder, op: Op) -> None:
 @lowers("conv_integer")
 def _conv_integer(b: Builder, op: Op) -> None:
     inputs = [b.input(op, 0), b.input(op, 1), b.optional_input(op, 2), b.optional_input(op, 3)]
-    b.emit("conv_integer", op.name, inputs, [b.result(op)], **_windows(op), groups=op.attrs["groups"])
+    b.emit("conv_integer", op.name, inputs, [b.result(op)], **windows(op), groups=op.attrs["groups"])
 
 
 @lowers("qlinear_conv")
@@ -235,13 +235,13 @@ def _qlinear_conv(b: Builder, op: Op) -> None:
     inputs: list[int | None] = [b.input(op, i) for i in range(8)]
     bias = b.optional_input(op, 8)
     inputs += [] if bias is None else [bias]
-    b.emit("qlinear_conv", op.name, inputs, [b.result(op)], **_windows(op), groups=op.attrs["groups"])
+    b.emit("qlinear_conv", op.name, inputs, [b.result(op)], **windows(op), groups=op.attrs["groups"])
 
 
 @lowers("avg_pool", "lp_pool", "max_pool")
 def _pool(b: Builder, op: Op) -> None:
     params: dict[str, Any] = {
-        **_windows(op),
+        **windows(op),
         "kernel": _per_axis(op.attrs["kernels"], 1),
         "pad_after": _per_axis([p[1] for p in op.attrs["pads"]], 0),
     }

@@ -40,6 +40,9 @@ FUNCTIONS: dict[str, int] = {
     name.removeprefix("PE_FN_").lower(): value for value, name in ffi.typeof("enum pe_function").elements.items()
 }
 
+# How the sum of an int16 layer with 64-bit biases becomes an int16; lowering chooses it.
+ROUND_S64: int = ffi.integer_const("PE_ROUND_S64")
+
 # dtype code of the file and NumPy's name for it.
 DTYPES: dict[int, str] = {
     ffi.integer_const("PE_F32"): "float32",
@@ -131,6 +134,11 @@ _FAMILIES: dict[str, str | None] = {
     "signal_pcan": "pe_signal_shift_params",
     "signal_log": "pe_signal_log_params",
     "custom": "pe_custom_params",
+    "matmul_s16": "pe_matmul_s8_params",
+    "binary_s16": "pe_binary_s8_params",
+    "sigmoid_s16": "pe_sigmoid_s16_params",
+    "lookup_s16": None,
+    "rescale": "pe_rescale_params",
 }
 
 

@@ -296,6 +296,32 @@ def _signals() -> Graph:
     return b.build()
 
 
+def _int16() -> Graph:
+    """Layers, elementwise functions, products and conversions of int16."""
+    rng, scale = np.random.default_rng(6), 0.001
+    b = pe.GraphBuilder()
+    x = b.quantize(b.input("x", (1, 5, 4, 3), "float32"), scale, dtype="int16")
+    w = b.constant(rng.integers(-127, 128, (2, 3, 3, 3), dtype=np.int8), scale=np.full(2, 0.01, np.float32))
+    h = b.conv2d(x, w, np.array([1 << 35, -5], np.int64), stride=2, scale=0.002, activation="relu")
+    b.output("narrow", b.conv2d(x, w, np.array([7, -5], np.int32), padding="valid", scale=0.002))
+    w = b.constant(rng.integers(-127, 128, (2, 2, 4), dtype=np.int8), scale=0.02)
+    h = b.depthwise_conv2d(h, w, scale=0.003)
+    up = {"strides": (2, 2), "dilations": (1, 1), "pads": ((0, 1), (1, 0)), "groups": 1, "output_padding": (0, 0)}
+    w = b.constant(rng.integers(-127, 128, (3, 2, 3, 4), dtype=np.int8), scale=0.02)
+    b.output("up", _apply(b, "conv_transpose", [h, w], scale=0.01, activation=None, **up))
+    b.output("max", b.max_pool2d(x, 2, padding="same"))
+    h = b.add(b.avg_pool2d(h, 2, stride=1, padding="same"), h, scale=0.004)
+    h = _apply(b, "mul", [_apply(b, "leaky_relu", [h], alpha=0.1), _apply(b, "tanh", [h], scale=1 / 32768)], scale=0.01)
+    b.output("exp", _apply(b, "exp", [h], scale=0.01))
+    b.output("less", _apply(b, "less", [h, h]))
+    m = b.mean(h, (1, 2), scale=0.01)
+    w = b.constant(rng.integers(-127, 128, (3, 4), dtype=np.int8), scale=0.02)
+    b.output("y", b.dequantize(b.softmax(b.linear(m, w, scale=0.02))))
+    product = _apply(b, "matmul", [m, m], scale=0.1, transpose_a=False, transpose_b=True, activation=None)
+    b.output("code", b.quantize(product, 1.0, 3))
+    return b.build()
+
+
 def _int8_norms() -> Graph:
     """Sums, norms and division of int8."""
     b = pe.GraphBuilder()
@@ -396,6 +422,7 @@ def plans() -> dict[str, pe.Plan]:
         "cnn_s8_kept": pe.compile(_int8_cnn(1, "same", 1), keep="all"),
         "cnn_hybrid": pe.compile(_hybrid_cnn()),
         "cnn_uint8": pe.compile(_uint8_cnn()),
+        "int16": pe.compile(_int16()),
         "cnn_f32": pe.compile(_float_cnn()),
         "cnn_f32_kept": pe.compile(_float_cnn(), keep="all"),
         "layers": pe.compile(_layers()),
