@@ -42,7 +42,7 @@ ATTRS |= {
     "score_threshold": (is_real, "a number"),
     "iou_threshold": (lambda v: is_real(v) and 0 < v <= 1, "a number above 0, at most 1"),
 }
-# max_detections boxes, each with per_box classes; or, regular, per_class boxes of each class. classes: the last columns.
+# max_detections boxes with per_box classes each; regular: per_class boxes of each class. classes: the last columns.
 _NMS = ("max_detections", "per_box", "per_class", "classes", "regular", "score_threshold", "iou_threshold")
 
 

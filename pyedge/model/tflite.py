@@ -9,7 +9,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import tflite
 
 from ..errors import ModelError, UnsupportedOpError
 from .check import CODES_ONLY, check
@@ -22,7 +21,7 @@ from .tflite_file import FileOperator, FileTensor, ModelFile, Unsupported, damag
 from .tflite_int16 import INT16, takes_int16
 from .tflite_math import MATH
 from .tflite_move import MOVES
-from .tflite_nn import LAYERS, dense
+from .tflite_nn import LAYERS
 from .tflite_sequence import SEQUENCES
 from .tflite_signal import SIGNALS
 from .tflite_sizes import Sizes
@@ -374,128 +373,7 @@ def _shift_codes(t: FileTensor) -> None:
         t.data = (t.data ^ np.uint8(0x80)).view(np.int8)
 
 
-def _dequantized(t: FileTensor, value: np.ndarray) -> np.ndarray:
-    """float32 values of a constant of codes, per tensor or per channel."""
-    q = t.quant
-    if q is None:
-        raise ModelError(f"tensor {t.name!r} is {t.dtype} and has no scale")
-    scale, zero = q.scale, q.zero_point
-    if scale.size > 1:
-        if not 0 <= q.axis < value.ndim or value.shape[q.axis] != scale.size:
-            raise ModelError(f"tensor {t.name!r} {list(value.shape)}: {scale.size} scales along axis {q.axis}")
-        along = [1] * value.ndim
-        along[q.axis] = scale.size
-        scale, zero = scale.reshape(along), zero.reshape(along)
-    return np.asarray((value.astype(np.int32) - zero).astype(np.float32) * scale)
-
-
-# --- operators --------------------------------------------------------------------------------------------------------
-
-
-def _conv_2d(m: Importer, op: FileOperator) -> None:
-    o = op.options(tflite.Conv2DOptions)
-    x, w = m.tensor(op, 0), m.constant(m.tensor(op, 1))
-    quant = m.tensor(op, 1).quant
-    channels = x.shape[-1] if x.shape else None
-    if channels is None or w.ndim != 4 or w.shape[3] == 0 or channels % w.shape[3]:
-        raise ModelError(f"operator {op.number} CONV_2D: input {list(x.shape)} does not fit weight {list(w.shape)}")
-    m.emit_weighted(
-        op,
-        "conv2d",
-        quant is not None and quant.scale.size == w.shape[0],
-        stride=(o.StrideH(), o.StrideW()),
-        dilation=(o.DilationHFactor(), o.DilationWFactor()),
-        padding=m.padding(op, o.Padding()),
-        groups=channels // w.shape[3],
-        activation=m.activation(o.FusedActivationFunction()),
-    )
-
-
-def _depthwise_conv_2d(m: Importer, op: FileOperator) -> None:
-    o = op.options(tflite.DepthwiseConv2DOptions)  # its depth multiplier follows from the shapes
-    m.emit_weighted(
-        op,
-        "depthwise_conv2d",
-        True,
-        stride=(o.StrideH(), o.StrideW()),
-        dilation=(o.DilationHFactor(), o.DilationWFactor()),
-        padding=m.padding(op, o.Padding()),
-        activation=m.activation(o.FusedActivationFunction()),
-    )
-
-
-def _fully_connected(m: Importer, op: FileOperator) -> None:
-    o = op.options(tflite.FullyConnectedOptions)
-    if o.WeightsFormat() != 0:
-        raise Unsupported("shuffled weights")
-    activation, asymmetric = m.activation(o.FusedActivationFunction()), bool(o.AsymmetricQuantizeInputs())
-    if m.tensor(op, 1).index not in m.values:
-        dense(m, op, activation, bool(o.KeepNumDims()))
-        return
-    m.emit_weighted(op, "linear", asymmetric, activation=activation, keep_dims=bool(o.KeepNumDims()))
-
-
-def _pool_2d(kind: str) -> Callable[[Importer, FileOperator], None]:
-    def convert(m: Importer, op: FileOperator) -> None:
-        o = op.options(tflite.Pool2DOptions)
-        x = m.tensor(op, 0)
-        m.emit(
-            op,
-            "avg_pool2d_up" if kind == "avg_pool2d" and x.index in m.shifted else kind,
-            [m.add(x)],
-            kernel=(o.FilterHeight(), o.FilterWidth()),
-            stride=(o.StrideH(), o.StrideW()),
-            padding=m.padding(op, o.Padding()),
-            activation=m.activation(o.FusedActivationFunction()),
-        )
-
-    return convert
-
-
-def _reshape(m: Importer, op: FileOperator) -> None:
-    """The new shape is a constant input, or in old files an option."""
-    if len(op.inputs) > 1:
-        shape = m.integers(m.tensor(op, 1))
-    else:
-        o = op.options(tflite.ReshapeOptions)
-        shape = [int(o.NewShape(i)) for i in range(min(o.NewShapeLength(), 9))]
-    m.emit(op, "reshape", [m.add_any(m.tensor(op, 0))], shape=tuple(shape))
-
-
-def _softmax(m: Importer, op: FileOperator) -> None:
-    beta = float(op.options(tflite.SoftmaxOptions).Beta())
-    m.emit(op, "softmax", [m.add(m.tensor(op, 0))], axis=-1, beta=beta)
-
-
-def _dequantize(m: Importer, op: FileOperator) -> None:
-    """Of a constant (float16 or int8 storage of a float model): folded."""
-    x = m.tensor(op, 0)
-    value = m.values.get(x.index)
-    if value is None:
-        m.emit(op, "dequantize", [m.add(x)])
-        return
-    if value.dtype not in (np.float16, np.int8) or len(op.outputs) != 1:
-        raise Unsupported(f"constant {x.name!r} is {x.dtype}")
-    output = m.file.tensors[op.outputs[0]]
-    if output.index in m.values or output.name in m.graph.tensors:
-        raise ModelError(f"operator {op.number} DEQUANTIZE: its output {output.name!r} is given twice")
-    m.values[output.index] = value.astype(np.float32) if value.dtype == np.float16 else _dequantized(x, value)
-
-
-def _quantize(m: Importer, op: FileOperator) -> None:
-    m.emit(op, "quantize", [m.add(m.tensor(op, 0))])
-
-
 _CONVERTERS: dict[str, Callable[[Importer, FileOperator], None]] = {
-    "AVERAGE_POOL_2D": _pool_2d("avg_pool2d"),
-    "CONV_2D": _conv_2d,
-    "DEPTHWISE_CONV_2D": _depthwise_conv_2d,
-    "DEQUANTIZE": _dequantize,
-    "FULLY_CONNECTED": _fully_connected,
-    "MAX_POOL_2D": _pool_2d("max_pool2d"),
-    "QUANTIZE": _quantize,
-    "RESHAPE": _reshape,
-    "SOFTMAX": _softmax,
     **MOVES,
     **MATH,
     **LAYERS,
