@@ -293,11 +293,8 @@ def _micro_speech(b: GraphBuilder, f: MicroSpeech, samples: Tensor) -> Tensor:
     x = b.op("signal_pcan", x, estimate, gains, shift=gain_bits - correction - _SNR_BITS)[0]
     x = b.op("signal_log", x, bits=correction, factor=1 << _LOG_SHIFT)[0]
     # The log is 0 .. 666 for 0 .. 26, which become -128 .. 127.
-    y = _cast(b, x, "int32")
-    y = b.op("add", b.op("mul", y, np.int32(256))[0], np.int32(333), activation=None)[0]
-    y = b.op("add", b.op("div", y, np.int32(666))[0], np.int32(-128), activation=None)[0]
-    y = b.op("max", b.op("min", y, np.int32(127))[0], np.int32(-128))[0]
-    return _cast(b, y, "int8", scale=26 / 256, zero_point=-128)
+    scaled = {"multiplier": 256, "addend": 333, "divisor": 666, "offset": -128}
+    return b.op("signal_codes", x, scale=26 / 256, zero_point=-128, **scaled)[0]
 
 
 def _cast(b: GraphBuilder, x: Tensor, to: str, **quant: Any) -> Tensor:

@@ -197,6 +197,7 @@ enum pe_op_kind {
     PE_OP_SIGNAL_LOG = 203,          /* x u32                            -> y s16 */
     PE_OP_SIGNAL_OVERLAP_ADD = 204,   /* x[..,n,size] buffer[..,size]     -> y[..,n*step] buffer; s16 or f32 */
     PE_OP_SIGNAL_FILTER_BANK_F32 = 205, /* x weights unweights f32, starts weight_starts widths s16 -> y[c] f32 */
+    PE_OP_SIGNAL_CODES = 206, /* x s16                             -> y s8 */
     PE_OP_CUSTOM = 210               /* any tensors: a kernel of the user's own (pyedge_custom.h) */
 };
 /* clang-format on */
@@ -677,6 +678,13 @@ typedef struct pe_signal_log_params {
     uint32_t bits;   /* x is taken times 2^bits */
     uint32_t factor; /* of the result */
 } pe_signal_log_params;
+
+/* y = clamp((x * multiplier + addend) / divisor + offset), the quotient cut off */
+typedef struct pe_signal_codes_params {
+    int32_t multiplier, addend;
+    int32_t divisor;
+    int32_t offset;
+} pe_signal_codes_params;
 
 /* add_n_s8, cumsum_s8: the factor is that of scale(x) / (2^19 * scale(y)). */
 typedef struct pe_sums_s8_params {

@@ -128,4 +128,5 @@
     X(signal_pcan, SIGNAL_PCAN)                                 \
     X(signal_log, SIGNAL_LOG)                                   \
     X(signal_overlap_add, SIGNAL_OVERLAP_ADD)                   \
-    X(signal_filter_bank_f32, SIGNAL_FILTER_BANK_F32)
+    X(signal_filter_bank_f32, SIGNAL_FILTER_BANK_F32)           \
+    X(signal_codes, SIGNAL_CODES)

@@ -367,6 +367,36 @@ static void run_log(const pe_call *c)
     }
 }
 
+/* --- signal_codes: x s16 -> y s8 = (x * multiplier + addend) / divisor + offset, saturated --- */
+
+static bool is_s16(int32_t x)
+{
+    return x >= INT16_MIN && x <= INT16_MAX;
+}
+
+static pe_status check_codes(const pe_call *c, uint32_t *scratch_bytes, const char **text)
+{
+    const pe_signal_codes_params *p = c->params;
+    (void)scratch_bytes;
+    *text = "signal_codes: x is not int16, y not int8 of its shape, or the numbers are out of range";
+    return c->tensor[0]->dtype == PE_S16 && c->tensor[1]->dtype == PE_S8 && same_shape(c->tensor[0], c->tensor[1]) &&
+                   is_s16(p->multiplier) && is_s16(p->addend) && is_s16(p->offset) && p->divisor >= 1
+               ? PE_OK
+               : PE_ERR_SHAPE;
+}
+
+static void run_codes(const pe_call *c)
+{
+    const pe_signal_codes_params *p = c->params;
+    const int16_t *x = c->data[0];
+    int8_t *y = c->data[1];
+    uint32_t n = pe_tensor_elements(c->tensor[0]);
+    for (uint32_t i = 0; i < n; i++) {
+        int32_t code = (x[i] * p->multiplier + p->addend) / p->divisor + p->offset;
+        y[i] = (int8_t)(code < INT8_MIN ? INT8_MIN : code > INT8_MAX ? INT8_MAX : code);
+    }
+}
+
 const pe_op_def pe_op_def_signal_window = {
     .kind = PE_OP_SIGNAL_WINDOW,
     .params_bytes = sizeof(pe_signal_shift_params),
@@ -460,4 +490,15 @@ const pe_op_def pe_op_def_signal_log = {
     .name = "signal_log",
     .check = check_log,
     .run = run_log,
+};
+
+const pe_op_def pe_op_def_signal_codes = {
+    .kind = PE_OP_SIGNAL_CODES,
+    .params_bytes = sizeof(pe_signal_codes_params),
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .outputs = 1,
+    .name = "signal_codes",
+    .check = check_codes,
+    .run = run_codes,
 };

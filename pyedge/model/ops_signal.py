@@ -13,12 +13,13 @@
 | signal_spectral_subtraction | x noise, uint32 [c] -> x less the noise, noise | smoothing, keep, ... |
 | signal_pcan | x noise uint32 [c], gains[125] int16 -> uint32 [c] | shift |
 | signal_log | x uint32 -> int16: factor * ln(x * 2^bits) | bits, factor |
+| signal_codes | x int16 -> int8: (x * multiplier + addend) / divisor + offset, saturated | those four |
 | signal_overlap_add | x[..., frames, size] buffer[..., size], int16 or float32 -> [..., frames * step], buffer | step |
 
-A bank is five vectors: weights[w] and unweights[w], int16 as the rest or float32, starts[c + 1], weight_starts[c + 1], widths[c + 1]. Slope i
-covers widths[i] bins from starts[i] on, with the weights from weight_starts[i] on; it gives to channel i - 1 by the
-weights and to channel i by the unweights. signal_spectral_subtraction also has min_remaining, smoothing_bits, bits and
-clamping; smoothing and keep are numbers for even and odd channels.
+A bank is five vectors: weights[w] and unweights[w], int16 or float32; starts[c + 1], weight_starts[c + 1] and
+widths[c + 1], int16. Slope i covers widths[i] bins from starts[i] on, with the weights from weight_starts[i] on; it
+gives to channel i - 1 by the weights and to channel i by the unweights. signal_spectral_subtraction also has
+min_remaining, smoothing_bits, bits and clamping; smoothing and keep are numbers for even and odd channels.
 
 The transforms take int16, int32 and float32; integers come out divided by the length, forwards and back.
 """
@@ -51,6 +52,8 @@ def _is_length(v: Any) -> bool:
     return is_int(v, 1, MAX_EXTENT)
 
 
+_CODES = ("signal_codes.multiplier", "signal_codes.addend", "signal_codes.offset")
+
 ATTRS |= {
     "signal_frames.size": (_is_length, "an integer >= 1"),
     "step": (_is_length, "an integer >= 1"),
@@ -65,6 +68,8 @@ ATTRS |= {
     "smoothing_bits": (lambda v: is_int(v, 0, 31), "an integer from 0 to 31"),
     "bits": (lambda v: is_int(v, 0, 31), "an integer from 0 to 31"),
     "clamping": (lambda v: isinstance(v, bool), "a bool"),
+    **dict.fromkeys(_CODES, (lambda v: is_int(v, -(2**15)), "an integer of 16 bits")),
+    "signal_codes.divisor": (lambda v: is_int(v, 1, 2**31 - 1), "an integer >= 1"),
     "factor": (_is_uint32, "an integer from 0 to 2^32 - 1"),
 }
 
@@ -175,6 +180,10 @@ def _log(op: Op, operands: Operands) -> Result:
     return _operand(op, operands, 0, "uint32"), "int16"
 
 
+def _codes(op: Op, operands: Operands) -> Result:
+    return _operand(op, operands, 0, "int16"), "int8"
+
+
 def _overlap_add(op: Op, operands: Operands) -> list[Result]:
     x, step = need(op, operands, 0), op.attrs["step"]
     shape = fixed(op, x)
@@ -198,6 +207,7 @@ _KINDS = {
     ),
     "signal_pcan": Kind(3, ("shift",), _pcan),
     "signal_log": Kind(1, ("bits", "factor"), _log),
+    "signal_codes": Kind(1, ("multiplier", "addend", "divisor", "offset"), _codes),
     "signal_overlap_add": Kind(2, ("step",), _overlap_add),
 }
 KINDS |= _KINDS

@@ -230,6 +230,12 @@ def _log(op: Op, v: Arrays, t: Tensors, rounding: str) -> np.ndarray:
     return np.array([log(x) for x in v[0].reshape(-1).tolist()])
 
 
+def _codes(op: Op, v: Arrays, t: Tensors, rounding: str) -> np.ndarray:
+    a = op.attrs
+    total = v[0].astype(np.int64) * a["multiplier"] + a["addend"]
+    return np.asarray(np.clip(np.sign(total) * (np.abs(total) // a["divisor"]) + a["offset"], -128, 127))
+
+
 def _overlap_add(op: Op, v: Arrays, t: Tensors, rounding: str) -> list[np.ndarray]:
     step, done = op.attrs["step"], []
     buffer = v[1].copy()
@@ -255,6 +261,7 @@ _RULES: dict[str, Rule] = {
     "signal_spectral_subtraction": _spectral_subtraction,
     "signal_pcan": _pcan,
     "signal_log": _log,
+    "signal_codes": _codes,
     "signal_overlap_add": _overlap_add,
 }
 RULES |= _RULES

@@ -35,6 +35,7 @@ def _fft(b: Builder, op: Op) -> None:
     "signal_spectral_subtraction",
     "signal_pcan",
     "signal_log",
+    "signal_codes",
 )
 def _as_it_is(b: Builder, op: Op) -> None:
     """The attributes are the params."""

@@ -133,6 +133,7 @@ _FAMILIES: dict[str, str | None] = {
     "signal_spectral_subtraction": "pe_signal_subtraction_params",
     "signal_pcan": "pe_signal_shift_params",
     "signal_log": "pe_signal_log_params",
+    "signal_codes": "pe_signal_codes_params",
     "custom": "pe_custom_params",
     "matmul_s16": "pe_matmul_s8_params",
     "binary_s16": "pe_binary_s8_params",

@@ -278,10 +278,8 @@ def _signals() -> Graph:
     levels = {"smoothing_bits": 10, "bits": 14, "clamping": True}
     signal, estimate = b.op("signal_spectral_subtraction", roots, noise, outputs=2, **rates, **levels)
     b.update(noise, estimate)
-    b.output(
-        "log",
-        b.op("signal_log", b.op("signal_pcan", signal, estimate, vector(125, 999), shift=6)[0], bits=3, factor=64)[0],
-    )
+    log = b.op("signal_log", b.op("signal_pcan", signal, estimate, vector(125, 999), shift=6)[0], bits=3, factor=64)[0]
+    b.output("codes", b.op("signal_codes", log, multiplier=256, addend=333, divisor=666, offset=-128, scale=0.1)[0])
     pairs = _apply(b, "signal_frames", [x], size=8, step=6)
     done, rest = b.op("signal_overlap_add", pairs, np.zeros((2, 8), np.int16), outputs=2, step=6)
     b.output("done", done)

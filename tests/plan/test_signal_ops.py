@@ -62,6 +62,14 @@ def test_the_front_end(trial):
     agree("signal_spectral_subtraction", *levels, outputs=2, **rates, clamping=trial % 2 == 0)
     agree("signal_pcan", *levels, integers("int16", 125), shift=int(RNG.integers(0, 64)))
     agree("signal_log", levels[0], bits=int(RNG.integers(0, 32)), factor=int(RNG.integers(0, 2**32)))
+    numbers = dict(zip(("multiplier", "addend", "offset"), RNG.integers(-(2**15), 2**15, 3).tolist(), strict=True))
+    agree(
+        "signal_codes",
+        integers("int16", 60),
+        **numbers,
+        divisor=int(RNG.integers(1, 2**31) >> RNG.integers(0, 31)) or 1,
+    )
+    agree("signal_codes", integers("int16", 60), multiplier=256, addend=333, divisor=666, offset=-128)
     agree("signal_overlap_add", integers("int16", 2, 3, 8), integers("int16", 2, 8), outputs=2, step=3)
 
 
