@@ -42,7 +42,7 @@ struct layer {
     uint8_t pair;
     pe_stage stage;
     pe_output_s8 out;
-    rows_fn *run[4];                                  /* of each form */
+    rows_fn *run[5];                                  /* of each form */
     uint8_t taps[2][64] __attribute__((aligned(64))); /* WIDTH < 64: permutes that gather taps */
     block block[];
 };
@@ -212,7 +212,7 @@ PE_INLINE void each(const layer *l, const block *b, const uint8_t *staged, int32
     {                                                                                                      \
         name(l, b, staged, n, y, PE_RQ_##form);                                                            \
     }
-#define FORMS(name) ROWS(name, FLOAT) ROWS(name, INT) ROWS(name, INT_SIGNED) ROWS(name, ANY)
+#define FORMS(name) ROWS(name, FLOAT) ROWS(name, FLOAT_SIGNED) ROWS(name, INT) ROWS(name, INT_SIGNED) ROWS(name, ANY)
 #define WIDTHS(W)                                                                                                      \
     PE_INLINE void pair##W(const layer *l, const block *b, const uint8_t *s, int32_t n, int8_t *y, const pe_rq_form f) \
     {                                                                                                                  \
@@ -232,9 +232,10 @@ WIDTHS(32)
 WIDTHS(16)
 WIDTHS(8)
 
-#define ROW(name) {name##_FLOAT, name##_INT, name##_INT_SIGNED, name##_ANY} /* in the order of pe_rq_form */
+#define ROW(name) \
+    {name##_FLOAT, name##_FLOAT_SIGNED, name##_INT, name##_INT_SIGNED, name##_ANY} /* in the order of pe_rq_form */
 #define TABLE(name) {ROW(name##64), ROW(name##32), ROW(name##16), ROW(name##8)}
-static rows_fn *const kernels[3][4][4] = {TABLE(pair), TABLE(two), TABLE(any)};
+static rows_fn *const kernels[3][4][5] = {TABLE(pair), TABLE(two), TABLE(any)};
 
 static size_t align64(size_t n)
 {

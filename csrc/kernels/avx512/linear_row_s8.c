@@ -65,6 +65,7 @@ PE_INLINE void rows(const layer *l, const block *b, const uint8_t *u, int8_t *y,
         sum[0] = _mm512_add_epi32(sum[0], sum[1]);
     switch (b->form) {
     case PE_RQ_FLOAT: store(sum, l, b, y, VECTORS, PE_RQ_FLOAT); break;
+    case PE_RQ_FLOAT_SIGNED: store(sum, l, b, y, VECTORS, PE_RQ_FLOAT_SIGNED); break;
     case PE_RQ_INT: store(sum, l, b, y, VECTORS, PE_RQ_INT); break;
     case PE_RQ_INT_SIGNED: store(sum, l, b, y, VECTORS, PE_RQ_INT_SIGNED); break;
     default: store(sum, l, b, y, VECTORS, PE_RQ_ANY);

@@ -49,25 +49,47 @@ static int64_t step_at(int32_t k, const pe_rq_channel *c, int32_t zero_point)
 }
 
 #define LANES 16
-#define STEPS 256 /* at most 255 steps, in vectors of LANES */
+#define STEPS 256  /* at most 255 steps, in vectors of LANES */
+#define SLOPES 33  /* that are tried, the ideal one first, then its neighbours among the floats */
+#define OFFSETS 33 /* that are tried for each slope */
 
-/* Results of the float form, as pe_rq16_apply computes them. */
-static __m512i float_results(__m512i sums, float scale, float offset)
+/* The staircase of a channel inside the range of its sums. */
+typedef struct staircase {
+    int32_t low, high, first, last; /* the range; the results at its ends */
+    size_t n;
+    int32_t at[STEPS], before[STEPS], value[STEPS]; /* steps: the first sum of a result, the one before, the result */
+} staircase;
+
+static void find_steps(const pe_rq_channel *c, const pe_output_s8 *out, staircase *s)
 {
-    enum { NEAREST = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC };
-    const __m512 x = _mm512_cvt_roundepi32_ps(sums, NEAREST);
-    return _mm512_cvt_roundps_epi32(_mm512_fmadd_round_ps(x, _mm512_set1_ps(scale), _mm512_set1_ps(offset), NEAREST),
-                                    NEAREST);
+    s->low = (int32_t)(c->low + start_of(c));
+    s->high = (int32_t)(c->high + start_of(c));
+    s->first = result(s->low, c, out);
+    s->last = result(s->high, c, out);
+    s->n = 0;
+    for (int32_t k = s->first + 1; k <= s->last; k++) {
+        const int64_t t = step_at(k, c, out->zero_point); /* inside the range, because results at its ends differ */
+        s->at[s->n] = (int32_t)t;
+        s->before[s->n] = (int32_t)t - 1;
+        s->value[s->n++] = k;
+    }
 }
 
-/* Float and specified results are equal on both sides of n steps: at least value[i] at sum[i], less just before. */
-static bool agrees(const int32_t *sum, const int32_t *before, const int32_t *value, size_t n, float scale, float offset)
+/* Float and specified results agree on both sides of each step, and at the ends as far as clamps leave them. */
+static bool agrees(const staircase *s, const pe_output_s8 *out, pe_rq_form form, float scale, float offset)
 {
-    for (size_t i = 0; i < n; i += LANES) {
-        const __mmask16 live = (__mmask16)pe_first64(n - i);
-        const __m512i k = _mm512_maskz_loadu_epi32(live, value + i);
-        const __m512i at = float_results(_mm512_maskz_loadu_epi32(live, sum + i), scale, offset);
-        const __m512i below = float_results(_mm512_maskz_loadu_epi32(live, before + i), scale, offset);
+    const __m512 scales = _mm512_set1_ps(scale), offsets = _mm512_set1_ps(offset);
+    const __m512i low = pe_rq16_float(_mm512_set1_epi32(s->low), scales, offsets, out, form);
+    const __m512i high = pe_rq16_float(_mm512_set1_epi32(s->high), scales, offsets, out, form);
+    const int32_t first = _mm512_cvtsi512_si32(low), last = _mm512_cvtsi512_si32(high);
+    if ((first < s->first && s->first != out->min) || (first > s->first && s->first != out->max) ||
+        (last < s->last && s->last != out->min) || (last > s->last && s->last != out->max))
+        return false;
+    for (size_t i = 0; i < s->n; i += LANES) {
+        const __mmask16 live = (__mmask16)pe_first64(s->n - i);
+        const __m512i k = _mm512_maskz_loadu_epi32(live, s->value + i);
+        const __m512i at = pe_rq16_float(_mm512_maskz_loadu_epi32(live, s->at + i), scales, offsets, out, form);
+        const __m512i below = pe_rq16_float(_mm512_maskz_loadu_epi32(live, s->before + i), scales, offsets, out, form);
         if (_mm512_mask_cmplt_epi32_mask(live, at, k) | _mm512_mask_cmpge_epi32_mask(live, below, k))
             return false;
     }
@@ -75,49 +97,35 @@ static bool agrees(const int32_t *sum, const int32_t *before, const int32_t *val
 }
 
 /* A scale and offset that give the specified results for every sum of the channel. */
-static bool find_float(const pe_rq_channel *c, const pe_output_s8 *out, float *scale, float *offset)
+static bool find_float(const pe_rq_channel *c, const pe_output_s8 *out, pe_rq_form form, float *scale, float *offset)
 {
-    const int32_t low = (int32_t)(c->low + start_of(c)), high = (int32_t)(c->high + start_of(c));
-    int32_t at[STEPS], before[STEPS], value[STEPS];
-    size_t n = 0;
-    for (int32_t k = out->min + 1; k <= out->max; k++) {
-        const int64_t t = step_at(k, c, out->zero_point);
-        if (t > high)
-            break;
-        if (t <= low)
-            continue;
-        at[n] = (int32_t)t;
-        before[n] = (int32_t)t - 1;
-        value[n++] = k;
-    }
-    /* Both ends, as steps that lie outside: at least result(low) at low, less than result(high) + 1 at high. What the clamp
-     * makes of results beyond is no matter. */
-    const int32_t ends[LANES] = {low, high}, first = result(low, c, out), last = result(high, c, out);
-    const float ideal =
-        (float)c->q.a * pe_float_from_bits((uint32_t)(127 - 31 - c->q.b) << 23); /* multiplier / 2^(31+n) */
-    for (uint32_t i = 0; i < 9; i++) {
+    const float ideal = (float)c->q.a * pe_float_from_bits((uint32_t)(127 - 31 - c->q.b) << 23); /* 2^(-31 - shift) */
+    const int32_t zero = form == PE_RQ_FLOAT_SIGNED ? out->zero_point : 0;
+    staircase s;
+    find_steps(c, out, &s);
+    for (uint32_t i = 0; i < SLOPES; i++) {
         const uint32_t bits = pe_float_bits(ideal), away = (i + 1) / 2;
-        const float s = pe_float_from_bits(i & 1 ? bits + away : bits - away);
+        const float slope = pe_float_from_bits(i & 1 ? bits + away : bits - away);
         /* The steps leave an interval for the offset: its middle first, then outwards. */
         double least = -1e30, most = 1e30;
-        for (size_t k = 0; k < n; k++) {
-            const double a = value[k] - 0.5 - (double)s * at[k], b = a + (double)s;
+        for (size_t k = 0; k < s.n && least <= most; k++) {
+            const int32_t value = s.value[k] - zero;
+            double a = value - 0.5 - (double)slope * s.at[k], b = a + (double)slope;
+            if (form == PE_RQ_FLOAT_SIGNED && value <= 0) { /* there the offset has the other sign */
+                const double swap = -a;
+                a = -b;
+                b = swap;
+            }
             least = a > least ? a : least;
             most = b < most ? b : most;
         }
-        if (n == 0)
-            least = most = first - (double)s * low;
         if (least > most)
             continue;
-        for (int32_t j = 0; j <= 32; j++) {
-            const double part = 0.5 + (j & 1 ? 1 : -1) * ((j + 1) / 2) / 33.0;
+        for (int32_t j = 0; j < OFFSETS; j++) {
+            const double part = 0.5 + (j & 1 ? 1 : -1) * ((j + 1) / 2) / (double)OFFSETS;
             const float o = (float)(least + (most - least) * part);
-            int32_t y[LANES];
-            _mm512_storeu_si512(y, float_results(_mm512_loadu_si512(ends), s, o));
-            const bool ends_agree = (y[0] >= first || first == out->min) && (y[0] <= first || first == out->max) &&
-                                    (y[1] >= last || last == out->min) && (y[1] <= last || last == out->max);
-            if (ends_agree && agrees(at, before, value, n, s, o)) {
-                *scale = s;
+            if (agrees(&s, out, form, slope, o)) {
+                *scale = slope;
                 *offset = o;
                 return true;
             }
@@ -145,23 +153,32 @@ void pe_rq_add_weights(pe_rq_channel *c, const int8_t *w, size_t n, size_t strid
 
 pe_rq_form pe_rq_choose(const pe_rq_channel *c, size_t n, const pe_output_s8 *out, float *scale, float *offset)
 {
+    /* Where the clamp takes all results below the zero point, halves go one way. */
+    const bool is_signed = out->min < out->zero_point;
+    const pe_rq_form form = is_signed ? PE_RQ_FLOAT_SIGNED : PE_RQ_FLOAT;
     bool is_float = true, is_int = true;
     for (size_t i = 0; i < n; i++) {
         if (is_constant(&c[i], out)) {
+            const int32_t value = result(c[i].low + start_of(&c[i]), &c[i], out);
+            const int64_t low = c[i].low + start_of(&c[i]), high = c[i].high + start_of(&c[i]);
             scale[i] = 0;
-            offset[i] = (float)result(c[i].low + start_of(&c[i]), &c[i], out);
+            offset[i] = (float)(is_signed ? value - out->zero_point : value);
+            if (is_signed && high < 0) /* where the sum's sign turns it */
+                offset[i] = -offset[i];
+            else if (is_signed && low < 0)
+                is_float = false;
             continue;
         }
         if (!is_bounded(&c[i]) || !is_ordinary(&c[i]))
             return PE_RQ_ANY;
-        is_float = is_float && find_float(&c[i], out, &scale[i], &offset[i]);
+        is_float = is_float && find_float(&c[i], out, form, &scale[i], &offset[i]);
         is_int = is_int && int_fits(&c[i], out);
     }
     if (is_float)
-        return PE_RQ_FLOAT;
+        return form;
     if (!is_int)
         return PE_RQ_ANY;
-    return out->min >= out->zero_point ? PE_RQ_INT : PE_RQ_INT_SIGNED;
+    return is_signed ? PE_RQ_INT_SIGNED : PE_RQ_INT;
 }
 
 int32_t pe_rq_start(pe_rq_form form, const pe_rq_channel *c)
@@ -174,7 +191,7 @@ void pe_rq_set(pe_rq16 *to, size_t lane, pe_rq_form form, const pe_rq_channel *c
                float offset)
 {
     to->bias[lane] = pe_rq_start(form, c);
-    if (form == PE_RQ_FLOAT) {
+    if (form == PE_RQ_FLOAT || form == PE_RQ_FLOAT_SIGNED) {
         to->f.scale[lane] = scale;
         to->f.offset[lane] = offset;
     } else if (form == PE_RQ_ANY) {

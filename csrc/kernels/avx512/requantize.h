@@ -1,12 +1,15 @@
 /* 16 int32 sums at once to int8, with the bits of pe_requantize_s8 (docs/arithmetic.md, "Requantize").
  *
  * Activations are taken as u = x + 128, unsigned, as vpdpbusd wants them; 128 times the sum of the weights goes off the
- * bias. With the weights, the range of a channel's sums is known when they are packed, and so is which of three forms
- * gives the specified bits for every sum in that range. Each has all 16 channels of a vector.
+ * bias. With the weights, the range of a channel's sums is known when they are packed, and so is which of these forms
+ * gives the specified bits for every sum in that range; it is one for all channels of a block.
  *
  * PE_RQ_FLOAT, 3 instructions: round(fma(sum, scale, offset)). Both this and the specified result are monotone staircases
  * in the sum, so they are equal if they are at both ends of the range and on both sides of each step in between: at most
  * 255 steps. Which scale and offset do is searched for; if none does, the next form is tried.
+ *
+ * PE_RQ_FLOAT_SIGNED, 5 instructions: the same with an offset that takes the sign of the sum, plus the zero point, for
+ * results on both sides of it, because halves go away from it.
  *
  * PE_RQ_INT, 7 instructions, without 64-bit shifts. The bias has 2^31 in it, which makes the sum unsigned: s' = s + 2^31.
  * The high word of s' * 2m + c, c = 2^31 - 2^31 * 2m + (2^(n-1) + zero_point * 2^n) * 2^32, is h + 2^(n-1) + zero_point *
@@ -26,7 +29,7 @@
 /* for (int i = 0; i < n; i++), unrolled whole: n is a constant of the tile. */
 #define PE_FOR(i, n) _Pragma("GCC unroll 32") for (int i = 0; i < (n); i++)
 
-typedef enum pe_rq_form { PE_RQ_FLOAT, PE_RQ_INT, PE_RQ_INT_SIGNED, PE_RQ_ANY } pe_rq_form;
+typedef enum pe_rq_form { PE_RQ_FLOAT, PE_RQ_FLOAT_SIGNED, PE_RQ_INT, PE_RQ_INT_SIGNED, PE_RQ_ANY } pe_rq_form;
 
 /* What 16 channels need. Lane i holds whatever channel the kernel put there. */
 typedef struct pe_rq16 {
@@ -56,10 +59,10 @@ typedef struct pe_rq_channel {
 /* Adds a run of n weights of a channel to weight_sum, low and high. */
 void pe_rq_add_weights(pe_rq_channel *c, const int8_t *w, size_t n, size_t stride);
 
-/* The form that n channels can share, and with PE_RQ_FLOAT their scales and offsets, [n] each. n <= 128. */
+/* The form that n channels can share, and with the float forms their scales and offsets, [n] each. n <= 128. */
 pe_rq_form pe_rq_choose(const pe_rq_channel *c, size_t n, const pe_output_s8 *out, float *scale, float *offset);
 
-/* Writes a channel to lane i. scale, offset: of PE_RQ_FLOAT. */
+/* Writes a channel to lane i. scale, offset: of the float forms. */
 void pe_rq_set(pe_rq16 *to, size_t lane, pe_rq_form form, const pe_rq_channel *c, const pe_output_s8 *out, float scale,
                float offset);
 
@@ -87,15 +90,26 @@ PE_INLINE __m512i pe_rq16_any(__m512i sum, const pe_rq16 *q, const pe_output_s8 
     return _mm512_add_epi32(_mm512_min_epi32(_mm512_max_epi32(y, low), high), z);
 }
 
+/* Results of the float forms, before clamps. */
+PE_INLINE __m512i pe_rq16_float(__m512i sum, __m512 scale, __m512 offset, const pe_output_s8 *out,
+                                const pe_rq_form form)
+{
+    enum { NEAREST = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC, XOR_AND = 0x78 /* a ^ (b & c) */ };
+    const __m512 x = _mm512_cvt_roundepi32_ps(sum, NEAREST);
+    if (form == PE_RQ_FLOAT)
+        return _mm512_cvt_roundps_epi32(_mm512_fmadd_round_ps(x, scale, offset, NEAREST), NEAREST);
+    const __m512i sign = _mm512_set1_epi32(INT32_MIN);
+    const __m512i o = _mm512_ternarylogic_epi32(_mm512_castps_si512(offset), sign, _mm512_castps_si512(x), XOR_AND);
+    const __m512i y =
+        _mm512_cvt_roundps_epi32(_mm512_fmadd_round_ps(x, scale, _mm512_castsi512_ps(o), NEAREST), NEAREST);
+    return _mm512_add_epi32(y, _mm512_set1_epi32(out->zero_point));
+}
+
 /* Results as int32, still to be saturated to int8 and clamped. */
 PE_INLINE __m512i pe_rq16_apply(__m512i sum, const pe_rq16 *q, const pe_output_s8 *out, const pe_rq_form form)
 {
-    enum { NEAREST = _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC };
-    if (form == PE_RQ_FLOAT) {
-        const __m512 x = _mm512_cvt_roundepi32_ps(sum, NEAREST);
-        const __m512 y = _mm512_fmadd_round_ps(x, _mm512_load_ps(q->f.scale), _mm512_load_ps(q->f.offset), NEAREST);
-        return _mm512_cvt_roundps_epi32(y, NEAREST);
-    }
+    if (form == PE_RQ_FLOAT || form == PE_RQ_FLOAT_SIGNED)
+        return pe_rq16_float(sum, _mm512_load_ps(q->f.scale), _mm512_load_ps(q->f.offset), out, form);
     if (form == PE_RQ_ANY)
         return pe_rq16_any(sum, q, out);
     const __m512i even = _mm512_add_epi64(_mm512_mul_epu32(sum, PE_LOAD(q->i.twice)), PE_LOAD(q->i.c_even));
