@@ -144,9 +144,11 @@ def _meta(data: bytes) -> dict[str, Any]:
 
 
 def _macs(kind: str, inputs: Sequence[PlanTensor | None], outputs: Sequence[PlanTensor]) -> int:
-    """Multiply-accumulates: the output's elements times the weights that each takes."""
-    family = kind.rpartition("_")[0]
-    if family not in ("conv2d", "depthwise", "linear") or inputs[1] is None:
+    """Multiply-accumulates of layers with weights: the output's elements times the weights that each takes."""
+    if not kind.startswith(("conv2d_", "depthwise_", "linear_", "conv_nd_", "conv_integer", "qlinear_conv")):
         return 0
-    taps = inputs[1].shape[:-1] if family == "depthwise" else inputs[1].shape[1:]
+    weight = inputs[3 if kind == "qlinear_conv" else 1]
+    if weight is None:
+        return 0
+    taps = weight.shape[:-1] if kind.startswith("depthwise_") else weight.shape[1:]
     return math.prod(d or 0 for d in (*outputs[0].shape, *taps))
