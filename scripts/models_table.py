@@ -27,8 +27,8 @@ TEXT = """# Models on emulated boards
 
 Written by `scripts/models_table.py`. The plan is the `.pedge` file, which lies in flash and is executed there. The
 arena is all RAM that a run needs (states, activations, scratch), beside the firmware's statics and stack. MACs are
-those of convolutions and fully connected layers. Firmware: code and read-only data of an image for `virt-rv32` (rv32imac,
-clang 19) that has the ops of this model alone, link included.
+those of convolutions and fully connected layers. Firmware: code and read-only data of an image for `virt-rv32`
+(rv32imac, clang 19) that has the ops of this model alone, link included.
 
 A board holds a model if the arena fits into its pool of {pools}, and the plan into a slot of
 4,194,304 bytes. For each model that fits, `tests/host/test_every_model.py` compares all outputs of `virt-rv32` with
