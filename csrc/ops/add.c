@@ -52,6 +52,46 @@ static pe_status check_s8(const pe_call *c, uint32_t *scratch_bytes, const char 
     return good ? PE_OK : PE_ERR_SHAPE;
 }
 
+/* pe_requantize for shifts of 0 .. 31 and results far from the ends of int32, as check_s8 has them: `twice`, `half` and
+ * `toward` are constants of a row. The first rounding is one bit of the low word, the second adds a half less one of
+ * negative numbers (ops/requantize.h). */
+typedef struct factor {
+    uint32_t twice, shift, half;
+    int32_t toward; /* -1, or 0 where the second rounding does nothing */
+} factor;
+
+static factor factor_of(int32_t multiplier, int32_t shift)
+{
+    return (factor){(uint32_t)multiplier << 1, (uint32_t)shift, shift ? 1u << (shift - 1) : 0, shift ? -1 : 0};
+}
+
+static inline int32_t scaled(int32_t x, factor f)
+{
+    const uint64_t product = (uint64_t)((int64_t)x * (int64_t)(uint64_t)f.twice);
+    const uint32_t h = (uint32_t)(product >> 32) + ((uint32_t)product >> 31);
+    return (int32_t)(h + (uint32_t)(((int32_t)h >> 31) & f.toward) + f.half) >> f.shift;
+}
+
+/* Whether scaled() is pe_requantize for all three factors: operands stay below 2^30, so does a rounded product. */
+static bool is_short(const pe_add_params *p)
+{
+    return p->left_shift <= 20 && p->a_shift >= 0 && p->b_shift >= 0 && p->y_shift >= 0;
+}
+
+static void row_s8(uint32_t n, const pe_add_params *p, const int8_t *a, uint32_t a_step, const int8_t *b,
+                   uint32_t b_step, int8_t *y)
+{
+    const factor fa = factor_of(p->a_multiplier, p->a_shift), fb = factor_of(p->b_multiplier, p->b_shift),
+                 fy = factor_of(p->y_multiplier, p->y_shift);
+    const int32_t za = p->a_zero_point, zb = p->b_zero_point, zy = p->y_zero_point, min = p->y_min, max = p->y_max;
+    const uint32_t left = (uint32_t)p->left_shift;
+    for (const int8_t *end = y + n; y != end; a += a_step, b += b_step) {
+        const int32_t av = scaled((int32_t)((uint32_t)(*a - za) << left), fa);
+        const int32_t bv = scaled((int32_t)((uint32_t)(*b - zb) << left), fb);
+        *y++ = (int8_t)pe_clamp_s32(scaled(av + bv, fy) + zy, min, max);
+    }
+}
+
 static void run_s8(const pe_call *c)
 {
     const pe_add_params *p = c->params;
@@ -60,6 +100,13 @@ static void run_s8(const pe_call *c)
     const pe_output_s8 out = {p->y_zero_point, p->y_min, p->y_max};
     pe_loops l = loops_of(c);
     uint32_t at = 0, bt = 0;
+    if (is_short(p)) {
+        do {
+            row_s8(l.n[0], p, a + at, l.a[0], b + bt, l.b[0], y);
+            y += l.n[0];
+        } while (pe_loops_next(&l, &at, &bt));
+        return;
+    }
     do {
         for (uint32_t i = 0, ai = at, bi = bt; i < l.n[0]; i++, ai += l.a[0], bi += l.b[0]) {
             int32_t av = pe_shift_left(a[ai] - p->a_zero_point, p->left_shift);
