@@ -293,8 +293,8 @@ def _micro_speech(b: GraphBuilder, f: MicroSpeech, samples: Tensor) -> Tensor:
     x = b.op("signal_pcan", x, estimate, gains, shift=gain_bits - correction - _SNR_BITS)[0]
     x = b.op("signal_log", x, bits=correction, factor=1 << _LOG_SHIFT)[0]
     # The log is 0 .. 666 for 0 .. 26, which become -128 .. 127.
-    scaled = {"multiplier": 256, "addend": 333, "divisor": 666, "offset": -128}
-    return b.op("signal_codes", x, scale=26 / 256, zero_point=-128, **scaled)[0]
+    scale: dict[str, Any] = {"multiplier": 256, "addend": 333, "divisor": 666, "offset": -128}
+    return b.op("signal_codes", x, scale=26 / 256, zero_point=-128, **scale)[0]
 
 
 def _cast(b: GraphBuilder, x: Tensor, to: str, **quant: Any) -> Tensor:
