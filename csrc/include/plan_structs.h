@@ -162,6 +162,7 @@ enum pe_op_kind {
     PE_OP_LSTM_SEQUENCE_S8 = 131,  /* c int16 */
     PE_OP_SVDF_F32 = 132,          /* x[B,I] feature[F,I] time[F,M] [bias[U]] state[B,F*M] -> y[B,U] state */
     PE_OP_SVDF_S8 = 133,           /* time and state int8 or int16 */
+    PE_OP_LSTM_SEQUENCE_S16 = 134, /* x and h int16, w and r int8, bias int64[4,H] */
     PE_OP_CONV2D_S16 = 150,       /* x int16, w int8, q[Co,4]          -> y int16; linear too */
     PE_OP_DEPTHWISE_S16 = 151,
     PE_OP_CONV_TRANSPOSE_S16 = 152,

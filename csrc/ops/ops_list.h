@@ -94,6 +94,7 @@
     X(lstm_sequence_s8, LSTM_SEQUENCE_S8)                       \
     X(svdf_f32, SVDF_F32)                                       \
     X(svdf_s8, SVDF_S8)                                         \
+    X(lstm_sequence_s16, LSTM_SEQUENCE_S16)                     \
     X(conv2d_s16, CONV2D_S16)                                   \
     X(depthwise_s16, DEPTHWISE_S16)                             \
     X(conv_transpose_s16, CONV_TRANSPOSE_S16)                   \

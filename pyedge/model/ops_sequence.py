@@ -7,8 +7,9 @@
 
 lstm_sequence: gates in the order input, forget, cell, output; time_major: x[T,B,I], y[T,B,H]; cell_clip bounds the
 cell, infinity for no bound. All float32; or x, w, r, h and y int8, bias int32, c int16 of a scale 2^n, and one scale
-of w and of r for each gate, along axis 0. svdf: all float32; or x, feature and y int8, bias int32, time and state both
-int8 or int16. The state holds the last M results of each filter's feature vector, the newest last.
+of w and of r for each gate, along axis 0; or x, h and y int16 with zero point 0 and bias int64. svdf: all float32; or
+x, feature and y int8, bias int32, time and state both int8 or int16. The state holds the last M results of each
+filter's feature vector, the newest last.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ import numpy as np
 
 from ..errors import ModelError
 from . import quantmath as qm
-from .check import CODES_ONLY
+from .check import CODES_ONLY, INT16_CODES
 from .graph import Op, Tensor
 from .ops import ATTRS, KINDS, MAX_EXTENT, Kind, Operands, Result, Shape, is_int, is_real, misfit, need
+from .quantmath_int16 import Factor, wide_factor
 
 GATES = 4  # of an LSTM: input, forget, cell, output
 GATE_SCALE = 2.0**-12  # of a gate's sums
 _ONE = 2.0**-15  # scale of what gates and tanh give
+_BIASES = {"float32": "float32", "int8": "int32", "int16": "int64"}  # dtype of x -> of the biases of an LSTM
 
 
 def _expect(op: Op, t: Tensor, dtype: str, shape: Shape) -> None:
@@ -39,15 +42,15 @@ def _expect(op: Op, t: Tensor, dtype: str, shape: Shape) -> None:
 
 def _lstm_sequence(op: Op, operands: Operands) -> list[Result]:
     x, w, r, bias, h, c = (need(op, operands, i) for i in range(6))
-    if len(x.shape) != 3 or x.dtype not in ("float32", "int8"):
-        raise misfit(op, x, "float32 or int8 [B, T, I]")
+    if len(x.shape) != 3 or x.dtype not in _BIASES:
+        raise misfit(op, x, "float32, int8 or int16 [B, T, I]")
     if len(h.shape) != 2:
         raise misfit(op, h, f"{x.dtype} [B, H]")
     hidden, batch = h.shape[1], x.shape[1 if op.attrs["time_major"] else 0]
     is_float = x.dtype == "float32"
-    _expect(op, w, x.dtype, (GATES, hidden, x.shape[2]))
-    _expect(op, r, x.dtype, (GATES, hidden, hidden))
-    _expect(op, bias, "float32" if is_float else "int32", (GATES, hidden))
+    _expect(op, w, "float32" if is_float else "int8", (GATES, hidden, x.shape[2]))
+    _expect(op, r, w.dtype, (GATES, hidden, hidden))
+    _expect(op, bias, _BIASES[x.dtype], (GATES, hidden))
     _expect(op, h, x.dtype, (batch, hidden))
     _expect(op, c, "float32" if is_float else "int16", h.shape)
     return [((*x.shape[:2], hidden), x.dtype), (h.shape, h.dtype), (c.shape, c.dtype)]
@@ -80,6 +83,7 @@ ATTRS["rank"] = (lambda v: is_int(v, 1, MAX_EXTENT), "an integer >= 1")
 KINDS["lstm_sequence"] = Kind(6, ("time_major", "cell_clip"), _lstm_sequence)
 KINDS["svdf"] = Kind(5, ("rank", "activation"), _svdf)
 CODES_ONLY |= {"lstm_sequence", "svdf"}  # their scales are checked below
+INT16_CODES.add("lstm_sequence")
 
 
 # --- int8 -----------------------------------------------------------------------------------------------------------
@@ -96,15 +100,16 @@ def _same(a: Tensor, b: Tensor) -> None:
         raise ModelError(f"tensors {a.name!r} and {b.name!r} differ in scale or zero point")
 
 
-def _gate_factors(x: Tensor, w: Tensor) -> list[qm.Multiplier]:
+def _gate_factors(x: Tensor, w: Tensor) -> list[qm.Multiplier] | list[Factor]:
     q = w.quant
     if q is None or q.scale.size != GATES or q.axis != 0 or q.zero_point.any():
         raise ModelError(f"weight {w.name!r} needs a scale for each gate and zero point 0")
-    return [qm.quantize_multiplier(float(qm.linear_scales(_scale(x), s, GATE_SCALE)[0])) for s in q.scale]
+    factors = [float(qm.linear_scales(_scale(x), s, GATE_SCALE)[0]) for s in q.scale]
+    return [wide_factor(f) for f in factors] if x.dtype == "int16" else [qm.quantize_multiplier(f) for f in factors]
 
 
 class LstmNumbers:
-    """Integer parameters of an int8 lstm_sequence (TFLM's PrepareGateParametersInteger and LstmStep).
+    """Integer parameters of an lstm_sequence of int8 or int16 (TFLM's PrepareGateParametersInteger and LstmStep).
 
     tensors: the six operands, then the results. Raises ModelError, which names no op, for scales that don't fit.
     """
@@ -116,6 +121,8 @@ class LstmNumbers:
         _same(c, tensors[8])
         self.x, self.h = _gate_factors(x, w), _gate_factors(h, r)
         self.x_zero_point, self.h_zero_point = int(x.zero_point or 0), int(h.zero_point or 0)
+        if x.dtype == "int16" and (self.x_zero_point or self.h_zero_point):
+            raise ModelError(f"int16 tensors {x.name!r} and {h.name!r} need zero point 0")
         cell, hidden = float(np.float32(_scale(c))), float(np.float32(_scale(h)))
         exponent = round(math.log2(cell))
         if abs(math.log2(cell) - exponent) > 1e-3 or c.zero_point != 0 or not -27 <= exponent <= 1:

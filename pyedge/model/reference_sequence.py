@@ -7,19 +7,11 @@ import numpy as np
 from .fixed_point import Ints, scale_twice_rounded, wrap32
 from .graph import Op
 from .ops_sequence import GATES, LstmNumbers, SvdfNumbers
+from .quantmath import Multiplier
+from .quantmath_int16 import Factor, sigmoid_table
 from .reference import RULES, Arrays, Tensors, _f_activation
 
-
-def _table() -> Ints:
-    """2^16 * logistic(i / 24), less a sixteenth of the second difference; the last one is the limit."""
-    y = 1 / (1 + np.exp(-np.arange(256) / 24))
-    curvature = y * (1 - y) * (1 - 2 * y) / 24**2
-    table = np.floor(65536 * (y - curvature / 16) + 0.5).astype(np.int64)
-    table[255] = 65535
-    return np.asarray(table)
-
-
-_TABLE = _table()
+_TABLE = sigmoid_table().astype(np.int64)
 
 
 def _argument(x: Ints, multiplier: int, shift: int) -> Ints:
@@ -49,19 +41,27 @@ def _s16(x: Ints) -> Ints:
     return np.clip(x, -(2**15), 2**15 - 1)
 
 
-def _lstm_step_s8(p: LstmNumbers, x: Ints, h: Ints, c: Ints, w: Ints, r: Ints, bias: Ints) -> tuple[Ints, Ints]:
-    """One step of all sequences: x [B, I], h and c [B, H]."""
+def _scale_sum(x: Ints, factor: Multiplier | Factor, wide: bool) -> Ints:
+    """To int16; wide: of 64 bits, rounded once, halves up."""
+    if wide:
+        return _s16((x * factor.multiplier + ((1 << factor.shift) >> 1)) >> factor.shift)
+    return _s16(scale_twice_rounded(wrap32(x), *factor))
+
+
+def _lstm_step(
+    p: LstmNumbers, wide: bool, x: Ints, h: Ints, c: Ints, w: Ints, r: Ints, bias: Ints
+) -> tuple[Ints, Ints]:
+    """One step of all sequences: x [B, I], h and c [B, H]. wide: x and h are int16."""
     gates = []
     for g in range(GATES):
-        from_x = wrap32((x - p.x_zero_point) @ w[g].T + bias[g])
-        from_h = wrap32((h - p.h_zero_point) @ r[g].T)
-        total = _s16(scale_twice_rounded(from_x, *p.x[g])) + _s16(scale_twice_rounded(from_h, *p.h[g]))
+        total = _scale_sum((x - p.x_zero_point) @ w[g].T + bias[g], p.x[g], wide)
+        total = total + _scale_sum((h - p.h_zero_point) @ r[g].T, p.h[g], wide)
         gates.append((tanh_s16 if g == 2 else logistic_s16)(_s16(total)))
     fresh = _s16(scale_twice_rounded(gates[0] * gates[2], *p.input))
     kept = _s16(scale_twice_rounded(gates[1] * c, *p.forget))
     c = _s16(np.clip(_s16(kept + fresh), -p.clip, p.clip))
     y = scale_twice_rounded(gates[3] * tanh_s16(c, p.tanh_multiplier, p.tanh_shift), *p.output)
-    return np.clip(y + p.h_zero_point, -128, 127), c
+    return _s16(y) if wide else np.clip(y + p.h_zero_point, -128, 127), c
 
 
 def _lstm_step_f32(
@@ -74,13 +74,13 @@ def _lstm_step_f32(
 
 
 def _lstm_sequence(op: Op, v: Arrays, t: Tensors, rounding: str) -> list[np.ndarray]:
-    quantized = t[0].dtype == "int8"
+    quantized = t[0].dtype != "float32"
     x, w, r, bias, h, c = (a.astype(np.int64 if quantized else np.float64) for a in v)
     numbers = LstmNumbers(op, t) if quantized else None
     outputs = []
     for frame in x if op.attrs["time_major"] else x.swapaxes(0, 1):
         if numbers is not None:
-            h, c = _lstm_step_s8(numbers, frame, h, c, w, r, bias)
+            h, c = _lstm_step(numbers, t[0].dtype == "int16", frame, h, c, w, r, bias)
         else:
             h, c = _lstm_step_f32(op.attrs["cell_clip"], frame, h, c, w, r, bias)
         outputs.append(h)

@@ -27,6 +27,7 @@ _X_WEIGHTS, _H_WEIGHTS, _BIASES = (1, 2, 3, 4), (5, 6, 7, 8), (12, 13, 14, 15)
 _HIDDEN, _CELL = 18, 19
 _ABSENT = {"a peephole": (9, 10, 11), "a projection": (16, 17), "layer normalization": (20, 21, 22, 23)}
 _TANH = 4  # of the fused activations
+_WEIGHTS = {"float32": "float32", "int8": "int8", "int16": "int8"}  # dtype of x -> of weights
 
 
 def _has(op: FileOperator, i: int) -> bool:
@@ -67,7 +68,7 @@ def _emit(
     """An op that gives the operator's output and the new values of states."""
     if len(op.outputs) != 1:
         raise ModelError(f"operator {op.number} {op.name}: {len(op.outputs)} outputs, expected 1")
-    names = [m.add(m.file.tensors[op.outputs[0]])]
+    names = [m.add(m.file.tensors[op.outputs[0]], ("float32", "int8", "int16"))]
     for t in states:
         state = m.state(t.index, t)
         state.next = f"{state.name}:{op.number}"
@@ -90,13 +91,19 @@ def _lstm(m: Importer, op: FileOperator) -> None:
         raise Unsupported(f"fused activation {o.FusedActivationFunction()}, only tanh is possible")
     x, hidden, cell = m.tensor(op, 0), _variable(m, op, _HIDDEN), _variable(m, op, _CELL)
     weights = m.tensor(op, 1)
-    if x.dtype not in ("float32", "int8") or weights.dtype != x.dtype or x.index in m.shifted:
+    if _WEIGHTS.get(x.dtype) != weights.dtype or x.index in m.shifted:
         raise Unsupported(f"input {x.name!r} is {x.dtype}, weights {weights.name!r} {weights.dtype}")
     clip = float(o.CellClip())
     if not clip >= 0:
         raise ModelError(f"operator {op.number} {op.name}: cell_clip is {clip}, expected 0 or more")
-    states: list[str | None] = [m.add(hidden), m.add(cell, ("float32", "int16"))]
-    inputs = [m.add(x), _gates(m, op, _X_WEIGHTS), _gates(m, op, _H_WEIGHTS), _gates(m, op, _BIASES), *states]
+    states: list[str | None] = [m.add(hidden, tuple(_WEIGHTS)), m.add(cell, ("float32", "int16"))]
+    inputs = [
+        m.add(x, tuple(_WEIGHTS)),
+        _gates(m, op, _X_WEIGHTS),
+        _gates(m, op, _H_WEIGHTS),
+        _gates(m, op, _BIASES),
+        *states,
+    ]
     attrs = {"time_major": bool(o.TimeMajor()), "cell_clip": clip or math.inf}
     _emit(m, op, "lstm_sequence", inputs, [hidden, cell], **attrs)
 

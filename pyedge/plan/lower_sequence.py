@@ -39,13 +39,14 @@ def _lstm_sequence(b: Builder, op: Op) -> None:
         }
     for name, factor in (("in", p.input), ("forget", p.forget), ("out", p.output)):
         params |= {f"{name}_multiplier": factor.multiplier, f"{name}_shift": factor.shift}
-    # The zero points go into the starts of the sums: exact, modulo 2^32.
-    from_x = _constant(b, op, 3) - p.x_zero_point * _constant(b, op, 1).astype(np.int64).sum(axis=2)
-    from_h = -p.h_zero_point * _constant(b, op, 2).astype(np.int64).sum(axis=2)
-    inputs[3] = b.constant(f"{op.name}:bias", np.stack([from_x, from_h]).astype(np.int64).astype(np.int32))
+    wide = b.program.values[inputs[0]].dtype == "int16"
+    if not wide:  # the zero points go into the starts of the sums: exact, modulo 2^32
+        from_x = _constant(b, op, 3) - p.x_zero_point * _constant(b, op, 1).astype(np.int64).sum(axis=2)
+        from_h = -p.h_zero_point * _constant(b, op, 2).astype(np.int64).sum(axis=2)
+        inputs[3] = b.constant(f"{op.name}:bias", np.stack([from_x, from_h]).astype(np.int64).astype(np.int32))
     params |= {"clip": p.clip, "h_zero_point": p.h_zero_point}
     params |= {"tanh_multiplier": p.tanh_multiplier, "tanh_shift": p.tanh_shift}
-    b.emit("lstm_sequence_s8", op.name, inputs, b.results(op), **params)
+    b.emit("lstm_sequence_s16" if wide else "lstm_sequence_s8", op.name, inputs, b.results(op), **params)
 
 
 @lowers("svdf")

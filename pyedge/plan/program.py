@@ -21,6 +21,7 @@ IN_PLACE = frozenset({"add_s8", "add_f32", "clip_s8", "clip_f32", "requantize_s8
 OVER_INPUT = {
     "lstm_sequence_f32": {1: 4, 2: 5},
     "lstm_sequence_s8": {1: 4, 2: 5},
+    "lstm_sequence_s16": {1: 4, 2: 5},
     "svdf_f32": {1: 4},
     "svdf_s8": {1: 4},
 }

@@ -348,7 +348,7 @@ def _sequences() -> dict[str, Graph]:
     """TFLite's LSTM and SVDF, of floats and of codes, their states in place."""
     rng = _rng()
 
-    def graph(quantized: bool) -> Graph:
+    def graph(quantized: bool, wide: bool = False) -> Graph:
         b = pe.GraphBuilder()
         dtype = "int8" if quantized else "float32"
 
@@ -356,11 +356,13 @@ def _sequences() -> dict[str, Graph]:
             value = rng.integers(-100, 100, shape)
             return b.constant(value.astype(dtype), scale=scale if dtype in ("int8", "int16") else None)
 
-        x = b.input("x", (2, 3, 4), dtype, scale=0.05 if quantized else None, zero_point=3 if quantized else 0)
-        h = b.state("h", np.zeros((2, 5), dtype), scale=0.01 if quantized else None)
+        x_dtype, bias = ("int16", "int64") if wide else (dtype, "int32" if quantized else dtype)
+        zero_point = 3 if x_dtype == "int8" else 0
+        x = b.input("x", (2, 3, 4), x_dtype, scale=0.05 if quantized else None, zero_point=zero_point)
+        h = b.state("h", np.zeros((2, 5), x_dtype), scale=0.01 if quantized else None)
         c = b.state("c", np.zeros((2, 5), "int16" if quantized else dtype), scale=2.0**-12 if quantized else None)
         gates = [codes(4, 5, 4, scale=[0.01] * 4), codes(4, 5, 5, scale=[0.02] * 4)]
-        gates.append(codes(4, 5, dtype="int32" if quantized else dtype))
+        gates.append(codes(4, 5, dtype=bias))
         y, *new = b.op(
             "lstm_sequence",
             x,
@@ -372,11 +374,11 @@ def _sequences() -> dict[str, Graph]:
             time_major=False,
             cell_clip=3.0,
         )
-        new[1].quant = c.quant
+        y.quant, new[0].quant, new[1].quant = h.quant, h.quant, c.quant
         b.update(h, new[0])
         b.update(c, new[1])
         b.output("y", y)
-        for kind in ("int8", "int16") if quantized else ("float32",):
+        for kind in () if wide else ("int8", "int16") if quantized else ("float32",):
             state = b.state(f"line {kind}", np.zeros((2, 12), kind), scale=0.01 if quantized else None)
             frame = b.reshape(b.op("slice", x, starts=(0,), ends=(1,), axes=(1,), steps=(1,))[0], (2, 4))
             operands = [codes(4, 4, scale=0.01), codes(4, 3, scale=0.01, dtype=kind)]
@@ -387,7 +389,7 @@ def _sequences() -> dict[str, Graph]:
             b.output(f"unit {kind}", unit)
         return b.build()
 
-    return {"sequences_f32": graph(False), "sequences_s8": graph(True)}
+    return {"sequences_f32": graph(False), "sequences_s8": graph(True), "sequences_s16": graph(True, wide=True)}
 
 
 def _custom() -> Graph:

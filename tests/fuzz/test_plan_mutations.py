@@ -43,7 +43,18 @@ def test_mutated_plans_are_refused_or_run(replay: Path, seeds: Path) -> None:
     """At least 20 % of the mutations with a right CRC get past the header, and some are executed."""
     plans = [
         seeds / f"{name}.pedge"
-        for name in ("cnn_s8", "cnn_f32", "entries", "moves", "orders", "layers", "states", "custom")
+        for name in (
+            "cnn_s8",
+            "cnn_f32",
+            "entries",
+            "moves",
+            "orders",
+            "layers",
+            "states",
+            "sequences_s8",
+            "sequences_s16",
+            "custom",
+        )
     ]
     done = subprocess.run([replay, str(MUTATIONS), *plans], capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr

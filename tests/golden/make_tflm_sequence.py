@@ -27,8 +27,9 @@ def int8(*shape):
 def lstm(dtype, batch, steps, inputs, hidden, time_major=False, clip=0.0, cell=-12, zero=(3, -5), spread=0.004):
     """cell: the exponent of the cell's scale. zero: the zero points of x and h. spread: the scales of the weights."""
     order = (steps, batch) if time_major else (batch, steps)
-    quantized = dtype == "int8"
-    x_scale, h_scale = 0.04, 0.008
+    quantized, wide = dtype != "float32", dtype == "int16"
+    x_scale, h_scale = (0.0002, 2.0**-15) if wide else (0.04, 0.008)
+    weight_dtype, bias_dtype = ("int8" if quantized else dtype), ("int64" if wide else "int32")
     of_x = {"scale": x_scale, "zero_point": zero[0]} if quantized else {}
     of_h = {"scale": h_scale, "zero_point": zero[1]} if quantized else {}
     tensors = [T("x", (*order, inputs), dtype, **of_x)]
@@ -38,11 +39,11 @@ def lstm(dtype, batch, steps, inputs, hidden, time_major=False, clip=0.0, cell=-
             scales[kind, gate] = float(np.float32(spread * RNG.uniform(0.5, 2)))
             w = int8(hidden, columns) if quantized else RNG.normal(0, 0.5, (hidden, columns)).astype(np.float32)
             of_w = {"scale": scales[kind, gate]} if quantized else {}
-            tensors.append(T(f"{kind}_{gate}", w.shape, dtype, w, **of_w))
+            tensors.append(T(f"{kind}_{gate}", w.shape, weight_dtype, w, **of_w))
     for gate in "ifco":
         if quantized:
-            b = RNG.integers(-3000, 3000, hidden).astype(np.int32)
-            tensors.append(T(f"b_{gate}", (hidden,), "int32", b, scale=x_scale * scales["x", gate]))
+            b = RNG.integers(-3000, 3000, hidden).astype(bias_dtype) * (1000 if wide else 1)
+            tensors.append(T(f"b_{gate}", (hidden,), bias_dtype, b, scale=x_scale * scales["x", gate]))
         else:
             tensors.append(T(f"b_{gate}", (hidden,), dtype, RNG.normal(0, 0.5, hidden).astype(np.float32)))
     tensors.append(T("h", (batch, hidden), dtype, **of_h, variable=True))
@@ -52,7 +53,8 @@ def lstm(dtype, batch, steps, inputs, hidden, time_major=False, clip=0.0, cell=-
     operands = [*range(9), -1, -1, -1, *range(9, 13), -1, -1, 13, 14, -1, -1, -1, -1]
     fields = {"FusedActivationFunction": TANH, "CellClip": clip, "TimeMajor": time_major}
     op = O("UNIDIRECTIONAL_SEQUENCE_LSTM", operands, [15], "UnidirectionalSequenceLSTMOptions", fields)
-    x = RNG.integers(-128, 128, (RUNS, *order, inputs)).astype(np.int8) if quantized else None
+    limit = 2**15 if wide else 2**7
+    x = RNG.integers(-limit, limit, (RUNS, *order, inputs)).astype(dtype) if quantized else None
     return model(tensors, [op], [0], [15]), RNG.normal(0, 1, (RUNS, *order, inputs)).astype(
         np.float32
     ) if x is None else x
@@ -130,6 +132,8 @@ def cases():
     yield "svdf_f32", svdf("float32", "float32", 2, 6, 8, 4, 4)
     yield "svdf_f32_plain", svdf("float32", "float32", 1, 6, 3, 1, 1, activation=0)
     yield "resource", resource()
+    yield "lstm_s16", lstm("int16", 2, 5, 6, 7, zero=(0, 0))
+    yield "lstm_s16_clipped", lstm("int16", 1, 8, 9, 4, time_major=True, clip=0.5, cell=-13, zero=(0, 0), spread=0.02)
 
 
 def main() -> None:

@@ -67,7 +67,7 @@ def test_variables_become_states() -> None:
         (lstm(fields={"FusedActivationFunction": 1}), "fused activation 1, only tanh"),
         (lstm(h={"variable": False}), "'h' is no variable"),
         (lstm("int8", w2={"scale": [0.1] * HIDDEN}), "'w0' of int8 has no scale, or several"),
-        (lstm(x={"dtype": "int16"}), "input 'x' is int16"),
+        (lstm(x={"dtype": "int16"}), "input 'x' is int16, weights 'w0' float32"),
     ],
 )
 def test_a_variant_that_tflm_has_not_is_named(data: bytes, message: str) -> None:
