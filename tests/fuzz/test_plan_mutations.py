@@ -25,8 +25,9 @@ def replay(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cc = next((c for c in ("clang-19", "clang", "gcc") if shutil.which(c)), None)
     if cc is None:
         pytest.skip("needs a C compiler with sanitizers")
-    text = (ROOT / "csrc/sources.cmake").read_text(encoding="utf-8")
-    sources = [ROOT / "csrc" / name for name in re.findall(r"^\s+(\S+\.c)$", text, re.MULTILINE)]
+    text = (ROOT / "csrc/sources.cmake").read_text(encoding="utf-8").partition("\n)")[0]  # of every CPU
+    every_cpu = text[text.index("set(PYEDGE_SOURCES") :].split("\n)")[0]
+    sources = [ROOT / "csrc" / name for name in re.findall(r"^\s+(\S+\.c)$", every_cpu, re.MULTILINE)]
     sources += [ROOT / "tests/fuzz/fuzz_plan.c", ROOT / "tests/fuzz/replay_plan.c"]
     sources += [ROOT / "examples/custom_op/kernel.c"]
     program = tmp_path_factory.mktemp("replay") / "replay_plan"
