@@ -141,7 +141,7 @@ static void pack(const pe_call *c, void *packed)
     fuse(l);
 }
 
-PE_INLINE __m512i fused64(const layer *l, __m512i a, __m512i b, __m512i min, __m512i max)
+PE_INLINE __m512i fused64(const layer *l, __m512i a, __m512i b, const pe_clamp *clamp)
 {
     const __m512i low = _mm512_set1_epi32(l->low), high = _mm512_set1_epi32(l->high);
     const __m512i c_low = _mm512_set1_epi32(l->c_low), c_high = _mm512_set1_epi32(l->c_high);
@@ -156,7 +156,7 @@ PE_INLINE __m512i fused64(const layer *l, __m512i a, __m512i b, __m512i min, __m
         const __m512i carry = _mm512_srai_epi32(_mm512_dpwssd_epi32(c_low, y[i], low), HALF);
         y[i] = _mm512_sra_epi32(_mm512_dpwssd_epi32(_mm512_add_epi32(c_high, carry), y[i], high), shift);
     }
-    return pe_pack64(y[0], y[1], y[2], y[3], min, max);
+    return pe_pack64(y[0], y[1], y[2], y[3], clamp);
 }
 
 static void run(const void *packed, uint8_t *arena, uint8_t *work)
@@ -164,7 +164,7 @@ static void run(const void *packed, uint8_t *arena, uint8_t *work)
     const layer *l = packed;
     const uint8_t *a = arena + l->a, *b = arena + l->b;
     uint8_t *y = arena + l->y;
-    const __m512i min = _mm512_set1_epi8((int8_t)l->out.min), max = _mm512_set1_epi8((int8_t)l->out.max);
+    const pe_clamp clamp = pe_clamp_of(&l->out);
     size_t i = 0;
     (void)work;
     if (!l->fused) {
@@ -176,12 +176,12 @@ static void run(const void *packed, uint8_t *arena, uint8_t *work)
         return;
     }
     for (; i + 64 <= l->n; i += 64)
-        _mm512_storeu_si512(y + i, fused64(l, _mm512_loadu_si512(a + i), _mm512_loadu_si512(b + i), min, max));
+        _mm512_storeu_si512(y + i, fused64(l, _mm512_loadu_si512(a + i), _mm512_loadu_si512(b + i), &clamp));
     if (i < l->n) {
         const __mmask64 live = pe_first64(l->n - i);
         _mm512_mask_storeu_epi8(
             y + i, live,
-            fused64(l, _mm512_maskz_loadu_epi8(live, a + i), _mm512_maskz_loadu_epi8(live, b + i), min, max));
+            fused64(l, _mm512_maskz_loadu_epi8(live, a + i), _mm512_maskz_loadu_epi8(live, b + i), &clamp));
     }
 }
 

@@ -43,7 +43,8 @@ typedef struct layer {
     int32_t stride, dilation, pad, taps; /* along a column of x */
     int32_t staged_stride, staged_taps;  /* staged rows from one row of y to the next, and from tap to tap */
     bool skip;                           /* rows of padding */
-    size_t window_row, kd;               /* bytes of a row of a window; in steps of 4 */
+    size_t window_row, kd;               /* bytes of a row of a window; in steps of 4, narrow: 8 */
+    bool narrow;                         /* one block of up to 8 channels */
     size_t pixel;                        /* staged bytes from one pixel of y to the next */
     uint32_t channels, blocks;
     pe_stage stage;
@@ -75,7 +76,7 @@ static __attribute__((noinline)) void store_any(const int32_t *sums, const job *
 /* Sums of MR x NR vectors to y. */
 PE_INLINE void store(__m512i sum[16][4], const job *j, int8_t *y, const int MR, const int NR, const pe_rq_form form)
 {
-    const __m512i min = _mm512_set1_epi8((int8_t)j->out->min), max = _mm512_set1_epi8((int8_t)j->out->max);
+    const pe_clamp clamp = pe_clamp_of(j->out);
     const __m512i zero = _mm512_setzero_si512();
     PE_FOR (n, NR)
         PE_FOR (p, MR)
@@ -83,7 +84,7 @@ PE_INLINE void store(__m512i sum[16][4], const job *j, int8_t *y, const int MR, 
     if (NR >= 3) {
         const __mmask64 live = pe_first64(j->channels);
         PE_FOR (p, MR) {
-            __m512i v = pe_pack64(sum[p][0], sum[p][1], sum[p][2], NR == 4 ? sum[p][NR - 1] : zero, min, max);
+            __m512i v = pe_pack64(sum[p][0], sum[p][1], sum[p][2], NR == 4 ? sum[p][NR - 1] : zero, &clamp);
             if (NR == 3)
                 v = _mm512_maskz_compress_epi32(0x7777, v);
             _mm512_mask_storeu_epi8(y + (size_t)p * j->stride, live, v);
@@ -95,7 +96,7 @@ PE_INLINE void store(__m512i sum[16][4], const job *j, int8_t *y, const int MR, 
             const int p = 2 * pair;
             const int second = p + 1 < MR ? p + 1 : p;
             const __m512i v = _mm512_permutexvar_epi64(
-                order, pe_pack64(sum[p][0], sum[p][1], sum[second][0], sum[second][1], min, max));
+                order, pe_pack64(sum[p][0], sum[p][1], sum[second][0], sum[second][1], &clamp));
             _mm256_mask_storeu_epi8(y + (size_t)p * j->stride, live, _mm512_castsi512_si256(v));
             if (p + 1 < MR)
                 _mm256_mask_storeu_epi8(y + (size_t)(p + 1) * j->stride, live, _mm512_extracti64x4_epi64(v, 1));
@@ -110,7 +111,7 @@ PE_INLINE void store(__m512i sum[16][4], const job *j, int8_t *y, const int MR, 
             const int count = MR - p < 4 ? MR - p : 4;
             const __m512i v = _mm512_permutexvar_epi32(order, pe_pack64(sum[p][0], count > 1 ? sum[p + 1][0] : zero,
                                                                         count > 2 ? sum[p + 2][0] : zero,
-                                                                        count > 3 ? sum[p + 3][0] : zero, min, max));
+                                                                        count > 3 ? sum[p + 3][0] : zero, &clamp));
             if (dense) {
                 _mm512_mask_storeu_epi8(y + (size_t)p * j->stride, pe_first64((size_t)count * j->channels),
                                         j->channels == 16 ? v : _mm512_maskz_compress_epi8(live, v));
@@ -130,17 +131,22 @@ typedef struct steps {
 } steps;
 
 #define REACH (1 << 20) /* bytes behind base that the assembly is said to read */
-#define BROADCAST(address, index) \
-    __asm__("vpbroadcastd " address ", %0" : "=v"(x) : "r"(base), "r"(index), "m"(*(const uint8_t(*)[REACH])base))
+#define BROADCAST(address, index)                                              \
+    if (BYTES == 4)                                                            \
+        __asm__("vpbroadcastd " address ", %0"                                 \
+                : "=v"(x)                                                      \
+                : "r"(base), "r"(index), "m"(*(const uint8_t(*)[REACH])base)); \
+    else                                                                       \
+        __asm__("vpbroadcastq " address ", %0" : "=v"(x) : "r"(base), "r"(index), "m"(*(const uint8_t(*)[REACH])base))
 
-/* 4 bytes of pixel p, in all lanes; at8 is pixel 8. In assembly, because GCC 12 keeps an offset for each pixel, and of 16 it
- * spills most: 78 % of the peak. Scaled by 1, 2 and 4, the four steps reach 8 pixels from one base. */
-PE_INLINE __m512i pixel4(const uint8_t *at, const uint8_t *at8, const steps *s, const int p)
+/* 4 or 8 bytes of pixel p, over and over; at8 is pixel 8. In assembly, because GCC 12 keeps an offset for each pixel, and of
+ * 16 it spills most: 78 % of the peak. Scaled by 1, 2 and 4, the four steps reach 8 pixels from one base. */
+PE_INLINE __m512i pixel(const uint8_t *at, const uint8_t *at8, const steps *s, const int p, const int BYTES)
 {
     const uint8_t *base = p < 8 ? at : at8;
     __m512i x;
     switch (p % 8) {
-    case 0: x = pe_broadcast4(base); break;
+    case 0: BROADCAST("(%1)", s->one); break;
     case 1: BROADCAST("(%1,%2)", s->one); break;
     case 2: BROADCAST("(%1,%2,2)", s->one); break;
     case 3: BROADCAST("(%1,%2)", s->three); break;
@@ -171,7 +177,7 @@ PE_INLINE void pixels(const job *j, const uint8_t *u, const size_t step, size_t 
                 PE_FOR (k, NR)
                     b[k] = PE_LOAD(w + 64 * k);
                 PE_FOR (p, MR) {
-                    const __m512i a = pixel4(at, at8, &s, p);
+                    const __m512i a = pixel(at, at8, &s, p, 4);
                     PE_FOR (k, NR)
                         sum[p][k] = pe_dot4(sum[p][k], a, b[k]);
                 }
@@ -199,6 +205,69 @@ PE_INLINE void pixels(const job *j, const uint8_t *u, const size_t step, size_t 
             done = n - (size_t)MR;
     }
 }
+
+/* 8 channels or fewer: lane 2 c takes the even steps in k of channel c and lane 2 c + 1 the odd ones, both from 8 bytes of the
+ * pixel. In the end two pixels share a vector. */
+PE_INLINE void narrow(const job *j, const uint8_t *u, const size_t step, size_t n, int8_t *y, const int MR,
+                      const pe_rq_form form)
+{
+    const pe_clamp clamp = pe_clamp_of(j->out);
+    const uint64_t channels = 0x0101010101010101 * (uint64_t)pe_first64(j->channels);
+    /* In each 128-bit lane l of a pack: [4 vectors][channels 2 l, 2 l + 1][2 pixels]. */
+    __m512i order = _mm512_setzero_si512();
+    for (int l = 7; l >= 0; l--) { /* pixel l, channels 0 .. 7 */
+        uint64_t from = 0;
+        for (int c = 7; c >= 0; c--)
+            from = from << 8 | (uint64_t)(16 * (c / 2) + 4 * (l / 2) + 2 * (c % 2) + l % 2);
+        order = _mm512_mask_set1_epi64(order, (__mmask8)(1 << l), (int64_t)from);
+    }
+    const steps s = {step, 3 * step, 5 * step, 7 * step};
+    for (size_t done = 0;;) {
+        __m512i sum[16], v[8];
+        const uint8_t *from = u + done * step;
+        const int8_t *w = j->weights;
+        PE_FOR (p, MR)
+            sum[p] = PE_LOAD(j->q->bias);
+        for (size_t i = 0; i < j->taps; i++, from += j->row) {
+            const uint8_t *at = from, *at8 = from + 8 * step;
+            for (size_t d = j->kd; d; d--, at += 8, at8 += 8, w += 64) {
+                const __m512i b = PE_LOAD(w);
+                PE_FOR (p, MR)
+                    sum[p] = pe_dot4(sum[p], pixel(at, at8, &s, p, 8), b);
+            }
+        }
+        PE_FOR (i, MR / 2) {
+            const __m512i own = _mm512_mask_mov_epi32(sum[2 * i], 0xAAAA, sum[2 * i + 1]);
+            const __m512i other = _mm512_mask_mov_epi32(sum[2 * i], 0x5555, sum[2 * i + 1]);
+            v[i] = pe_rq16_apply(_mm512_add_epi32(own, _mm512_shuffle_epi32(other, 0xB1)), j->q, j->out, form);
+        }
+        PE_FOR (i, MR / 8) {
+            const __m512i packed = pe_pack64(v[4 * i], v[4 * i + 1], v[4 * i + 2], v[4 * i + 3], &clamp);
+            const __m512i ordered = _mm512_permutexvar_epi8(order, packed);
+            _mm512_mask_storeu_epi8(y + (done + 8 * (size_t)i) * j->stride, pe_first64(8 * (size_t)j->channels),
+                                    j->channels == 8 ? ordered : _mm512_maskz_compress_epi8(channels, ordered));
+        }
+        done += (size_t)MR;
+        if (done == n)
+            return;
+        if (n - done < (size_t)MR)
+            done = n - (size_t)MR;
+    }
+}
+
+#define NARROW(MR)                                                                            \
+    static void narrow_##MR(const job *j, const uint8_t *u, size_t step, size_t n, int8_t *y) \
+    {                                                                                         \
+        switch (j->form) {                                                                    \
+        case PE_RQ_FLOAT: narrow(j, u, step, n, y, MR, PE_RQ_FLOAT); break;                   \
+        case PE_RQ_FLOAT_SIGNED: narrow(j, u, step, n, y, MR, PE_RQ_FLOAT_SIGNED); break;     \
+        case PE_RQ_INT: narrow(j, u, step, n, y, MR, PE_RQ_INT); break;                       \
+        case PE_RQ_INT_SIGNED: narrow(j, u, step, n, y, MR, PE_RQ_INT_SIGNED); break;         \
+        case PE_RQ_ANY: narrow(j, u, step, n, y, MR, PE_RQ_ANY); break;                       \
+        }                                                                                     \
+    }
+NARROW(8)
+NARROW(16)
 
 /* clang-format off */
 /* Tiles: NR + MR * NR accumulators and weights and one pixel fit into 32 registers. */
@@ -306,7 +375,8 @@ static bool describe(const pe_call *c, layer *l, pe_layer_bytes *bytes)
     l->taps = h.taps;
     l->skip = x_zero_point == -128;
     l->window_row = (size_t)v.taps * pixel;
-    l->kd = (l->window_row + 3) / 4;
+    l->narrow = c_out <= 8 && v.out >= 8;
+    l->kd = l->narrow ? (l->window_row + 7) / 8 : (l->window_row + 3) / 4;
     l->pixel = (size_t)v.stride * pixel;
     l->channels = (uint32_t)c_out;
     l->blocks = ((uint32_t)c_out + 63) / 64;
@@ -357,11 +427,20 @@ static void pack_block(const layer *l, block *b, const int8_t *w, const pe_chann
     b->form = pe_rq_choose(channels, b->channels, &l->out, scale, offset);
     for (uint32_t v = 0; v < b->nr; v++)
         for (uint32_t i = 0; i < 16; i++) {
-            const uint32_t channel = channel_of(b->nr, v, i);
+            const uint32_t channel = l->narrow ? i / 2 : channel_of(b->nr, v, i);
             if (channel >= b->channels)
                 continue; /* zeros: a result that is not stored */
             pe_rq_set(&to[v], i, b->form, &channels[channel], &l->out, scale[channel], offset[channel]);
             const int8_t *from = w + (b->first + channel) * window;
+            if (l->narrow) {
+                const size_t half = i % 2; /* of 8 bytes; the bias counts once */
+                to[v].bias[i] = half ? 0 : to[v].bias[i];
+                for (size_t t = 0; t < taps; t++)
+                    for (size_t k = 0; k < row; k++)
+                        if (k / 4 % 2 == half)
+                            weights[(t * l->kd + k / 8) * 64 + 4 * i + k % 4] = from[t * row + k];
+                continue;
+            }
             for (size_t t = 0; t < taps; t++)
                 for (size_t k = 0; k < row; k++)
                     weights[((t * l->kd + k / 4) * b->nr + v) * 64 + 4 * i + k % 4] = from[t * row + k];
@@ -382,7 +461,7 @@ static void pack(const pe_call *c, void *packed)
         b->first = 64 * i;
         b->channels = l->channels - b->first < 64 ? l->channels - b->first : 64;
         b->nr = nr_of(b->channels);
-        b->pixels = choose((size_t)l->cols, b->nr);
+        b->pixels = l->narrow ? (l->cols >= 16 ? narrow_16 : narrow_8) : choose((size_t)l->cols, b->nr);
         b->constants = at;
         at += b->nr * sizeof(pe_rq16);
         b->weights = at;
@@ -433,7 +512,7 @@ static void run(const void *packed, uint8_t *arena, uint8_t *work)
         for (int32_t r = 0; r < l->rows; r += l->band) {
             const int32_t end = l->rows - r < l->band ? l->rows : r + l->band;
             pe_stage_rows(&l->stage, x, r * l->stride - l->pad, staged_rows(l, end - r), work);
-            run_band(l, r, end, work, stride, y);
+            run_band(l, r, end, work + pe_stage_gap(&l->stage), stride, y);
         }
 }
 

@@ -48,7 +48,8 @@ struct layer {
 };
 
 /* Taps x .. x + 3 of one row for the vectors of a step. u: pixel x. */
-PE_INLINE void load_taps(__m512i t[4], const layer *l, const uint8_t *u, const int WIDTH, const bool PAIR)
+PE_INLINE void load_taps(__m512i t[4], const layer *l, const __m512i order[2], const uint8_t *u, const int WIDTH,
+                         const bool PAIR)
 {
     if (WIDTH == 64) {
         const size_t c = l->channels;
@@ -69,37 +70,45 @@ PE_INLINE void load_taps(__m512i t[4], const layer *l, const uint8_t *u, const i
                 break;
             const __m512i a = _mm512_loadu_si512(u + (size_t)p * step);
             const __m512i b = _mm512_loadu_si512(u + (size_t)p * step + 64);
-            t[2 * p] = _mm512_permutex2var_epi8(a, PE_LOAD(l->taps[0]), b);
-            t[2 * p + 1] = _mm512_permutex2var_epi8(a, PE_LOAD(l->taps[1]), b);
+            t[2 * p] = _mm512_permutex2var_epi8(a, order[0], b);
+            t[2 * p + 1] = _mm512_permutex2var_epi8(a, order[1], b);
         }
     } else {
         const int pixels = WIDTH == 16 ? 1 : 2; /* of a vector */
         PE_FOR (j, 4) {
             if (PAIR && (j & 1))
                 continue;
-            t[j] = _mm512_permutexvar_epi8(PE_LOAD(l->taps[0]), _mm512_loadu_si512(u + (size_t)(j * pixels) * step));
+            t[j] = _mm512_permutexvar_epi8(order[0], _mm512_loadu_si512(u + (size_t)(j * pixels) * step));
         }
     }
 }
 
-/* Adds a row of taps to the 4 (WIDTH 64 with PAIR: 8) sums of a step. w: [vectors][pair][64]. */
-PE_INLINE void add_taps(__m512i sum[8], const __m512i t[4], const int8_t *w, const int WIDTH, const bool PAIR)
+/* Adds a row of taps to the 4 (WIDTH 64 with PAIR: 8) sums of a step. w: [vectors][pair], in registers where they fit. */
+PE_INLINE void add_taps(__m512i sum[8], const __m512i t[4], const int8_t *in_memory, const int offset,
+                        const __m512i w[4], const int WIDTH, const bool PAIR)
 {
     if (WIDTH == 64) {
         PE_FOR (j, 4) {
-            sum[j] = pe_dot4_m(sum[j], t[j], w + 64 * (PAIR ? 2 * j : j));
+            sum[j] = pe_dot4_m(sum[j], t[j], in_memory, offset + 64 * (PAIR ? 2 * j : j));
             if (PAIR)
-                sum[4 + j] = pe_dot4_m(sum[4 + j], t[j], w + 64 * (2 * j + 1));
+                sum[4 + j] = pe_dot4_m(sum[4 + j], t[j], in_memory, offset + 64 * (2 * j + 1));
         }
     } else if (WIDTH == 32) {
         PE_FOR (j, 2) {
-            sum[j] = pe_dot4_m(sum[j], t[j], w + 64 * (PAIR ? 2 * j : j));
-            sum[2 + j] = pe_dot4_m(sum[2 + j], t[PAIR ? j : 2 + j], w + 64 * (PAIR ? 2 * j + 1 : j));
+            sum[j] = pe_dot4(sum[j], t[j], w[PAIR ? 2 * j : j]);
+            sum[2 + j] = pe_dot4(sum[2 + j], t[PAIR ? j : 2 + j], w[PAIR ? 2 * j + 1 : j]);
         }
     } else {
         PE_FOR (j, 4)
-            sum[j] = pe_dot4_m(sum[j], t[PAIR ? j & ~1 : j], w + 64 * (PAIR && (j & 1)));
+            sum[j] = pe_dot4(sum[j], t[PAIR ? j & ~1 : j], w[PAIR && (j & 1)]);
     }
+}
+
+PE_INLINE void load_weights(__m512i w[4], const int8_t *from, const int WIDTH, const bool PAIR)
+{
+    PE_FOR (i, 4)
+        w[i] =
+            WIDTH < 64 && i < (WIDTH == 32 ? 2 : 1) * (PAIR ? 2 : 1) ? PE_LOAD(from + 64 * i) : _mm512_setzero_si512();
 }
 
 /* The vector of constants that sum j takes. */
@@ -112,10 +121,10 @@ PE_INLINE int constants_of(int j, const int WIDTH)
 PE_INLINE void store(__m512i sum[4], const layer *l, const block *b, const pe_rq16 *q, int8_t *y, size_t pixels,
                      const int WIDTH, const pe_rq_form form)
 {
-    const __m512i min = _mm512_set1_epi8((int8_t)l->out.min), max = _mm512_set1_epi8((int8_t)l->out.max);
+    const pe_clamp clamp = pe_clamp_of(&l->out);
     PE_FOR (j, 4)
         sum[j] = pe_rq16_apply(sum[j], &q[constants_of(j, WIDTH)], &l->out, form);
-    __m512i v = pe_pack64(sum[0], sum[1], sum[2], sum[3], min, max);
+    __m512i v = pe_pack64(sum[0], sum[1], sum[2], sum[3], &clamp);
     if (WIDTH == 64) {
         _mm512_mask_storeu_epi8(y, pe_first64(b->channels), v);
         return;
@@ -154,28 +163,33 @@ PE_INLINE void walk(const layer *l, const block *b, const uint8_t *staged, int32
 {
     const pe_rq16 *q = (const void *)((const uint8_t *)l + b->constants);
     const int8_t *w = (const int8_t *)l + b->weights;
-    const size_t w_row = 64 * (WIDTH == 64 ? 4 : WIDTH == 32 ? 2 : 1) * (PAIR ? 2 : 1);
+    const int ROW = 64 * (WIDTH == 64 ? 4 : WIDTH == 32 ? 2 : 1) * (PAIR ? 2 : 1); /* bytes of weights */
     const size_t pixels = WIDTH == 64 ? (PAIR ? 2 : 1) : 64 / WIDTH, row = l->row;
     const size_t pixel = WIDTH == 64 ? l->channels : (size_t)WIDTH, y_row = (size_t)l->cols * l->channels;
+    const __m512i order[2] = {PE_LOAD(l->taps[0]), PE_LOAD(l->taps[1])};
+    __m512i w0[4], w1[4], w2[4];
+    load_weights(w0, w, WIDTH, PAIR);
+    load_weights(w1, w + ROW, WIDTH, PAIR);
+    load_weights(w2, w + 2 * ROW, WIDTH, PAIR);
     for (size_t x = 0; x < (size_t)l->cols; x += pixels) {
         const uint8_t *u = staged + x * (size_t)l->stride_w * pixel + (WIDTH == 64 ? b->first : 0);
         int8_t *to = y + x * l->channels + b->first;
         __m512i t0[4], t1[4], t2[4], sum[8];
-        load_taps(t0, l, u, WIDTH, PAIR);
+        load_taps(t0, l, order, u, WIDTH, PAIR);
         if (SH == 1)
-            load_taps(t1, l, u + row, WIDTH, PAIR);
+            load_taps(t1, l, order, u + row, WIDTH, PAIR);
         u += SH == 1 ? 2 * row : row;
         for (int32_t r = 0; r < n; r++, to += y_row) {
             if (SH == 2) {
-                load_taps(t1, l, u, WIDTH, PAIR);
+                load_taps(t1, l, order, u, WIDTH, PAIR);
                 u += row;
             }
-            load_taps(t2, l, u, WIDTH, PAIR);
+            load_taps(t2, l, order, u, WIDTH, PAIR);
             u += row;
             start(sum, q, WIDTH);
-            add_taps(sum, t0, w, WIDTH, PAIR);
-            add_taps(sum, t1, w + w_row, WIDTH, PAIR);
-            add_taps(sum, t2, w + 2 * w_row, WIDTH, PAIR);
+            add_taps(sum, t0, w, 0, w0, WIDTH, PAIR);
+            add_taps(sum, t1, w, ROW, w1, WIDTH, PAIR);
+            add_taps(sum, t2, w, 2 * ROW, w2, WIDTH, PAIR);
             store_step(sum, l, b, q, to, (size_t)l->cols - x, WIDTH, PAIR, form);
             PE_FOR (j, 4) {
                 t0[j] = SH == 1 ? t1[j] : t2[j];
@@ -192,16 +206,18 @@ PE_INLINE void each(const layer *l, const block *b, const uint8_t *staged, int32
     const pe_rq16 *q = (const void *)((const uint8_t *)l + b->constants);
     const size_t w_step = 64 * (WIDTH == 64 ? 4 : WIDTH == 32 ? 2 : 1), pixels = 64 / WIDTH;
     const size_t pixel = WIDTH == 64 ? l->channels : (size_t)WIDTH, y_row = (size_t)l->cols * l->channels;
+    const __m512i order[2] = {PE_LOAD(l->taps[0]), PE_LOAD(l->taps[1])};
     for (int32_t r = 0; r < n; r++, y += y_row, staged += (size_t)l->stride_h * l->row)
         for (size_t x = 0; x < (size_t)l->cols; x += pixels) {
             const uint8_t *u = staged + x * (size_t)l->stride_w * pixel + (WIDTH == 64 ? b->first : 0);
             const int8_t *w = (const int8_t *)l + b->weights;
-            __m512i t[4], sum[8];
+            __m512i t[4], sum[8], registers[4];
             start(sum, q, WIDTH);
             for (int32_t i = 0; i < l->kh; i++, u += (size_t)l->dilation * l->row)
                 for (int32_t g = 0; g < l->groups; g++, w += w_step) {
-                    load_taps(t, l, u + 4 * (size_t)g * pixel, WIDTH, false);
-                    add_taps(sum, t, w, WIDTH, false);
+                    load_taps(t, l, order, u + 4 * (size_t)g * pixel, WIDTH, false);
+                    load_weights(registers, w, WIDTH, false);
+                    add_taps(sum, t, w, 0, registers, WIDTH, false);
                 }
             store_step(sum, l, b, q, y + x * l->channels + b->first, (size_t)l->cols - x, WIDTH, false, form);
         }
@@ -384,7 +400,7 @@ static void run(const void *packed, uint8_t *arena, uint8_t *work)
             const int32_t rows = l->rows - r < l->band ? l->rows - r : l->band;
             pe_stage_rows(&l->stage, x, r * l->stride_h - l->pad, staged_rows(l, rows), work);
             for (const block *b = l->block; b != l->block + l->blocks; b++)
-                l->run[b->form](l, b, work, rows, y + (size_t)r * y_row);
+                l->run[b->form](l, b, work + pe_stage_gap(&l->stage), rows, y + (size_t)r * y_row);
         }
 }
 

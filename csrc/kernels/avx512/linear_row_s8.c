@@ -29,7 +29,7 @@ PE_INLINE void store(__m512i sum[SUMS], const layer *l, const block *b, int8_t *
                      const pe_rq_form form)
 {
     const pe_rq16 *q = (const void *)((const uint8_t *)l + b->constants);
-    const __m512i min = _mm512_set1_epi8((int8_t)l->out.min), max = _mm512_set1_epi8((int8_t)l->out.max);
+    const pe_clamp clamp = pe_clamp_of(&l->out);
     const __m512i zero = _mm512_setzero_si512();
     const size_t step = b->shared ? 0 : 1;
     PE_FOR (v, VECTORS)
@@ -38,7 +38,7 @@ PE_INLINE void store(__m512i sum[SUMS], const layer *l, const block *b, int8_t *
         const __m512i *s = sum + 4 * half;
         const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
         const __m512i packed =
-            pe_pack64(s[0], VECTORS > 1 ? s[1] : zero, VECTORS > 2 ? s[2] : zero, VECTORS > 2 ? s[3] : zero, min, max);
+            pe_pack64(s[0], VECTORS > 1 ? s[1] : zero, VECTORS > 2 ? s[2] : zero, VECTORS > 2 ? s[3] : zero, &clamp);
         const uint32_t done = 64 * (uint32_t)half, rest = b->channels > done ? b->channels - done : 0;
         _mm512_mask_storeu_epi8(y + done, pe_first64(rest), _mm512_permutexvar_epi32(order, packed));
     }
@@ -53,7 +53,7 @@ PE_INLINE void rows(const layer *l, const block *b, const uint8_t *u, int8_t *y,
         sum[i] = i < VECTORS ? PE_LOAD(bias + 16 * i) : _mm512_setzero_si512();
     for (uint32_t s = b->steps; s; s--, u += 4 * (SUMS / VECTORS), w += 64 * SUMS) {
         PE_FOR (i, SUMS)
-            sum[i] = pe_dot4_m(sum[i], pe_broadcast4(u + 4 * (i / VECTORS)), w + 64 * i);
+            sum[i] = pe_dot4_m(sum[i], pe_broadcast4(u + 4 * (i / VECTORS)), w, 64 * i);
     }
     if (VECTORS <= 4)
         PE_FOR (i, 4)

@@ -121,11 +121,23 @@ PE_INLINE __m512i pe_rq16_apply(__m512i sum, const pe_rq16 *q, const pe_output_s
     return _mm512_srav_epi32(h, PE_LOAD(q->i.shift));
 }
 
+/* The clamp of an output, which saturation often is already. */
+typedef struct pe_clamp {
+    __m512i min, max;
+    bool needed;
+} pe_clamp;
+
+PE_INLINE pe_clamp pe_clamp_of(const pe_output_s8 *out)
+{
+    return (pe_clamp){_mm512_set1_epi8((int8_t)out->min), _mm512_set1_epi8((int8_t)out->max),
+                      out->min > -128 || out->max < 127};
+}
+
 /* Four vectors of results to 64 int8 in the order of the packs: in each 128-bit lane 4 of a, of b, of c, of d. */
-PE_INLINE __m512i pe_pack64(__m512i a, __m512i b, __m512i c, __m512i d, __m512i min, __m512i max)
+PE_INLINE __m512i pe_pack64(__m512i a, __m512i b, __m512i c, __m512i d, const pe_clamp *clamp)
 {
     const __m512i y = _mm512_packs_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
-    return _mm512_min_epi8(_mm512_max_epi8(y, min), max);
+    return clamp->needed ? _mm512_min_epi8(_mm512_max_epi8(y, clamp->min), clamp->max) : y;
 }
 
 /* sum + u . w in each of 16 lanes of 4 bytes. In assembly, because GCC 12 copies the accumulators of the intrinsic around
@@ -136,10 +148,13 @@ PE_INLINE __m512i pe_dot4(__m512i sum, __m512i u, __m512i w)
     return sum;
 }
 
-/* The same, w in memory as well. */
-PE_INLINE __m512i pe_dot4_m(__m512i sum, __m512i u, const int8_t *w)
+/* The same with weights in memory, at a constant offset from w. GCC 12 would keep the address of each in a register, and
+ * spills them. */
+PE_INLINE __m512i pe_dot4_m(__m512i sum, __m512i u, const int8_t *w, const int offset)
 {
-    __asm__("vpdpbusd %2, %1, %0" : "+v"(sum) : "v"(u), "m"(*(const __m512i *)(const void *)w));
+    __asm__("vpdpbusd %c3(%2), %1, %0"
+            : "+v"(sum)
+            : "v"(u), "r"(w), "i"(offset), "m"(*(const __m512i *)(const void *)w));
     return sum;
 }
 
