@@ -1,4 +1,4 @@
-"""TFLite Micro's signal operators, as kinds of ops_signal.py; what they keep from run to run is a state.
+"""TFLite Micro's custom operators for streams, as kinds of ops_signal.py; what they keep from run to run is a state.
 
 Options are a FlexBuffer map. Source: tensorflow/tflite-micro, signal/micro/kernels.
 """
@@ -143,6 +143,29 @@ def _delay(m: Importer, op: FileOperator) -> None:
     _add_op(m, op, "slice", [stream], [y], starts=(0,), ends=(size,), axes=(axis,), steps=(1,))
 
 
+def _circular_buffer(m: Importer, op: FileOperator) -> None:
+    """The newest of the rows along axis 1, x last. TFLM leaves open what stands there before the first runs; here zeros.
+
+    With a period above 1 TFLM ends most runs at this operator, so that what follows keeps its old outputs.
+    """
+    (x,), (y,) = _inputs(m, op, 1), _outputs(m, op, 1)
+    before, after = _shape(m, x), _shape(m, y)
+    if m.graph.tensors[y].dtype != "int8":
+        raise Unsupported(f"{y!r} is {m.graph.tensors[y].dtype}, expected int8")
+    if len(before) != 4 or len(after) != 4 or before[:2] != (1, 1) or after != (1, after[1], *before[2:]):
+        raise ModelError(f"operator {op.number} {op.name}: {x!r} {list(before)} and {y!r} {list(after)} do not fit")
+    period = _option(op, "cycles_max", -(2**31), 2**31 - 1)
+    if period <= 0:  # left to the engine, which goes by the number of rows
+        period = 1 if after[1] in (5, 13, 25) else 2
+    if period != 1:
+        raise Unsupported(f"a period of {period} runs (cycles_max); only 1")
+    state = _state(m, op, "rows", np.zeros(after, np.int8))
+    m.graph.tensors[state.name].quant = m.graph.tensors[y].quant
+    stream = m.between(op, "concat", [state.name, x], axis=1)
+    _add_op(m, op, "slice", [stream], [y], starts=(1,), ends=(1 + after[1],), axes=(1,), steps=(1,))
+    state.next = y
+
+
 def _framer(m: Importer, op: FileOperator) -> None:
     """Frames of `size` elements that begin `step` apart. Without prefill nothing is valid until enough steps have come,
     and each frame ends up to a step before the newest element."""
@@ -218,6 +241,7 @@ _CONVERTERS: dict[str, Converter] = {
     "SignalFramer": _framer,
     "SignalOverlapAdd": _overlap_add,
     "SignalStacker": _stacker,
+    "CIRCULAR_BUFFER": _circular_buffer,
     "SignalDelay": _delay,
 }
 SIGNALS = {f"custom operator {name!r}": convert for name, convert in _CONVERTERS.items()}

@@ -49,3 +49,29 @@ def test_options_that_cannot_be_are_named(name, options, words):
     data = model(tensors, [O(name, inputs, outputs, None, options)], [0], outputs)
     with pytest.raises(pe.ModelError, match=words):
         load_tflite(data)
+
+
+def rows_kept(rows: int, **options: int) -> bytes:
+    tensors = [
+        T("x", (1, 1, 2, 2), "int8", scale=0.5, zero_point=3),
+        T("y", (1, rows, 2, 2), "int8", scale=0.5, zero_point=3),
+    ]
+    return model(tensors, [O("CIRCULAR_BUFFER", [0], [1], None, options)], [0], [1])
+
+
+@pytest.mark.parametrize(("rows", "options"), [(3, {"cycles_max": 1}), (5, {"cycles_max": 0})])
+def test_a_circular_buffer_holds_the_newest_rows(rows, options):
+    """As TFLite Micro from the run on that fills it; before that ours begins with zeros, and with them after a reset."""
+    session = pe.Session(pe.compile(load_tflite(rows_kept(rows, **options))))
+    for _ in range(2):
+        fed = [0] * rows
+        for value in range(1, rows + 4):
+            fed = [*fed[1:], value]
+            y = session(np.full((1, 1, 2, 2), value, np.int8))
+            assert (y == np.array(fed, np.int8)[None, :, None, None]).all()
+        session.reset()
+
+
+def test_a_circular_buffer_that_ends_runs_is_refused():
+    with pytest.raises(pe.UnsupportedOpError, match="a period of 2 runs"):
+        load_tflite(rows_kept(3, cycles_max=2))
