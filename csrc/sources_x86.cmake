@@ -11,3 +11,7 @@ set(PYEDGE_AVX512_SOURCES
 )
 set(PYEDGE_AVX512_FLAGS
   -O3 -mavx2 -mfma -mf16c -mbmi2 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx512vbmi -mavx512vbmi2)
+set(PYEDGE_AVX2_SOURCES
+  kernels/avx2/conv_s8.c
+)
+set(PYEDGE_AVX2_FLAGS -O3 -mavx2 -mfma -mf16c)

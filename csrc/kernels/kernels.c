@@ -5,7 +5,7 @@
 #define PE_KERNEL_NAME(op, arch, mr, nr, kr, layout, isa) #op "__" #arch "_" #mr "x" #nr,
 #ifdef PE_WITH_X86
 #define PE_LAYER_NAME(name, arch, op) #name "__" #arch,
-#define PE_X86_NAMES PE_LAYERS_AVX512(PE_LAYER_NAME)
+#define PE_X86_NAMES PE_LAYERS_AVX512(PE_LAYER_NAME) PE_LAYERS_AVX2(PE_LAYER_NAME)
 #else
 #define PE_X86_NAMES
 #endif

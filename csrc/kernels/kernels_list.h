@@ -31,3 +31,8 @@
     X(max_pool2d_s8, avx512, max_pool2d_s8) \
     X(mean_s8, avx512, mean_s8)             \
     X(softmax_s8, avx512, softmax_s8)
+
+#define PE_LAYERS_AVX2(X)               \
+    X(conv2d_s8, avx2, conv2d_s8)       \
+    X(depthwise_s8, avx2, depthwise_s8) \
+    X(linear_s8, avx2, linear_s8)

@@ -1,6 +1,5 @@
 #include "kernels/avx512/stage.h"
-#include "kernels/layers.h"
-#include "ops/window.h"
+#include "kernels/conv_shape.h"
 
 /* conv2d_s8 with one group and no dilation along a row; linear_s8 with several rows is the same over M pixels.
  *
@@ -329,41 +328,15 @@ static int32_t staged_rows(const layer *l, int32_t n)
 /* Everything but the blocks. False: not a case of these kernels. */
 static bool describe(const pe_call *c, layer *l, pe_layer_bytes *bytes)
 {
-    const bool is_conv = c->tensor[1]->rank == 4;
-    const pe_tensor *x = c->tensor[0], *w = c->tensor[1], *y = c->tensor[3];
-    if (!pe_in_arena(x) || pe_in_arena(w) || pe_in_arena(c->tensor[2]))
+    pe_conv_shape shape;
+    if (!pe_conv_shape_of(c, &shape))
         return false;
-    pe_axis h = {1, 1, 1, 1, 1, 0}, v = {x->dims[0], y->dims[0], 1, 1, 1, 0}; /* linear: pixels are the rows of x */
-    int32_t c_in = x->dims[1], c_out = y->dims[1], images = 1, x_zero_point = 0;
-    if (is_conv) {
-        const pe_conv2d_params *p = c->params;
-        h = pe_axis_h(p, x, y, w->dims[1]);
-        v = pe_axis_w(p, x, y, w->dims[2]);
-        if (p->groups != 1 || (v.dilation != 1 && v.taps != 1))
-            return false;
-        images = x->dims[0];
-        c_in = x->dims[3];
-        c_out = y->dims[3];
-        x_zero_point = p->x_zero_point;
-        l->out = (pe_output_s8){p->y_zero_point, p->y_min, p->y_max};
-    } else {
-        const pe_linear_params *p = c->params;
-        if (p->rounding != PE_ROUND_TFLITE)
-            return false;
-        l->out = (pe_output_s8){p->y_zero_point, p->y_min, p->y_max};
-    }
-    if (h.taps == 1 && v.taps == 1 && h.stride == 1 && v.stride == 1 && h.pad == 0 && v.pad == 0 && h.in == h.out &&
-        v.in == v.out) { /* a product: one row of pixels */
-        v.in = v.out = images * h.in * v.in;
-        h.in = h.out = images = 1;
-    }
-    if (h.taps == 1)
-        h.dilation = 1;
-    const int64_t last = (int64_t)(v.out - 1) * v.stride + v.taps - v.pad; /* columns of x, and of padding behind */
-    const int32_t body = last < 0 ? 0 : last < v.in ? (int32_t)last : v.in;
+    const pe_axis h = shape.h, v = shape.w;
+    const int32_t c_in = (int32_t)shape.c, c_out = (int32_t)shape.c_out, images = shape.images;
+    l->out = shape.out;
     const size_t pixel = (size_t)c_in;
-    l->x = x->offset;
-    l->y = y->offset;
+    l->x = c->tensor[0]->offset;
+    l->y = c->tensor[3]->offset;
     l->x_image = (size_t)h.in * (size_t)v.in * pixel;
     l->y_image = (size_t)h.out * (size_t)v.out * (size_t)c_out;
     l->images = images;
@@ -373,7 +346,7 @@ static bool describe(const pe_call *c, layer *l, pe_layer_bytes *bytes)
     l->dilation = h.dilation;
     l->pad = h.pad;
     l->taps = h.taps;
-    l->skip = x_zero_point == -128;
+    l->skip = shape.x_zero_point == -128;
     l->window_row = (size_t)v.taps * pixel;
     l->narrow = c_out <= 8 && v.out >= 8;
     l->kd = l->narrow ? (l->window_row + 7) / 8 : (l->window_row + 3) / 4;
@@ -385,11 +358,11 @@ static bool describe(const pe_call *c, layer *l, pe_layer_bytes *bytes)
         .step = h.taps == 1 ? h.stride : 1, /* rows between windows of one row are not staged */
         .row_bytes = (size_t)v.in * pixel,
         .left = (size_t)v.pad * pixel,
-        .right = last > body ? (size_t)(last - body) * pixel : 0,
-        .body = (size_t)body * pixel,
+        .right = (size_t)shape.behind * pixel,
+        .body = (size_t)shape.body * pixel,
         .c = (uint32_t)c_in,
         .c_staged = (uint32_t)c_in,
-        .fill = (uint8_t)(x_zero_point + 128),
+        .fill = (uint8_t)(shape.x_zero_point + 128),
     };
     l->staged_stride = h.taps == 1 ? 1 : h.stride;
     l->staged_taps = h.dilation;

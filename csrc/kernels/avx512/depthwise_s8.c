@@ -1,6 +1,5 @@
 #include "kernels/avx512/stage.h"
-#include "kernels/layers.h"
-#include "ops/window.h"
+#include "kernels/conv_shape.h"
 
 /* depthwise_s8 with multiplier 1 and no dilation along a row.
  *
@@ -266,23 +265,19 @@ static int32_t staged_rows(const layer *l, int32_t n)
 /* Everything but the blocks. False: not a case of these kernels. */
 static bool describe(const pe_call *c, layer *l, pe_layer_bytes *bytes)
 {
-    const pe_conv2d_params *p = c->params;
-    const pe_tensor *x = c->tensor[0], *w = c->tensor[1], *y = c->tensor[3];
-    const pe_axis h = pe_axis_h(p, x, y, w->dims[0]), v = pe_axis_w(p, x, y, w->dims[1]);
-    if (!pe_in_arena(x) || pe_in_arena(w) || pe_in_arena(c->tensor[2]) || x->dims[3] != y->dims[3] ||
-        (v.dilation != 1 && v.taps != 1) || v.stride > 4)
+    pe_conv_shape shape;
+    if (!pe_conv_shape_of(c, &shape) || shape.c != shape.c_out || shape.w.stride > 4)
         return false;
-    const uint32_t channels = (uint32_t)x->dims[3];
+    const pe_axis h = shape.h, v = shape.w;
+    const uint32_t channels = shape.c;
     const uint32_t width = channels > 32 ? 3 : channels > 16 ? 2 : channels > 8 ? 1 : 0; /* log2(WIDTH / 8) */
-    const int64_t last = (int64_t)(v.out - 1) * v.stride + v.taps - v.pad; /* columns of x, and of padding behind */
-    const int32_t body = last < 0 ? 0 : last < v.in ? (int32_t)last : v.in;
     const uint32_t pixel = width == 3 ? channels : 8u << width;
     *l = (layer){
-        .x = x->offset,
-        .y = y->offset,
+        .x = c->tensor[0]->offset,
+        .y = c->tensor[3]->offset,
         .x_image = (size_t)h.in * (size_t)v.in * channels,
         .y_image = (size_t)h.out * (size_t)v.out * channels,
-        .images = x->dims[0],
+        .images = shape.images,
         .rows = h.out,
         .cols = v.out,
         .kh = h.taps,
@@ -296,16 +291,16 @@ static bool describe(const pe_call *c, layer *l, pe_layer_bytes *bytes)
         .vectors = width == 3   ? 4
                    : width == 2 ? 2
                                 : 1,
-        .out = {p->y_zero_point, p->y_min, p->y_max},
+        .out = shape.out,
         .stage = {.rows = h.in,
                   .step = 1,
                   .row_bytes = (size_t)v.in * channels,
                   .left = (size_t)v.pad * pixel,
-                  .right = last > body ? (size_t)(last - body) * pixel : 0,
-                  .body = (size_t)body * channels,
+                  .right = (size_t)shape.behind * pixel,
+                  .body = (size_t)shape.body * channels,
                   .c = channels,
                   .c_staged = pixel,
-                  .fill = (uint8_t)(p->x_zero_point + 128)},
+                  .fill = (uint8_t)(shape.x_zero_point + 128)},
     };
     const bool walks = h.taps == 3 && h.dilation == 1 && v.taps <= 4;
     const bool pair = walks && h.stride == 1 && v.stride == 1 && v.taps <= 3;
