@@ -40,7 +40,7 @@ uint32_t pe_cpu_features(void)
     return features;
 }
 
-#else
+#elif !defined PE_WITH_ARM64 /* kernels/neon/cpu.c: it needs the C library */
 
 uint32_t pe_cpu_features(void)
 {

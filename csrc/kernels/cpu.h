@@ -7,6 +7,12 @@ enum {
     PE_CPU_AVX512 = 1 << 1, /* F, BW, DQ, VL */
     PE_CPU_VNNI = 1 << 2,   /* AVX512_VNNI */
     PE_CPU_VBMI = 1 << 3,   /* AVX512_VBMI and AVX512_VBMI2: permutes and expansion of bytes */
+
+    PE_CPU_NEON = 1 << 8,     /* Armv8.0: every arm64 CPU with Linux */
+    PE_CPU_FP16 = 1 << 9,     /* FEAT_FP16, arithmetic; of what follows a CPU may have any without the others */
+    PE_CPU_DOTPROD = 1 << 10, /* FEAT_DotProd: Cortex-A76 has it, Carmel has FP16 alone */
+    PE_CPU_FHM = 1 << 11,     /* FEAT_FHM: fmlal */
+    PE_CPU_I8MM = 1 << 12,    /* FEAT_I8MM */
 };
 
 /* Levels that PYEDGE_ISA names: sets of features that kernels ask for together. */
@@ -14,6 +20,8 @@ enum {
     PE_ISA_PORTABLE = 0,
     PE_ISA_AVX2 = PE_CPU_AVX2,
     PE_ISA_AVX512 = PE_ISA_AVX2 | PE_CPU_AVX512 | PE_CPU_VNNI | PE_CPU_VBMI, /* Ice Lake, Zen 4 and newer */
+    PE_ISA_NEON = PE_CPU_NEON,                                               /* Cortex-A53, A57, A72; Carmel */
+    PE_ISA_DOTPROD = PE_ISA_NEON | PE_CPU_DOTPROD,                           /* Cortex-A55, A76 and newer */
 };
 
 #endif

@@ -9,6 +9,12 @@
 #else
 #define PE_X86_NAMES
 #endif
+#ifdef PE_WITH_ARM64
+#define PE_LAYER_NAME(name, arch, op) #name "__" #arch,
+#define PE_ARM64_NAMES PE_LAYERS_DOTPROD(PE_LAYER_NAME) PE_LAYERS_NEON(PE_LAYER_NAME)
+#else
+#define PE_ARM64_NAMES
+#endif
 /* RISC-V, 32 bits, with multiplication and all 31 registers; known when a firmware is built. */
 #if defined __riscv && __riscv_xlen == 32 && defined __riscv_mul && !defined __riscv_32e
 #define PE_RV32(rv32, portable) rv32
@@ -18,7 +24,7 @@
 #define PE_RV32(rv32, portable) portable
 #define PE_RV32_NAMES
 #endif
-const char *const pe_kernel_names[] = {PE_KERNELS(PE_KERNEL_NAME) PE_RV32_NAMES PE_X86_NAMES NULL};
+const char *const pe_kernel_names[] = {PE_KERNELS(PE_KERNEL_NAME) PE_RV32_NAMES PE_X86_NAMES PE_ARM64_NAMES NULL};
 
 static const pe_kernels portable = {
     .gemm_s8 = PE_IF_KEPT(conv2d_s8, 1, 0) || PE_IF_KEPT(linear_s8, 1, 0) ? pe_gemm_s8__portable_2x4 : NULL,

@@ -36,3 +36,13 @@
     X(conv2d_s8, avx2, conv2d_s8)       \
     X(depthwise_s8, avx2, depthwise_s8) \
     X(linear_s8, avx2, linear_s8)
+
+#define PE_LAYERS_DOTPROD(X)         \
+    X(conv2d_s8, dotprod, conv2d_s8) \
+    X(linear_s8, dotprod, linear_s8)
+
+#define PE_LAYERS_NEON(X)           \
+    X(conv2d_s8, neon, conv2d_s8)   \
+    X(linear_s8, neon, linear_s8)   \
+    X(conv2d_f32, neon, conv2d_f32) \
+    X(linear_f32, neon, linear_f32)

@@ -13,8 +13,9 @@ import pyedge as pe
 from pyedge import _core
 
 Array = npt.NDArray[Any]
-LEVELS = ["avx2", "avx512"]
-USABLE = LEVELS[: LEVELS.index(level) + 1] if (level := _core.cpu_features()[0]) in LEVELS else []
+LEVELS = (["avx2", "avx512"], ["neon", "dotprod"])  # of an architecture, from the lowest up
+BEST = _core.cpu_features()[0]
+USABLE = next((levels[: levels.index(BEST) + 1] for levels in LEVELS if BEST in levels), [])
 pytestmark = pytest.mark.skipif(not USABLE, reason="no layer kernels for this CPU")
 
 
@@ -38,18 +39,41 @@ def check(graph: pe.Graph, rng: np.random.Generator, flips: int = 0) -> list[str
     for _ in range(flips):
         t = constants[int(rng.integers(len(constants)))]
         data[at + t.offset + int(rng.integers(t.bytes))] ^= 1 << int(rng.integers(8))
-    feeds = [rng.integers(-128, 128, t.shape, dtype=np.int8) for t in plan.inputs]
+    feeds = [
+        rng.integers(-128, 128, t.shape, dtype=np.int8) if t.dtype == "int8" else floats(rng, t.shape)
+        for t in plan.inputs
+    ]
     image = bytes(data)
+    types = {t.name: t.dtype for t in plan.tensors}
     expected, none = tensors_after(plan, _core.Plan(image, True, "portable"), feeds)
     assert set(none) == {None}
     kernels: list[str | None] = []
     for isa in USABLE:
         actual, kernels = tensors_after(plan, _core.Plan(image, True, isa), feeds)
         for name, y in expected.items():
-            np.testing.assert_array_equal(
-                np.frombuffer(actual[name], np.int8), np.frombuffer(y, np.int8), f"{isa} {name}"
-            )
+            np.testing.assert_array_equal(bits(actual[name], types[name]), bits(y, types[name]), f"{isa} {name}")
     return kernels
+
+
+def floats(rng: np.random.Generator, shape: tuple[int, ...]) -> Array:
+    """Over all magnitudes whose products neither vanish nor overflow, with zeros of both signs among them."""
+    x = (rng.standard_normal(shape) * 2.0 ** rng.integers(-20, 20, shape)).astype(np.float32)
+    x[rng.random(shape) < 0.1] = 0
+    return np.where(rng.random(shape) < 0.5, -x, x)
+
+
+def bits(data: bytes, dtype: str) -> Array:
+    """Of a NaN within a run only that it is one is specified."""
+    x = np.frombuffer(data, np.uint32 if dtype == "float32" else np.uint8).copy()
+    if dtype == "float32":
+        x[np.isnan(x.view(np.float32))] = 0x7FC00000
+    return x
+
+
+def layer(name: str) -> str | None:
+    """The layer kernel of that name on the best level that this CPU can run; None: there is none."""
+    names = {f"{name}__{level}" for level in USABLE} & set(_core.kernels())
+    return max(names, key=lambda n: USABLE.index(n.split("__")[1]), default=None)
 
 
 def quant(rng: np.random.Generator, taps: int) -> dict[str, Any]:
@@ -119,8 +143,7 @@ def test_conv2d_s8_has_the_portable_bits(case: dict[str, Any]) -> None:
     rng = np.random.default_rng(list(map(ord, repr(case))))
     for flips in (0, 0, 3, 40):
         kernels = check(conv_graph(rng, case), rng, flips)
-    if "avx512" in USABLE:
-        assert kernels == ["conv2d_s8__avx512"]
+    assert kernels == [layer("conv2d_s8")]
 
 
 def depthwise_graph(rng: np.random.Generator, case: dict[str, Any]) -> pe.Graph:
@@ -166,8 +189,7 @@ def test_depthwise_s8_has_the_portable_bits(case: dict[str, Any]) -> None:
     rng = np.random.default_rng(list(map(ord, repr(case))))
     for flips in (0, 0, 3, 40):
         kernels = check(depthwise_graph(rng, case), rng, flips)
-    if "avx512" in USABLE:
-        assert kernels == ["depthwise_s8__avx512"]
+    assert kernels == [layer("depthwise_s8")]
 
 
 @pytest.mark.parametrize("m", [1, 2, 5, 17])
@@ -183,8 +205,7 @@ def test_linear_s8_has_the_portable_bits(m: int, n: int, k: int) -> None:
         y = b.linear(x, b.constant(w, scale=scale), bias, activation=activation(rng), **quant(rng, k))
         b.output("y", y)
         kernels = check(b.build(), rng, flips)
-    if "avx512" in USABLE:
-        assert kernels[-1] is not None and kernels[-1].startswith("linear")
+    assert kernels[-1] == ((layer("linear_row_s8") if m == 1 else None) or layer("linear_s8"))
 
 
 @pytest.mark.parametrize("n", [1, 15, 64, 65, 500])
@@ -206,8 +227,7 @@ def test_add_s8_has_the_portable_bits(n: int, scales: str) -> None:
         z = b.add(x, y, scale=y_scale, zero_point=zero[2], activation=activation(rng))
         b.output("z", b.add(z, x, scale=y_scale, zero_point=zero[2]) if turn % 2 else z)
         kernels = check(b.build(), rng)
-    if "avx512" in USABLE:
-        assert set(kernels) == {"add_s8__avx512"}
+    assert set(kernels) == {layer("add_s8")}
 
 
 @pytest.mark.parametrize("op", ["avg_pool2d", "max_pool2d"])
@@ -227,8 +247,7 @@ def test_pools_of_s8_have_the_portable_bits(op: str, c: int) -> None:
         y = getattr(b, op)(x, kernel, stride=stride, padding=padding, activation=activation(rng))
         b.output("y", y)
         kernels = check(b.build(), rng)
-        if "avx512" in USABLE:
-            assert kernels == [f"{op}_s8__avx512"]
+        assert kernels == [layer(f"{op}_s8")]
 
 
 @pytest.mark.parametrize("c", [1, 10, 64, 130])
@@ -239,8 +258,7 @@ def test_mean_s8_over_an_image_has_the_portable_bits(c: int) -> None:
         x = b.input("x", (2, h, w, c), "int8", scale=0.1, zero_point=int(rng.integers(-128, 128)))
         b.output("y", b.mean(x, (1, 2), **quant(rng, 1)))
         kernels = check(b.build(), rng)
-        if "avx512" in USABLE:
-            assert kernels == ["mean_s8__avx512"]
+        assert kernels == [layer("mean_s8")]
 
 
 @pytest.mark.parametrize("n", [1, 2, 12, 1000])
@@ -252,8 +270,7 @@ def test_softmax_s8_has_the_portable_bits(n: int) -> None:
         x = b.input("x", (3, n), "int8", scale=scale, zero_point=4)
         b.output("y", b.softmax(x))
         kernels = check(b.build(), rng)
-        if "avx512" in USABLE:
-            assert kernels == ["softmax_s8__avx512"]
+        assert kernels == [layer("softmax_s8")]
 
 
 @pytest.mark.parametrize("zero_point, activation", [(-128, "relu"), (4, None), (127, None)])
@@ -269,3 +286,36 @@ def test_requantization_far_from_ordinary_has_the_portable_bits(
     b.output("y", b.conv2d(x, w, None, activation=activation, scale=scale, zero_point=zero_point))
     for flips in range(4):
         check(b.build(), rng, flips)
+
+
+@pytest.mark.parametrize("case", list(conv_cases()), ids=lambda c: "-".join(f"{k}{v}" for k, v in c.items()))
+def test_conv2d_f32_has_the_portable_bits(case: dict[str, Any]) -> None:
+    """With and without bias and clamp; turned bits make infinities, NaNs and subnormals of weights."""
+    rng = np.random.default_rng(list(map(ord, repr(case))))
+    n, h, w, c, co, kh, kw = (case[k] for k in ("n", "h", "w", "c", "co", "kh", "kw"))
+    for flips in (0, 0, 3, 40):
+        b = pe.GraphBuilder()
+        y = b.conv2d(
+            b.input("x", (n, h, w, c), "float32"),
+            b.constant(floats(rng, (co, kh, kw, c))),
+            floats(rng, (co,)) if rng.random() < 0.7 else None,
+            stride=case.get("stride", 1),
+            dilation=case.get("dilation", 1),
+            padding=case.get("padding", "same"),
+            activation=activation(rng),
+        )
+        b.output("y", y)
+        kernels = check(b.build(), rng, flips)
+        assert kernels == [layer("conv2d_f32")]
+
+
+@pytest.mark.parametrize("m", [1, 2, 5, 17])
+@pytest.mark.parametrize("n, k", [(1, 1), (2, 3), (12, 64), (16, 4), (65, 33), (128, 640), (260, 31)])
+def test_linear_f32_has_the_portable_bits(m: int, n: int, k: int) -> None:
+    rng = np.random.default_rng([m, n, k])
+    for flips in (0, 0, 2, 30):
+        b = pe.GraphBuilder()
+        x, w = b.input("x", (m, k), "float32"), b.constant(floats(rng, (n, k)))
+        b.output("y", b.linear(x, w, floats(rng, (n,)) if rng.random() < 0.7 else None, activation=activation(rng)))
+        kernels = check(b.build(), rng, flips)
+        assert kernels == [layer("linear_f32")]
