@@ -94,5 +94,7 @@ if(CMAKE_SYSTEM_PROCESSOR STREQUAL riscv32)
     kernels/rv32/linear_s8.S
     kernels/rv32/linear_s8.c
     kernels/rv32/pairs_s8.S
+    kernels/rv32/winograd_s8.S
+    kernels/rv32/winograd_s8.c
   )
 endif()

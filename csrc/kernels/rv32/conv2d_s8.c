@@ -4,7 +4,8 @@
 
 /* conv2d_s8: four pixels at a time. Their windows are put side by side in scratch, as the words of pe_rv32_pairs, with the
  * padding as values; then all channels are computed from them. The last four pixels of an image, and the last four
- * channels of a group, overlap with those before where their number is no multiple of four. */
+ * channels of a group, overlap with those before where their number is no multiple of four; but a single pixel that is
+ * left, and is its own window, is a row of a linear layer. */
 
 enum { PIXELS = 4 };
 
@@ -55,17 +56,21 @@ static void gather(const windows *g, uint32_t first, uint32_t *to)
     const int32_t runs = inside ? 1 : g->w.taps;
     const size_t run = inside ? (size_t)g->w.taps * g->tap_bytes : g->tap_bytes;
     const uint32_t row_bytes = (uint32_t)g->w.in * g->pixel_bytes;
-    for (int32_t i = 0; i < g->h.taps; i++)
-        for (int32_t j = 0; j < runs; j++) {
+    for (int32_t i = 0; i < g->h.taps; i++) {
+        const int8_t *row[PIXELS]; /* of x; NULL outside */
+        for (int p = 0; p < PIXELS; p++) {
+            const int32_t iy = y[p] + i * g->h.dilation;
+            row[p] = iy < 0 || iy >= g->h.in ? NULL : g->image + (uint32_t)iy * row_bytes;
+        }
+        for (int32_t j = 0, step = 0; j < runs; j++, step += g->w.dilation) {
             const int8_t *from[PIXELS];
             for (int p = 0; p < PIXELS; p++) {
-                const int32_t iy = y[p] + i * g->h.dilation, ix = x[p] + j * g->w.dilation;
-                from[p] = iy < 0 || iy >= g->h.in || ix < 0 || ix >= g->w.in
-                              ? g->fill
-                              : g->image + (uint32_t)iy * row_bytes + (uint32_t)ix * g->pixel_bytes;
+                const uint32_t ix = (uint32_t)(x[p] + step);
+                from[p] = row[p] && ix < (uint32_t)g->w.in ? row[p] + ix * g->pixel_bytes : g->fill;
             }
             to = pair(to, from, run);
         }
+    }
 }
 
 /* Channels of four pixels, `blocks` times four from `channel` on; pixel: the first one's number in y. */
@@ -76,6 +81,14 @@ static void compute(const pe_call *c, pe_rv32_pairs *t, uint32_t channel, uint32
     t->y = (int8_t *)c->data[3] + pixel * t->y_stride + channel;
     t->blocks = blocks;
     pe_rv32_pairs_s8(t);
+}
+
+/* A window of one tap that lies in the image. */
+static const int8_t *lone(const windows *g, uint32_t pixel)
+{
+    const uint32_t y = pixel / (uint32_t)g->w.out * (uint32_t)g->h.stride;
+    const uint32_t x = pixel % (uint32_t)g->w.out * (uint32_t)g->w.stride;
+    return g->image + (y * (uint32_t)g->w.in + x) * g->pixel_bytes;
 }
 
 bool pe_conv2d_s8__rv32(const pe_call *c)
@@ -91,9 +104,14 @@ bool pe_conv2d_s8__rv32(const pe_call *c)
         .pixel_bytes = (uint32_t)x->dims[3],
         .tap_bytes = (uint32_t)w->dims[3],
     };
+    const bool lone_last =
+        pixels % PIXELS == 1 && n >= 8 && g.h.taps * g.w.taps == 1 && pe_axis_inside(&g.h) && pe_axis_inside(&g.w);
     const uint32_t fill_bytes = (uint32_t)g.w.taps * g.tap_bytes;
-    if (n < 4 || pixels < PIXELS || c->scratch_bytes < 8 * (uint64_t)k + fill_bytes ||
-        !pe_shifts_are_short(c->data[2], channels))
+    if (!pe_shifts_are_short(c->data[2], channels))
+        return false;
+    if (pe_rv32_conv2d_winograd_s8(c))
+        return true;
+    if (n < 4 || pixels < PIXELS || c->scratch_bytes < 8 * (uint64_t)k + fill_bytes)
         return false;
     pe_rv32_pairs t = {
         .x = c->scratch,
@@ -108,12 +126,25 @@ bool pe_conv2d_s8__rv32(const pe_call *c)
     for (uint32_t image = 0; image < images; image++)
         for (uint32_t group = 0; group < groups; group++) {
             g.image = (const int8_t *)c->data[0] + image * image_bytes + group * g.tap_bytes;
-            for (uint32_t i = 0; i < pixels; i += PIXELS) {
+            for (uint32_t i = 0; i < pixels - lone_last; i += PIXELS) {
                 const uint32_t first = i + PIXELS <= pixels ? i : pixels - PIXELS, pixel = image * pixels + first;
                 gather(&g, first, c->scratch);
                 compute(c, &t, group * n, n / 4, pixel);
                 if (n % 4)
                     compute(c, &t, (group + 1) * n - 4, 1, pixel);
+            }
+            if (lone_last) {
+                const pe_rv32_linear row = {
+                    .x = lone(&g, pixels - 1),
+                    .w = (const int8_t *)c->data[1] + group * n * k,
+                    .q = (const pe_channel *)c->data[2] + group * n,
+                    .y = (int8_t *)c->data[3] + ((image + 1) * pixels - 1) * channels + group * n,
+                    .k = k,
+                    .offset = t.offset,
+                    .min = t.min,
+                    .max = t.max,
+                };
+                pe_rv32_linear_s8(&row, n);
             }
         }
     return true;

@@ -1,30 +1,36 @@
-/* void pe_rv32_depthwise_s8(const pe_rv32_depthwise *t): contract in rv32.h.
+/* void pe_rv32_depthwise_s8, pe_rv32_depthwise_across_s8(const pe_rv32_depthwise *t): contract in rv32.h.
  *
  * Each column of x is read once and added to the outputs that it belongs to: three in stride 1, of which the oldest is then
- * complete, one or two in stride 2. 4.0 and 4.4 instructions per MAC in long rows. */
+ * complete, one or two in stride 2. 4.0 and 4.4 instructions per MAC in long rows. The second function takes neighbours in a
+ * row that lie apart, so that an image can be walked along its longer side. */
 #include "kernels/rv32/macros.S"
 
 #define X 0
 #define W 4
 #define Q 8
 #define Y 12
-#define W_STRIDE 16
-#define TAP_ROW 20
-#define STEP_ROW 24
-#define STEP_COL 28
-#define Y_STRIDE 32
-#define ROWS 36
-#define COLS 40
-#define OFFSET 44
-#define MIN 48
-#define MAX 52
+#define W_ROW 16
+#define W_COL 20
+#define TAP_ROW 24
+#define TAP_COL 28
+#define STEP_ROW 32
+#define STRIDE 36
+#define Y_ROW 40
+#define Y_COL 44
+#define ROWS 48
+#define COLS 52
+#define OFFSET 56
+#define MIN 60
+#define MAX 64
 #define F_X 52
-#define F_ROWS 56
-#define FRAME 64
+#define F_Y 56
+#define F_ROWS 60
+#define F_T 64
+#define FRAME 80
 
 /* The element of a row of x, times three weights, to the sums of its outputs: `new` starts with the bias. */
 .macro NEW at, first, row, w0, new
-    lb t0, \at(\row)
+    lb t0, \at*(1-across)(\row)
     mul ra, t0, \w0
     .if \first
     add \new, a5, ra
@@ -41,6 +47,7 @@
     NEW \at, 1, a2, s0, \new
     NEW \at, 0, a3, s3, \new
     NEW \at, 0, a4, s6, \new
+    NEXT
 .endm
 .macro COLUMN2 at, mid, new
     NEW \at, 1, a2, s0, \new
@@ -49,6 +56,7 @@
     MORE s4, \mid
     NEW \at, 0, a4, s6, \new
     MORE s7, \mid
+    NEXT
 .endm
 .macro COLUMN3 at, old, mid, new
     NEW \at, 1, a2, s0, \new
@@ -60,15 +68,17 @@
     NEW \at, 0, a4, s6, \new
     MORE s7, \mid
     MORE s8, \old
+    NEXT
     OUT \old
 .endm
 .macro MIDDLE at, sum             /* stride 2: a column of one output */
-    lb t0, \at(a2)
+    lb t0, \at*(1-across)(a2)
     MORE s1, \sum
-    lb t0, \at(a3)
+    lb t0, \at*(1-across)(a3)
     MORE s4, \sum
-    lb t0, \at(a4)
+    lb t0, \at*(1-across)(a4)
     MORE s7, \sum
+    NEXT
 .endm
 .macro SHARED at, old, new        /* stride 2: the last column of one output, the first of the next */
     NEW \at, 1, a2, s0, \new
@@ -77,27 +87,55 @@
     MORE s5, \old
     NEW \at, 0, a4, s6, \new
     MORE s8, \old
+    NEXT
     OUT \old
 .endm
 .macro OUT sum
     REQUANTIZE \sum, 0, a1
     add a1, a1, a6
 .endm
+/* To the next column: where it lies apart, after each; else after some. */
+.macro NEXT
+    .if across
+    add a2, a2, a0
+    add a3, a3, a0
+    add a4, a4, a0
+    .endif
+.endm
 .macro ON by
+    .if across == 0
     addi a2, a2, \by
     addi a3, a3, \by
     addi a4, a4, \by
+    .endif
 .endm
 
-    FUNCTION pe_rv32_depthwise_s8
+.macro DEPTHWISE name
+    FUNCTION \name
     SAVE FRAME
+    sw a0, F_T(sp)
     mv a7, a0
     lw t0, W(a7)
-    lw t1, W_STRIDE(a7)
-    .irp r, s0, s1, s2, s3, s4, s5, s6, s7
-    lb \r, 0(t0)
+    lw t1, W_COL(a7)
+    lw t2, W_ROW(a7)
+    slli t3, t1, 1
+    sub t2, t2, t3
+    lb s0, 0(t0)
     add t0, t0, t1
-    .endr
+    lb s1, 0(t0)
+    add t0, t0, t1
+    lb s2, 0(t0)
+    add t0, t0, t2
+    lb s3, 0(t0)
+    add t0, t0, t1
+    lb s4, 0(t0)
+    add t0, t0, t1
+    lb s5, 0(t0)
+    add t0, t0, t2
+    lb s6, 0(t0)
+    add t0, t0, t1
+    lb s7, 0(t0)
+    add t0, t0, t1
     lb s8, 0(t0)
     lw a0, Q(a7)
     lw a5, 0(a0)
@@ -105,25 +143,31 @@
     lw t3, OFFSET(a7)
     lw t4, MIN(a7)
     lw t5, MAX(a7)
-    lw a6, Y_STRIDE(a7)
-    lw a1, Y(a7)
-    mv a0, a7
-    lw t0, X(a0)
+    lw a6, Y_COL(a7)
+    lw a0, TAP_COL(a7)
+    lw t0, X(a7)
     sw t0, F_X(sp)
-    lw t0, ROWS(a0)
+    lw t0, Y(a7)
+    sw t0, F_Y(sp)
+    lw t0, ROWS(a7)
     sw t0, F_ROWS(sp)
 
-1:  lw a2, F_X(sp)
-    lw t0, TAP_ROW(a0)
-    lw ra, STEP_ROW(a0)
-    add a3, a2, t0
-    add a4, a3, t0
-    add ra, ra, a2
-    sw ra, F_X(sp)
-    lw t0, COLS(a0)
-    mul a7, t0, a6
+1:  lw t0, F_T(sp)
+    lw a2, F_X(sp)
+    lw t6, TAP_ROW(t0)
+    add a3, a2, t6
+    add a4, a3, t6
+    lw t6, STEP_ROW(t0)
+    add t6, t6, a2
+    sw t6, F_X(sp)
+    lw a1, F_Y(sp)
+    lw t6, Y_ROW(t0)
+    add t6, t6, a1
+    sw t6, F_Y(sp)
+    lw a7, COLS(t0)
+    mul a7, a7, a6
     add a7, a7, a1              /* end of the row of y */
-    lw t0, STEP_COL(a0)
+    lw t0, STRIDE(t0)
     addi t0, t0, -1
     bnez t0, 5f
 
@@ -152,3 +196,9 @@
     sw t0, F_ROWS(sp)
     bnez t0, 1b
     RESTORE FRAME
+.endm
+
+    .set across, 0
+    DEPTHWISE pe_rv32_depthwise_s8
+    .set across, 1
+    DEPTHWISE pe_rv32_depthwise_across_s8

@@ -23,18 +23,28 @@ typedef struct pe_rv32_pairs {
 
 void pe_rv32_pairs_s8(const pe_rv32_pairs *t);
 
-/* Windows of 3 x 3 in strides of 1 or 2 (step_col), of one channel; the fields are those of pe_dwconv_geometry.
+/* Windows of 3 x 3, in strides of 1 or 2 along both sides, of one channel.
  *
- * The shift of q is short. Reads nothing but the windows. */
+ * y[r * y_row + c * y_col] = requantize(bias + sum over i, j < 3 of x[r * step_row + i * tap_row + (c * stride + j) * tap_col]
+ *                                       * w[i * w_row + j * w_col])
+ *
+ * The first function takes a tap_col of 1 only. rows, cols >= 1. The shift of q is short. Reads nothing but the windows. */
 typedef struct pe_rv32_depthwise {
     const int8_t *x, *w;
     const pe_channel *q;
     int8_t *y;
-    uint32_t w_stride, tap_row, step_row, step_col, y_stride, rows, cols;
+    uint32_t w_row, w_col, tap_row, tap_col, step_row, stride, y_row, y_col, rows, cols;
     int32_t offset, min, max; /* as above */
 } pe_rv32_depthwise;
 
 void pe_rv32_depthwise_s8(const pe_rv32_depthwise *t);
+void pe_rv32_depthwise_across_s8(const pe_rv32_depthwise *t);
+
+/* For each of 16 positions p: m[p][r][t] = sum over k of u[p][k][r] * v[p][k][t], modulo 2^32; r, t < 4, k a multiple of 8. */
+void pe_rv32_winograd_s8(const int16_t *u, const int16_t *v, uint32_t *m, size_t k);
+
+/* A pe_op_fn for windows of 3 x 3 in stride 1; all shifts are short. */
+bool pe_rv32_conv2d_winograd_s8(const struct pe_call *c);
 
 /* One row: y[n] = requantize(bias[n] + sum over k of x[k] * w[n][k]), n = 12 or 8 times blocks. Shifts are short. */
 typedef struct pe_rv32_linear {
@@ -47,6 +57,7 @@ typedef struct pe_rv32_linear {
 
 void pe_rv32_linear12_s8(const pe_rv32_linear *t);
 void pe_rv32_linear8_s8(const pe_rv32_linear *t);
+void pe_rv32_linear_s8(const pe_rv32_linear *t, size_t n); /* any n >= 8; blocks is not read */
 
 /* Whether the short requantization is right for all of n channels. */
 static inline bool pe_shifts_are_short(const void *channels, size_t n)
