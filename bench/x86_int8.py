@@ -1,9 +1,9 @@
-"""int8 on this CPU against LiteRT and ONNX Runtime, as a Markdown table: python bench/x86_int8.py [-o FILE] [MODEL...]
+"""int8 on this CPU against LiteRT and ONNX Runtime, as Markdown tables: python bench/x86_int8.py [-o FILE] [MODEL...]
 
 Networks: the whole call from Python with input and output on both sides, one thread; LiteRT is ai_edge_litert with its
-default delegate, XNNPACK. Single layers: the run alone. All engines take turns in short blocks, so that a change of the
-clock or of the load meets all; a ratio is the median of the ratios of the blocks. The time of one engine from another run
-says nothing.
+default delegate, XNNPACK. Single layers: the run alone. Engines take turns in short blocks, so that a change of the
+clock or of the load meets both; a ratio is the median of the ratios of the blocks. The time of one engine from another
+run says nothing.
 """
 
 from __future__ import annotations
@@ -42,7 +42,8 @@ def conditions(blocks: int, runs: int) -> list[str]:
     info = Path("/proc/cpuinfo").read_text(errors="replace") if Path("/proc/cpuinfo").exists() else ""
     cpu = re.search(r"^model name\s*:\s*(.*)$", info, re.M)
     return [
-        f"CPU: {cpu[1] if cpu else platform.processor()}, {os.cpu_count()} cores; load average {os.getloadavg()[0]:.1f}",
+        f"CPU: {cpu[1] if cpu else platform.processor()}, {os.cpu_count()} cores",
+        f"load average before {os.getloadavg()[0]:.1f}",
         f"pyedge {pe.__version__}, kernels {pe.cpu_features().isa}; one thread",
         f"{blocks} blocks of {runs} runs of each engine, in turns; us: medians over all blocks",
         time.strftime("%Y-%m-%d"),
@@ -75,7 +76,7 @@ def litert(model_bytes: bytes) -> Any:
 
 
 def network(path: Path, blocks: int, runs: int) -> tuple[float, float, float]:
-    """Whole calls; both must give the same bytes up to 1, because LiteRT rounds otherwise."""
+    """Whole calls on one input."""
     interpreter = litert(path.read_bytes())
     x_index, y_index = (d[0]["index"] for d in (interpreter.get_input_details(), interpreter.get_output_details()))
     graph = pe.load(path)

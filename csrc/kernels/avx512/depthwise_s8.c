@@ -320,7 +320,7 @@ static bool describe(const pe_call *c, layer *l, pe_layer_bytes *bytes)
     l->band = h.out;
     while (l->band > 1 && (size_t)staged_rows(l, l->band) * l->row > BAND_BYTES)
         l->band = (l->band + 1) / 2;
-    bytes->work = (size_t)staged_rows(l, l->band) * l->row + PE_STAGE_SLACK;
+    bytes->work = (size_t)staged_rows(l, l->band) * l->row + PE_STAGE_SLACK + 4 * pixel; /* taps come by fours */
     const size_t taps = (size_t)l->kh * (size_t)l->groups * (l->pair ? 2 : 1);
     bytes->packed =
         align64(sizeof *l + l->blocks * sizeof(block)) + l->blocks * l->vectors * (taps * 64 + sizeof(pe_rq16));
