@@ -22,7 +22,7 @@ from .model.builder import GraphBuilder
 from .model.graph import Graph, Op, Tensor
 from .model.ops_signal import GAIN_ELEMENTS
 from .model.surgery import replace as replace_op
-from .plan import compile
+from .plan.compile import compile
 from .session import Session
 
 _WINDOW_BITS = 12  # fraction bits of window and filter bank

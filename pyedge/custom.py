@@ -25,7 +25,7 @@ from .model.builder import GraphBuilder
 from .model.custom import KERNELS, PARAMS, Kernel, Params, Reference, Shapes
 from .model.ops import KINDS
 from .model.reference import run as run_reference
-from .plan import compile
+from .plan.compile import compile
 from .session import Session
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,30}")

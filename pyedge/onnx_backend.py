@@ -20,7 +20,8 @@ from onnx.backend.base import Backend, BackendRep
 from .errors import ModelError, UnsupportedOpError
 from .model.onnx.formats import codes, from_codes
 from .model.onnx.load import import_onnx
-from .plan import Plan, compile
+from .plan import Plan
+from .plan.compile import compile
 from .session import Session
 
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from . import _core
 from .errors import BusyError, PlanError, ShapeError
-from .model.graph import array_dtype
 from .plan import RESET, Entry, Keep, OpCount, Plan, PlanTensor, Profile
+from .tensor import array_dtype
 
 Array = np.ndarray[Any, Any]
 

@@ -29,7 +29,7 @@ from pyedge.errors import PyedgeError
 from pyedge.model.tflite import OPERATORS, load_tflite
 from pyedge.model.tflite_file import FileOperator, ModelFile, read
 from pyedge.onnx_backend import prepare
-from pyedge.plan import compile
+from pyedge.plan.compile import compile
 
 GOLDEN = Path(__file__).resolve().parent.parent / "tests" / "golden"
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "operators.md"

@@ -13,9 +13,10 @@ import pyedge as pe
 
 
 def test_import_loads_nothing_that_may_not_be_needed() -> None:
-    """No model format, serial port, command line or subprocess is loaded before it is used."""
+    """No graph, model format, serial port, command line or subprocess is loaded before it is used."""
     code = "import sys, pyedge; print([m for m in sys.argv[1:] if m in sys.modules])"
-    heavy = ["tflite", "flatbuffers", "serial", "click", "rich", "pyedge.host", "pyedge.cli", "subprocess", "sklearn"]
+    heavy = ["pyedge.model", "pyedge.compress", "pyedge.plan.compile", "pyedge.boards"]
+    heavy += ["tflite", "flatbuffers", "serial", "click", "rich", "pyedge.host", "pyedge.cli", "subprocess", "sklearn"]
     out = subprocess.run([sys.executable, "-c", code, *heavy], capture_output=True, text=True, check=True).stdout
     assert out.strip() == "[]"
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from ..errors import MissingToolError
 from ..host import Board, connect
-from ..plan import Plan, Profile, compile
+from ..plan import Plan, Profile
+from ..plan.compile import compile
 from ..session import Session
 from .model import digits_int8, heldout
 

@@ -144,7 +144,7 @@ def _delay(m: Importer, op: FileOperator) -> None:
 
 
 def _circular_buffer(m: Importer, op: FileOperator) -> None:
-    """The newest of the rows along axis 1, x last. TFLM leaves open what stands there before the first runs; here zeros.
+    """The newest of the rows along axis 1, x last. What TFLM leaves open before the first runs is 0.
 
     With a period above 1 TFLM ends most runs at this operator, so that what follows keeps its old outputs.
     """

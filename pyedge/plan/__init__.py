@@ -1,18 +1,5 @@
-"""graph -> plan: lower, schedule, place, write; and the plan file read back."""
+"""graph -> plan: lower, schedule, place, write (compile.py); and plan files read back, which needs nothing of that."""
 
-from . import lower_conv as lower_conv
-from . import lower_custom as lower_custom
-from . import lower_elementwise as lower_elementwise
-from . import lower_hybrid as lower_hybrid
-from . import lower_int8 as lower_int8
-from . import lower_int16 as lower_int16
-from . import lower_move as lower_move
-from . import lower_nn as lower_nn
-from . import lower_reduce as lower_reduce
-from . import lower_sequence as lower_sequence
-from . import lower_signal as lower_signal
-from . import lower_uint8 as lower_uint8
-from .compile import compile
 from .plan import Lifetime, Plan
 from .profile import OpCount, Profile, median_interval
 from .program import RESET, Keep
@@ -28,6 +15,5 @@ __all__ = [
     "PlanOp",
     "PlanTensor",
     "Profile",
-    "compile",
     "median_interval",
 ]

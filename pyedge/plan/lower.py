@@ -39,6 +39,8 @@ def lower(graph: Graph, entry: str = "main", rounding: str = "tflite", keep: Kee
         PlanError: An op or tensor that no kernel takes; names it.
         ShapeError: A tensor with an open size.
     """
+    from . import lowerings as lowerings  # here, because they import this module
+
     if rounding not in structs.ROUNDING:
         raise PlanError(f"rounding {rounding!r} is not known; one of {', '.join(structs.ROUNDING)}")
     build = Builder(graph, entry, structs.ROUNDING[rounding], keep)

@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import _core
 from ..errors import PlanError
-from ..model.custom import KERNELS
 from .arena import align
 from .program import Keep
 from .reader import Entry, PlanOp, PlanTensor, read
+
+if TYPE_CHECKING:
+    from ..model.custom import Kernel
 
 
 class Source(Protocol):
@@ -198,15 +200,22 @@ def _check_custom(ops: Sequence[PlanOp]) -> None:
     """Refuses custom ops that are not registered now: the executor knows all that ever were."""
     for op in ops:
         if op.kind == "custom":
-            kernel = KERNELS.get(str(op.params["name"]))
+            kernel = _kernels().get(str(op.params["name"]))
             if kernel is None or kernel.source != op.params["source"]:
                 raise PlanError(f"the plan needs {_unknown_custom(str(op.params['name']))}")
 
 
 def _unknown_custom(name: str) -> str:
-    if name in KERNELS:
+    if kernel := _kernels().get(name):
         return (
-            f"another source of the custom op {name!r} than {KERNELS[name].file}, which is registered; register that"
+            f"another source of the custom op {name!r} than {kernel.file}, which is registered; register that"
             " one, or compile the plan again"
         )
     return f"the custom op {name!r}, which is not registered; try: pyedge.register_op({name!r}, ...)"
+
+
+def _kernels() -> dict[str, Kernel]:
+    """The registered ones. Few plans need them, and with them the graph's side of the package."""
+    from ..model.custom import KERNELS
+
+    return KERNELS

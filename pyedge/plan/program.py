@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from ..model.graph import array_dtype
+from ..tensor import array_dtype
 
 Keep = Literal["all"] | None
 

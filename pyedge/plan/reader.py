@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..model.graph import Quantization, Tensor, array_dtype
+from ..tensor import Quantization, Tensor, array_dtype
 from . import structs
 
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..compress.fold import fold_activations
 from ..model.graph import Graph
-from ..plan import compile
+from ..plan.compile import compile
 from ..session import Session
 from .feeds import feeds
 

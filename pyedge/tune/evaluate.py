@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from ..errors import ShapeError
 from ..model.graph import Graph, array_dtype
-from ..plan import Plan, compile
+from ..plan import Plan
+from ..plan.compile import compile
 from ..session import Session
 
 Array = npt.NDArray[Any]
