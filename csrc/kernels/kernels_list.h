@@ -21,21 +21,35 @@
 
 /* One line a layer kernel (layers.h): X(name, arch, op kind), for pe_layer_<name>__<arch>. One list an ISA level (cpu.h); of
  * two that take a case the first does. */
-#define PE_LAYERS_AVX512(X)                 \
-    X(conv2d_s8, avx512, conv2d_s8)         \
-    X(depthwise_s8, avx512, depthwise_s8)   \
-    X(linear_row_s8, avx512, linear_s8)     \
-    X(linear_s8, avx512, linear_s8)         \
-    X(add_s8, avx512, add_s8)               \
-    X(avg_pool2d_s8, avx512, avg_pool2d_s8) \
-    X(max_pool2d_s8, avx512, max_pool2d_s8) \
-    X(mean_s8, avx512, mean_s8)             \
-    X(softmax_s8, avx512, softmax_s8)
+#define PE_LAYERS_AVX512(X)                     \
+    X(conv2d_s8, avx512, conv2d_s8)             \
+    X(depthwise_s8, avx512, depthwise_s8)       \
+    X(linear_row_s8, avx512, linear_s8)         \
+    X(linear_s8, avx512, linear_s8)             \
+    X(add_s8, avx512, add_s8)                   \
+    X(avg_pool2d_s8, avx512, avg_pool2d_s8)     \
+    X(max_pool2d_s8, avx512, max_pool2d_s8)     \
+    X(mean_s8, avx512, mean_s8)                 \
+    X(softmax_s8, avx512, softmax_s8)           \
+    X(conv2d_f32, avx512, conv2d_f32)           \
+    X(depthwise_one_f32, avx512, depthwise_f32) \
+    X(depthwise_f32, avx512, depthwise_f32)     \
+    X(linear_f32, avx512, linear_f32)           \
+    X(add_f32, avx512, add_f32)                 \
+    X(avg_pool2d_f32, avx512, avg_pool2d_f32)   \
+    X(mean_f32, avx512, mean_f32)
 
-#define PE_LAYERS_AVX2(X)               \
-    X(conv2d_s8, avx2, conv2d_s8)       \
-    X(depthwise_s8, avx2, depthwise_s8) \
-    X(linear_s8, avx2, linear_s8)
+#define PE_LAYERS_AVX2(X)                     \
+    X(conv2d_s8, avx2, conv2d_s8)             \
+    X(depthwise_s8, avx2, depthwise_s8)       \
+    X(linear_s8, avx2, linear_s8)             \
+    X(conv2d_f32, avx2, conv2d_f32)           \
+    X(depthwise_one_f32, avx2, depthwise_f32) \
+    X(depthwise_f32, avx2, depthwise_f32)     \
+    X(linear_f32, avx2, linear_f32)           \
+    X(add_f32, avx2, add_f32)                 \
+    X(avg_pool2d_f32, avx2, avg_pool2d_f32)   \
+    X(mean_f32, avx2, mean_f32)
 
 #define PE_LAYERS_DOTPROD(X)         \
     X(conv2d_s8, dotprod, conv2d_s8) \

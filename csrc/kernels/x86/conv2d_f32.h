@@ -1,0 +1,324 @@
+#include "kernels/x86/image_f32.h"
+
+/* conv2d_f32, linear_f32 as a convolution of one row of pixels, and depthwise_f32 of one channel, which is one too.
+ *
+ * A tile is MR pixels by NR vectors of output channels: a float of each pixel is broadcast and multiplied by the
+ * weights of all its channels. Windows are read where they are, runs of floats in rows. Weights lie in the order in which tiles
+ * read them: [k][NR * PE_LANES]. */
+
+/* What a tile needs besides its pixels. */
+typedef struct job {
+    const float *weights, *bias;
+    size_t taps, row; /* rows of windows, floats from one to the next */
+    size_t runs, run, run_step;
+    size_t pixel;    /* floats of x from one pixel to the next */
+    size_t channels; /* of the block */
+    size_t stride;   /* floats of y from pixel to pixel */
+    float min, max;
+} job;
+
+/* n pixels of y, n >= MR of the tile. x: the window of the first. */
+typedef void pixels_fn(const job *j, const float *x, size_t n, float *y);
+
+/* Channels that tiles do together: NR vectors, the last block of a group has fewer. */
+typedef struct block {
+    uint32_t first, channels, nr;
+    uint32_t x_first;     /* channel of x: that of the group */
+    size_t weights, bias; /* bytes from the start of the layer: float [k][nr][PE_LANES], float [nr][PE_LANES] */
+} block;
+
+typedef enum split { SPLIT_ROWS, SPLIT_COLS, SPLIT_BLOCKS } split_by;
+
+typedef struct layer {
+    pe_image_f32 image;
+    size_t runs, run, run_step;      /* of a row of a window: floats, and from run to run */
+    uint32_t channels, blocks, most; /* of y; of all groups; vectors of a block */
+    split_by split;
+    float min, max;
+    block block[];
+} layer;
+
+/* MR pixels at once; the last tile goes back over pixels that are done. */
+PE_INLINE void pixels(const job *j, const float *x, size_t n, float *y, const int MR, const int NR)
+{
+    const pe_steps s = pe_steps_of(j->pixel);
+    const pe_f32v min = pe_f32v_all(j->min), max = pe_f32v_all(j->max);
+    for (size_t done = 0;;) {
+        pe_f32v sum[16][8];
+        const float *w = j->weights, *row = x + done * j->pixel;
+        PE_FOR (k, NR)
+            PE_FOR (p, MR)
+                sum[p][k] = pe_f32v_load(j->bias + PE_LANES * k);
+        for (size_t i = j->taps; i; i--, row += j->row) {
+            const float *run = row;
+            for (size_t r = j->runs; r; r--, run += j->run_step) {
+                const float *at = run, *at8 = run + 8 * j->pixel;
+                for (size_t d = j->run; d; d--, at++, at8++, w += PE_LANES * NR) {
+                    pe_f32v b[8];
+                    PE_FOR (k, NR)
+                        b[k] = pe_f32v_load(w + PE_LANES * k);
+                    PE_FOR (p, MR) {
+                        const pe_f32v a = pe_pixel_broadcast(at, at8, &s, p);
+                        PE_FOR (k, NR)
+                            sum[p][k] = pe_f32v_fma(a, b[k], sum[p][k]);
+                    }
+                }
+            }
+        }
+        float *to = y + done * j->stride;
+        const size_t last = j->channels - PE_LANES * (size_t)(NR - 1); /* channels of the last vector */
+        PE_FOR (p, MR) {
+            PE_FOR (k, NR - 1)
+                pe_f32v_store(to + PE_LANES * k, pe_f32v_clip(sum[p][k], min, max));
+            const pe_f32v v = pe_f32v_clip(sum[p][NR - 1], min, max);
+            if (last == PE_LANES)
+                pe_f32v_store(to + PE_LANES * (NR - 1), v);
+            else
+                pe_f32v_store_first(to + PE_LANES * (NR - 1), v, last);
+            to += j->stride;
+        }
+        done += (size_t)MR;
+        if (done == n)
+            return;
+        if (n - done < (size_t)MR)
+            done = n - (size_t)MR;
+    }
+}
+
+/* clang-format off */
+/* Sums, weights and one float of x fit into the 32 or 16 registers. */
+#ifdef __AVX512F__
+#define NR_MOST 4
+#define TILES(X)                                        \
+    X(1, 4) X(2, 4) X(3, 4) X(4, 4) X(5, 4) X(6, 4)     \
+    X(1, 3) X(2, 3) X(4, 3) X(6, 3) X(8, 3)             \
+    X(1, 2) X(2, 2) X(4, 2) X(6, 2) X(8, 2) X(12, 2)    \
+    X(1, 1) X(2, 1) X(4, 1) X(8, 1) X(12, 1) X(16, 1)   \
+    X(1, 8)
+#else
+#define NR_MOST 2
+#define TILES(X)                                        \
+    X(1, 2) X(2, 2) X(3, 2) X(4, 2) X(5, 2) X(6, 2)     \
+    X(1, 1) X(2, 1) X(4, 1) X(6, 1) X(8, 1) X(12, 1)    \
+    X(1, 8)
+#endif
+#define NR_ROW 8 /* of one pixel: enough sums for the latency of an FMA */
+/* clang-format on */
+
+#define TILE(MR, NR)                                                                 \
+    static void pixels_##MR##x##NR(const job *j, const float *x, size_t n, float *y) \
+    {                                                                                \
+        pixels(j, x, n, y, MR, NR);                                                  \
+    }
+TILES(TILE)
+#define TILE_ROW(MR, NR) {MR, NR, pixels_##MR##x##NR},
+static const struct {
+    uint8_t mr, nr;
+    pixels_fn *pixels;
+} tiles[] = {TILES(TILE_ROW)};
+
+/* The tile for n pixels of nr vectors: the smallest that needs as few tiles as the largest would. */
+static pixels_fn *choose(size_t n, uint32_t nr)
+{
+    const size_t count = sizeof tiles / sizeof tiles[0];
+    size_t most = 1, wanted;
+    pixels_fn *best = NULL;
+    for (size_t i = 0; i < count; i++)
+        most = tiles[i].nr == nr && tiles[i].mr > most ? tiles[i].mr : most;
+    wanted = (n - 1) / ((n - 1) / most + 1) + 1;
+    for (size_t i = 0; i < count; i++) {
+        if (tiles[i].nr != nr || tiles[i].mr > n)
+            continue;
+        best = tiles[i].pixels;
+        if (tiles[i].mr >= wanted)
+            break;
+    }
+    return best;
+}
+
+static size_t align64(size_t n)
+{
+    return (n + 63) / 64 * 64;
+}
+
+/* Vectors of a block that has this many channels ahead of it. */
+static uint32_t vectors_of(const layer *l, uint32_t channels)
+{
+    const uint32_t n = (channels + PE_LANES - 1) / PE_LANES;
+    return n >= l->most ? l->most : n > NR_MOST ? NR_MOST : n;
+}
+
+/* Where weight k of output channel n is in the plan. */
+typedef struct weights {
+    size_t k, groups, depth; /* depth: channels of x that an output channel reads */
+    size_t step_n, step_k;
+} weights;
+
+/* Everything but the blocks. False: not a case of these kernels. */
+static bool describe(const pe_call *c, layer *l, weights *ws, pe_layer_bytes *bytes)
+{
+    const pe_tensor *x = c->tensor[0], *w = c->tensor[1], *y = c->tensor[c->inputs];
+    const pe_tensor *bias = c->inputs > 2 ? c->tensor[2] : NULL;
+    if (!pe_in_arena(x) || pe_in_arena(w) || (bias && pe_in_arena(bias)))
+        return false;
+    pe_axis h = {1, 1, 1, 1, 1, 0}, v = {x->dims[0], y->dims[0], 1, 1, 1, 0}; /* linear: pixels are the rows of x */
+    int32_t images = 1, groups = 1;
+    size_t c_in = (size_t)x->dims[x->rank - 1], c_out = (size_t)y->dims[y->rank - 1];
+    if (x->rank == 2) {
+        const pe_linear_params *p = c->params;
+        l->min = p->f_min;
+        l->max = p->f_max;
+    } else {
+        const pe_conv2d_params *p = c->params;
+        const bool depthwise = w->rank == 3; /* [kh][kw][C_out] */
+        if (depthwise && c_in != 1)
+            return false;
+        h = pe_axis_h(p, x, y, w->dims[depthwise ? 0 : 1]);
+        v = pe_axis_w(p, x, y, w->dims[depthwise ? 1 : 2]);
+        groups = depthwise ? 1 : p->groups;
+        images = x->dims[0];
+        l->min = p->f_min;
+        l->max = p->f_max;
+    }
+    if (h.taps == 1 && v.taps == 1 && h.stride == 1 && v.stride == 1 && h.pad == 0 && v.pad == 0 && h.in == h.out &&
+        v.in == v.out) { /* a product: one row of pixels */
+        v.in = v.out = images * h.in * v.in;
+        h.in = h.out = images = 1;
+    }
+    *ws = (weights){.k = w->bytes / sizeof(float) / c_out, .groups = (size_t)groups, .depth = c_in / (size_t)groups};
+    ws->step_n = w->rank == 3 ? 1 : ws->k;
+    ws->step_k = w->rank == 3 ? c_out : 1;
+    const bool one_run = v.taps == 1 || (groups == 1 && v.dilation == 1);
+    l->runs = one_run ? 1 : (size_t)v.taps;
+    l->run = one_run ? (size_t)v.taps * ws->depth : ws->depth;
+    l->run_step = (size_t)v.dilation * c_in;
+    l->channels = (uint32_t)c_out;
+    if (!pe_image_describe(&l->image, x, y, h, v, images, c_in, c_out, false, &bytes->work))
+        return false;
+    const int64_t rows = (int64_t)images * h.out;
+    l->split = rows >= 16 ? SPLIT_ROWS : rows == 1 && v.out >= 64 ? SPLIT_COLS : SPLIT_BLOCKS;
+    l->most = v.out == 1 ? NR_ROW : NR_MOST;
+    l->blocks = 0;
+    size_t vectors = 0;
+    const uint32_t group = l->channels / (uint32_t)groups;
+    for (uint32_t left = group, n; left; left -= n) {
+        const uint32_t nr = vectors_of(l, left);
+        n = left < nr * PE_LANES ? left : nr * PE_LANES;
+        vectors += nr;
+        l->blocks++;
+    }
+    l->blocks *= (uint32_t)groups;
+    vectors *= ws->groups;
+    bytes->packed = align64(sizeof *l + l->blocks * sizeof(block)) + vectors * PE_LANES * sizeof(float) * (ws->k + 1);
+    return true;
+}
+
+static bool takes(const pe_call *c, pe_layer_bytes *bytes)
+{
+    layer l;
+    weights ws;
+    return describe(c, &l, &ws, bytes);
+}
+
+static void pack(const pe_call *c, void *packed)
+{
+    layer *l = packed;
+    pe_layer_bytes bytes = {0};
+    weights ws;
+    describe(c, l, &ws, &bytes);
+    const float *w = c->data[1], *bias = c->inputs > 2 && c->tensor[2] ? c->data[2] : NULL;
+    const uint32_t group = l->channels / (uint32_t)ws.groups;
+    size_t at = align64(sizeof *l + l->blocks * sizeof(block));
+    uint32_t first = 0, left = group;
+    for (block *b = l->block; b != l->block + l->blocks; b++) {
+        b->first = first;
+        b->x_first = first / group * (uint32_t)ws.depth;
+        b->nr = vectors_of(l, left);
+        b->channels = left < b->nr * PE_LANES ? left : b->nr * PE_LANES;
+        b->bias = at;
+        b->weights = at + b->nr * PE_LANES * sizeof(float);
+        float *to = (float *)((uint8_t *)packed + at);
+        const size_t width = (size_t)b->nr * PE_LANES;
+        at += (ws.k + 1) * width * sizeof(float);
+        __builtin_memset(to, 0, (ws.k + 1) * width * sizeof(float)); /* channels that are not stored */
+        for (size_t n = 0; n < b->channels; n++) {
+            to[n] = bias ? bias[first + n] : 0;
+            for (size_t k = 0; k < ws.k; k++)
+                to[(k + 1) * width + n] = w[(first + n) * ws.step_n + k * ws.step_k];
+        }
+        first += b->channels;
+        left -= b->channels;
+        left = left ? left : group;
+    }
+}
+
+/* Blocks first .. end - 1 of rows r .. r_end - 1 of y, columns c .. c_end - 1. x: the first window of row r. */
+static void run_blocks(const layer *l, const block *first, const block *end, int32_t r, int32_t r_end, int32_t c,
+                       int32_t c_end, const float *x, float *y)
+{
+    const pe_image_f32 *m = &l->image;
+    const size_t n = (size_t)(c_end - c), step = (size_t)m->stride * m->row;
+    y += (size_t)r * m->y_row + (size_t)c * l->channels;
+    x += (size_t)c * m->pixel;
+    for (const block *b = first; b != end; b++) {
+        pixels_fn *const tile = choose(n, b->nr);
+        const job j = {.weights = (const float *)((const uint8_t *)l + b->weights),
+                       .bias = (const float *)((const uint8_t *)l + b->bias),
+                       .taps = (size_t)m->taps,
+                       .row = (size_t)m->dilation * m->row,
+                       .runs = l->runs,
+                       .run = l->run,
+                       .run_step = l->run_step,
+                       .pixel = m->pixel,
+                       .channels = b->channels,
+                       .stride = l->channels,
+                       .min = l->min,
+                       .max = l->max};
+        for (int32_t i = 0; i < r_end - r; i++)
+            tile(&j, x + b->x_first + (size_t)i * step, n, y + b->first + (size_t)i * m->y_row);
+    }
+}
+
+static void run_part(const void *packed, uint8_t *arena, uint8_t *work, uint32_t part, uint32_t parts)
+{
+    const layer *l = packed;
+    const pe_image_f32 *m = &l->image;
+    const float *x = (const float *)(arena + m->x);
+    float *y = (float *)(arena + m->y);
+    int32_t row = 0, row_end = m->images * m->rows, col = 0, col_end = m->cols;
+    const block *first = l->block, *end = l->block + l->blocks;
+    switch (l->split) {
+    case SPLIT_ROWS:
+        row = pe_share(row_end, part, parts);
+        row_end = pe_share(row_end, part + 1, parts);
+        break;
+    case SPLIT_COLS:
+        col = pe_share(col_end, part, parts);
+        col_end = pe_share(col_end, part + 1, parts);
+        break;
+    case SPLIT_BLOCKS:
+        first = l->block + pe_share((int32_t)l->blocks, part, parts);
+        end = l->block + pe_share((int32_t)l->blocks, part + 1, parts);
+        break;
+    }
+    if (first == end)
+        return;
+    while (row < row_end) {
+        const int32_t n = row / m->rows, r = row % m->rows;
+        int32_t rows = m->rows - r < row_end - row ? m->rows - r : row_end - row;
+        rows = rows < m->band ? rows : m->band;
+        const float *from = pe_image_band(m, x + (size_t)n * m->x_image, r, r + rows, (float *)work);
+        run_blocks(l, first, end, r, r + rows, col, col_end, from, y + (size_t)n * m->y_image);
+        row += rows;
+    }
+}
+
+static void run(const void *packed, uint8_t *arena, uint8_t *work)
+{
+    run_part(packed, arena, work, 0, 1);
+}
+
+const pe_layer PE_LEVEL(pe_layer_conv2d_f32) = {PE_OP_CONV2D_F32, PE_LEVEL_NAME(conv2d_f32), takes, pack, run};
+const pe_layer PE_LEVEL(pe_layer_linear_f32) = {PE_OP_LINEAR_F32, PE_LEVEL_NAME(linear_f32), takes, pack, run};
+const pe_layer PE_LEVEL(pe_layer_depthwise_one_f32) = {PE_OP_DEPTHWISE_F32, PE_LEVEL_NAME(depthwise_one_f32), takes,
+                                                       pack, run};

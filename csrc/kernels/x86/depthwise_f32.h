@@ -1,0 +1,178 @@
+#include "kernels/x86/image_f32.h"
+
+/* depthwise_f32 with multiplier 1. Rows are copied with their padding, so that vectors may read past their ends.
+ *
+ * Two ways to fill a vector: with channels of one pixel; or, where windows are neighbours and PE_LANES is a multiple of
+ * the channels, with several pixels, which lie there one after the other, and the weights repeated. */
+
+typedef struct layer {
+    pe_image_f32 image;
+    size_t channels;
+    size_t dilation;      /* floats from tap to tap */
+    int32_t taps;         /* along a row */
+    bool many;            /* pixels in a vector */
+    size_t step;          /* floats from vector to vector of a row, as they are read */
+    size_t count, last;   /* vectors of a row of y; floats of the last one, with `many` */
+    size_t blocks;        /* of channels */
+    size_t weights, bias; /* bytes from the start of the layer: float [blocks][taps][PE_LANES], [blocks][PE_LANES] */
+    float min, max;
+} layer;
+
+/* n vectors of y, n >= MR. */
+typedef void vectors_fn(const layer *l, const float *w, const float *bias, const float *x, size_t n, size_t y_step,
+                        size_t lanes, float *y);
+
+PE_INLINE void vectors(const layer *l, const float *w, const float *bias, const float *x, size_t n, size_t y_step,
+                       size_t lanes, float *y, const int MR)
+{
+    const pe_steps s = pe_steps_of(l->step);
+    const pe_f32v min = pe_f32v_all(l->min), max = pe_f32v_all(l->max);
+    const size_t row_step = (size_t)l->image.dilation * l->image.row;
+    for (size_t done = 0;;) {
+        pe_f32v sum[8];
+        const float *row = x + done * l->step, *weight = w;
+        PE_FOR (p, MR)
+            sum[p] = pe_f32v_load(bias);
+        for (int32_t i = l->image.taps; i; i--, row += row_step) {
+            const float *at = row;
+            for (int32_t j = l->taps; j; j--, at += l->dilation, weight += PE_LANES) {
+                const pe_f32v b = pe_f32v_load(weight);
+                PE_FOR (p, MR)
+                    sum[p] = pe_f32v_fma(pe_pixel_load(at, at, &s, p), b, sum[p]);
+            }
+        }
+        float *to = y + done * y_step;
+        PE_FOR (p, MR) {
+            const pe_f32v v = pe_f32v_clip(sum[p], min, max);
+            if (lanes == PE_LANES)
+                pe_f32v_store(to, v);
+            else
+                pe_f32v_store_first(to, v, lanes);
+            to += y_step;
+        }
+        done += (size_t)MR;
+        if (done == n)
+            return;
+        if (n - done < (size_t)MR)
+            done = n - (size_t)MR;
+    }
+}
+
+#define TILES(X) X(1) X(2) X(3) X(4) X(5) X(6) X(8)
+#define TILE(MR)                                                                                          \
+    static void vectors_##MR(const layer *l, const float *w, const float *bias, const float *x, size_t n, \
+                             size_t y_step, size_t lanes, float *y)                                       \
+    {                                                                                                     \
+        vectors(l, w, bias, x, n, y_step, lanes, y, MR);                                                  \
+    }
+TILES(TILE)
+#define TILE_ROW(MR) {MR, vectors_##MR},
+static const struct {
+    size_t mr;
+    vectors_fn *vectors;
+} tiles[] = {TILES(TILE_ROW)};
+
+/* The smallest tile that needs as few as the largest would. */
+static vectors_fn *choose(size_t n)
+{
+    const size_t wanted = (n - 1) / ((n - 1) / 8 + 1) + 1;
+    size_t i = 0;
+    while (tiles[i].mr < wanted && tiles[i + 1].mr <= n)
+        i++;
+    return tiles[i].vectors;
+}
+
+static bool describe(const pe_call *c, layer *l, pe_layer_bytes *bytes)
+{
+    const pe_conv2d_params *p = c->params;
+    const pe_tensor *x = c->tensor[0], *w = c->tensor[1], *y = c->tensor[c->inputs];
+    const pe_tensor *bias = c->inputs > 2 ? c->tensor[2] : NULL;
+    if (!pe_in_arena(x) || pe_in_arena(w) || (bias && pe_in_arena(bias)) || w->dims[2] != x->dims[3])
+        return false;
+    const pe_axis h = pe_axis_h(p, x, y, w->dims[0]), v = pe_axis_w(p, x, y, w->dims[1]);
+    const size_t channels = (size_t)x->dims[3], taps = (size_t)h.taps * (size_t)v.taps;
+    *l = (layer){.channels = channels, .taps = v.taps, .min = p->f_min, .max = p->f_max};
+    if (!pe_image_describe(&l->image, x, y, h, v, x->dims[0], channels, channels, true, &bytes->work))
+        return false;
+    l->dilation = (size_t)v.dilation * channels;
+    l->many = v.stride == 1 && PE_LANES % channels == 0;
+    l->step = l->many ? PE_LANES : l->image.pixel;
+    l->count = l->many ? (l->image.y_row + PE_LANES - 1) / PE_LANES : (size_t)v.out;
+    l->last = l->many ? l->image.y_row - (l->count - 1) * PE_LANES : 0;
+    l->blocks = l->many ? 1 : (channels + PE_LANES - 1) / PE_LANES;
+    l->bias = (sizeof *l + 63) / 64 * 64;
+    l->weights = l->bias + l->blocks * PE_LANES * sizeof(float);
+    bytes->packed = l->weights + l->blocks * taps * PE_LANES * sizeof(float);
+    return true;
+}
+
+static bool takes(const pe_call *c, pe_layer_bytes *bytes)
+{
+    layer l;
+    return describe(c, &l, bytes);
+}
+
+static void pack(const pe_call *c, void *packed)
+{
+    layer *l = packed;
+    pe_layer_bytes bytes = {0};
+    describe(c, l, &bytes);
+    const float *w = c->data[1], *bias = c->inputs > 2 && c->tensor[2] ? c->data[2] : NULL;
+    const size_t taps = (size_t)l->image.taps * (size_t)l->taps;
+    float *to_bias = (float *)((uint8_t *)packed + l->bias), *to = (float *)((uint8_t *)packed + l->weights);
+    for (size_t b = 0; b < l->blocks; b++)
+        for (size_t i = 0; i < PE_LANES; i++) {
+            const size_t channel = l->many ? i % l->channels : b * PE_LANES + i;
+            const bool real = channel < l->channels; /* others are not stored */
+            to_bias[b * PE_LANES + i] = real && bias ? bias[channel] : 0;
+            for (size_t t = 0; t < taps; t++)
+                to[(b * taps + t) * PE_LANES + i] = real ? w[t * l->channels + channel] : 0;
+        }
+}
+
+/* A row of y. x: its first window. */
+static void run_row(const layer *l, vectors_fn *tile, const float *x, float *y)
+{
+    const float *w = (const float *)((const uint8_t *)l + l->weights);
+    const float *bias = (const float *)((const uint8_t *)l + l->bias);
+    if (l->many) {
+        const size_t whole = l->last == PE_LANES ? l->count : l->count - 1;
+        if (whole)
+            tile(l, w, bias, x, whole, PE_LANES, PE_LANES, y);
+        if (whole < l->count)
+            vectors_1(l, w, bias, x + whole * PE_LANES, 1, PE_LANES, l->last, y + whole * PE_LANES);
+        return;
+    }
+    const size_t taps = (size_t)l->image.taps * (size_t)l->taps;
+    for (size_t channel = 0; channel < l->channels; channel += PE_LANES, w += taps * PE_LANES, bias += PE_LANES) {
+        const size_t left = l->channels - channel;
+        tile(l, w, bias, x + channel, l->count, l->channels, left < PE_LANES ? left : PE_LANES, y + channel);
+    }
+}
+
+static void run_part(const void *packed, uint8_t *arena, uint8_t *work, uint32_t part, uint32_t parts)
+{
+    const layer *l = packed;
+    const pe_image_f32 *m = &l->image;
+    const size_t whole = l->many && l->last != PE_LANES ? l->count - 1 : l->count;
+    vectors_fn *const tile = choose(whole ? whole : 1);
+    const int32_t total = m->images * m->rows, row_end = pe_share(total, part + 1, parts);
+    for (int32_t row = pe_share(total, part, parts); row < row_end;) {
+        const int32_t n = row / m->rows, r = row % m->rows;
+        int32_t rows = m->rows - r < row_end - row ? m->rows - r : row_end - row;
+        rows = rows < m->band ? rows : m->band;
+        const float *x = (const float *)(arena + m->x) + (size_t)n * m->x_image;
+        const float *from = pe_image_band(m, x, r, r + rows, (float *)work);
+        float *y = (float *)(arena + m->y) + (size_t)n * m->y_image + (size_t)r * m->y_row;
+        for (int32_t i = 0; i < rows; i++)
+            run_row(l, tile, from + (size_t)i * (size_t)m->stride * m->row, y + (size_t)i * m->y_row);
+        row += rows;
+    }
+}
+
+static void run(const void *packed, uint8_t *arena, uint8_t *work)
+{
+    run_part(packed, arena, work, 0, 1);
+}
+
+const pe_layer PE_LEVEL(pe_layer_depthwise_f32) = {PE_OP_DEPTHWISE_F32, PE_LEVEL_NAME(depthwise_f32), takes, pack, run};

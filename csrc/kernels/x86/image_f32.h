@@ -1,0 +1,97 @@
+/* Images of floats as convolutions read them: x where it lies, or where windows reach over its edges, bands of its rows
+ * copied with padding as zeros. (Padding takes part in the sums: a weight may be infinite.) */
+#ifndef PE_X86_IMAGE_F32_H
+#define PE_X86_IMAGE_F32_H
+#include "kernels/layers.h"
+#include "kernels/x86/f32.h"
+#include "ops/window.h"
+
+#define PE_BAND_BYTES 65536      /* copied rows at once, if that is more than one row of y needs */
+#define PE_WORK_BYTES (16 << 20) /* copied rows at most: padding or dilation that dwarfs the image is not worth it */
+#define PE_SLACK_BYTES 256       /* behind the copied rows: read into lanes that are not stored */
+
+typedef struct pe_image_f32 {
+    size_t x, y;                         /* in the arena, bytes */
+    size_t x_image, y_image;             /* floats */
+    int32_t images, rows, cols;          /* of y */
+    int32_t in_rows;                     /* of x */
+    int32_t stride, dilation, pad, taps; /* along a column */
+    int32_t band;                        /* rows of y that are computed from one copy */
+    bool in_place;
+    size_t x_row, y_row;      /* floats */
+    size_t left, body, right; /* floats of a copied row */
+    size_t row;               /* floats from row to row as they are read */
+    size_t pixel;             /* floats from one pixel of y to the next, as they are read */
+} pe_image_f32;
+
+/* Rows of x that n rows of y need. */
+static inline int32_t pe_image_rows(const pe_image_f32 *m, int32_t n)
+{
+    return (n - 1) * m->stride + (m->taps - 1) * m->dilation + 1;
+}
+
+/* x: [images, h.in, v.in, c], y: [images, h.out, v.out, c_out]. copy: also where windows lie inside x. False: too much
+ * work memory. */
+static bool pe_image_describe(pe_image_f32 *m, const pe_tensor *x, const pe_tensor *y, pe_axis h, pe_axis v,
+                              int32_t images, size_t c, size_t c_out, bool copy, size_t *work)
+{
+    const int64_t last = (int64_t)(v.out - 1) * v.stride + (int64_t)(v.taps - 1) * v.dilation + 1 - v.pad;
+    const int64_t body = last < 0 ? 0 : last < v.in ? last : v.in; /* columns of x, and of padding behind */
+    *m = (pe_image_f32){
+        .x = x->offset,
+        .y = y->offset,
+        .x_row = (size_t)v.in * c,
+        .y_row = (size_t)v.out * c_out,
+        .images = images,
+        .rows = h.out,
+        .cols = v.out,
+        .in_rows = h.in,
+        .stride = h.stride,
+        .dilation = h.dilation,
+        .pad = h.pad,
+        .taps = h.taps,
+        .band = h.out,
+        .in_place = !copy && pe_axis_inside(&h) && pe_axis_inside(&v),
+        .left = (size_t)v.pad * c,
+        .body = (size_t)body * c,
+        .right = last > body ? (size_t)(last - body) * c : 0,
+        .pixel = (size_t)v.stride * c,
+    };
+    m->x_image = (size_t)h.in * m->x_row;
+    m->y_image = (size_t)h.out * m->y_row;
+    m->row = m->in_place ? m->x_row : m->left + m->body + m->right;
+    *work = 0;
+    if (m->in_place)
+        return true;
+    const size_t row_bytes = m->row * sizeof(float);
+    while (m->band > 1 && (size_t)pe_image_rows(m, m->band) * row_bytes > PE_BAND_BYTES)
+        m->band = (m->band + 1) / 2;
+    *work = (size_t)pe_image_rows(m, m->band) * row_bytes + PE_SLACK_BYTES;
+    return *work <= PE_WORK_BYTES;
+}
+
+/* Where rows first .. end - 1 of y, at most a band, find their first window: in x, or copied to work. */
+static inline const float *pe_image_band(const pe_image_f32 *m, const float *x, int32_t first, int32_t end, float *work)
+{
+    int32_t row = first * m->stride - m->pad;
+    if (m->in_place)
+        return x + (size_t)row * m->x_row;
+    float *to = work;
+    for (int32_t n = pe_image_rows(m, end - first); n; n--, row++, to += m->row) {
+        if (row < 0 || row >= m->in_rows) {
+            __builtin_memset(to, 0, m->row * sizeof(float));
+            continue;
+        }
+        __builtin_memset(to, 0, m->left * sizeof(float));
+        __builtin_memcpy(to + m->left, x + (size_t)row * m->x_row, m->body * sizeof(float));
+        __builtin_memset(to + m->left + m->body, 0, m->right * sizeof(float));
+    }
+    return work;
+}
+
+/* Share `part` of `parts` of n things. */
+static inline int32_t pe_share(int32_t n, uint32_t part, uint32_t parts)
+{
+    return (int32_t)((int64_t)n * part / parts);
+}
+#endif

@@ -1,0 +1,184 @@
+"""Layer kernels of float32 against the portable code of the same plan: every tensor, to the bit, NaNs as NaNs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import pyedge as pe
+from pyedge import _core
+
+Array = npt.NDArray[Any]
+LEVELS = ["avx2", "avx512"]
+USABLE = LEVELS[: LEVELS.index(level) + 1] if (level := _core.cpu_features()[0]) in LEVELS else []
+pytestmark = pytest.mark.skipif(not USABLE, reason="no layer kernels of float32 on this CPU")
+
+
+def tensors_after(plan: pe.Plan, isa: str, feeds: list[Array]) -> tuple[dict[str, Array], list[str | None]]:
+    """All tensors of the arena after a run at a level, NaNs made one, and the layer kernel of each op."""
+    session = _core.Session(_core.Plan(plan.data, isa=isa))
+    entry = plan.entry("main")
+    for t, x in zip(entry.inputs, feeds, strict=True):
+        session.tensor(t.number)[:] = x.reshape(-1).view(np.uint8)
+    assert session.run(entry.number)
+    seen = {}
+    for t in plan.tensors:
+        if not t.constant:
+            y = session.tensor(t.number).view(np.float32).copy()
+            y[np.isnan(y)] = np.nan
+            seen[t.name] = y.view(np.uint32)
+    return seen, [session.kernel(op.number) for op in plan.ops]
+
+
+def check(graph: pe.Graph, rng: np.random.Generator, kernel: str | None) -> None:
+    """All levels agree on ordinary numbers, and with zeros of both signs, subnormals, infinities and NaN among them."""
+    plan = pe.compile(graph, keep="all")
+    for odd in (0.0, 0.05):
+        feeds = [numbers(rng, t.shape, odd) for t in plan.inputs]
+        expected, none = tensors_after(plan, "portable", feeds)
+        assert set(none) == {None}
+        for isa in USABLE:
+            actual, kernels = tensors_after(plan, isa, feeds)
+            assert kernels == [kernel and f"{kernel}__{isa}"]
+            for name, y in expected.items():
+                np.testing.assert_array_equal(actual[name], y, f"{isa} {name}")
+
+
+def numbers(rng: np.random.Generator, shape: Any, odd: float) -> Array:
+    x = rng.normal(0, 1, shape).astype(np.float32)
+    special = np.array([0.0, -0.0, 1e-40, -1e-45, np.inf, -np.inf, np.nan, 3e38], np.float32)
+    return np.asarray(np.where(rng.random(shape) < odd, rng.choice(special, shape), x), np.float32)
+
+
+def activation(rng: np.random.Generator) -> str | None:
+    return [None, "relu", "relu6"][int(rng.integers(3))]
+
+
+def shape_id(case: dict[str, Any]) -> str:
+    return "-".join(f"{k}{v}" for k, v in case.items())
+
+
+def conv_cases() -> Iterator[dict[str, Any]]:
+    """Edges of tiles in pixels and channels, strides, dilations, groups, paddings, and images of several bands."""
+    base = {"n": 1, "h": 5, "w": 7, "c": 4, "co": 16, "kh": 3, "kw": 3}
+    for co in (1, 7, 8, 9, 15, 16, 17, 24, 31, 32, 33, 48, 49, 64, 65, 130):
+        yield {**base, "co": co}
+        yield {**base, "co": co, "w": 1, "h": 1, "kh": 1, "kw": 1}
+    for w in range(1, 34):
+        for co in (8, 16, 32, 64):
+            yield {**base, "h": 1, "w": w, "co": co, "c": 3, "kh": 1, "kw": 1}
+    for c in (1, 3, 8):
+        yield {**base, "c": c, "stride": 2}
+        yield {**base, "c": c, "kh": 1, "kw": 1, "stride": 2, "n": 2}
+        yield {**base, "c": c, "kh": 10, "kw": 4, "stride": (2, 1), "h": 12, "n": 3}
+        yield {**base, "c": c, "padding": "valid", "n": 2}
+        yield {**base, "c": c, "padding": "valid", "h": 20, "w": 9, "dilation": 2}
+        yield {**base, "c": c, "padding": ((3, 0), (2, 5)), "stride": 3}
+        yield {**base, "c": c, "dilation": (3, 2), "h": 11, "w": 12}
+    yield {**base, "c": 6, "co": 30, "groups": 3}
+    yield {**base, "c": 6, "co": 36, "groups": 2, "padding": "valid", "n": 2, "stride": 2}
+    yield {**base, "padding": ((4, 4), (4, 4))}
+    yield {**base, "h": 100, "w": 30, "c": 16, "co": 8}
+    yield {**base, "h": 100, "w": 30, "c": 16, "co": 8, "padding": ((20, 1), (30, 1)), "n": 2}
+
+
+@pytest.mark.parametrize("case", list(conv_cases()), ids=shape_id)
+def test_conv2d_f32_has_the_portable_bits(case: dict[str, Any]) -> None:
+    rng = np.random.default_rng(list(map(ord, repr(case))))
+    n, h, w, c, co, kh, kw = (case[k] for k in ("n", "h", "w", "c", "co", "kh", "kw"))
+    b = pe.GraphBuilder()
+    x = b.input("x", (n, h, w, c), "float32")
+    weight = numbers(rng, (co, kh, kw, c // case.get("groups", 1)), 0.01)
+    bias = numbers(rng, co, 0.1) if rng.random() < 0.7 else None
+    options = {k: case[k] for k in ("stride", "dilation", "groups") if k in case}
+    b.output("y", b.conv2d(x, weight, bias, padding=case.get("padding", "same"), activation=activation(rng), **options))
+    check(b.build(), rng, "conv2d_f32")
+
+
+def depthwise_cases() -> Iterator[dict[str, Any]]:
+    """Each way to fill vectors, with full and odd channels and columns that end inside one; one channel to many."""
+    base = {"n": 1, "h": 5, "w": 7, "kh": 3, "kw": 3}
+    for c in (1, 2, 3, 4, 8, 9, 16, 21, 32, 70):
+        yield {**base, "c": c, "n": 2}
+        yield {**base, "c": c, "stride": 2, "h": 8}
+        yield {**base, "c": c, "stride": (2, 1)}
+        yield {**base, "c": c, "padding": "valid"}
+        yield {**base, "c": c, "padding": ((2, 1), (3, 4)), "kw": 4}
+        yield {**base, "c": c, "kh": 5, "kw": 3, "w": 12, "dilation": (2, 3), "h": 13}
+    for c in (1, 4, 8, 16):
+        for w in range(1, 20):
+            yield {**base, "c": c, "w": w, "stride": 1 + w % 2}
+    yield {**base, "c": 16, "h": 100, "w": 40}
+    yield {**base, "c": 1, "multiplier": 20}
+    yield {**base, "c": 3, "multiplier": 4}
+
+
+@pytest.mark.parametrize("case", list(depthwise_cases()), ids=shape_id)
+def test_depthwise_f32_has_the_portable_bits(case: dict[str, Any]) -> None:
+    rng = np.random.default_rng(list(map(ord, repr(case))))
+    n, h, w, c, kh, kw = (case[k] for k in ("n", "h", "w", "c", "kh", "kw"))
+    multiplier = case.get("multiplier", 1)
+    b = pe.GraphBuilder()
+    x = b.input("x", (n, h, w, c), "float32")
+    bias = numbers(rng, c * multiplier, 0.1) if rng.random() < 0.7 else None
+    options = {k: case[k] for k in ("stride", "dilation") if k in case}
+    y = b.depthwise_conv2d(
+        x,
+        numbers(rng, (kh, kw, c * multiplier), 0.01),
+        bias,
+        padding=case.get("padding", "same"),
+        activation=activation(rng),
+        **options,
+    )
+    b.output("y", y)
+    one = "depthwise_one_f32" if c == 1 else None
+    check(b.build(), rng, one if one or multiplier > 1 else "depthwise_f32")
+
+
+@pytest.mark.parametrize("m", [1, 2, 5, 17, 130])
+@pytest.mark.parametrize("n, k", [(1, 1), (2, 3), (12, 64), (16, 4), (65, 33), (128, 64), (129, 12), (260, 31)])
+def test_linear_f32_has_the_portable_bits(m: int, n: int, k: int) -> None:
+    rng = np.random.default_rng([m, n, k])
+    b = pe.GraphBuilder()
+    x = b.input("x", (m, k), "float32")
+    b.output("y", b.linear(x, numbers(rng, (n, k), 0.01), numbers(rng, n, 0.1), activation=activation(rng)))
+    check(b.build(), rng, "linear_f32")
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 15, 16, 17, 500])
+def test_add_f32_has_the_portable_bits(n: int) -> None:
+    rng = np.random.default_rng(n)
+    for shape, kernel in [((1, n), "add_f32"), ((3, n), None if n > 1 else "add_f32")]:
+        b = pe.GraphBuilder()
+        x, y = b.input("x", (shape[0], n), "float32"), b.input("y", (1 if kernel is None else shape[0], n), "float32")
+        b.output("z", b.add(x, y, activation=activation(rng)))
+        check(b.build(), rng, kernel)
+
+
+@pytest.mark.parametrize("c", [1, 8, 10, 16, 65])
+def test_avg_pool2d_f32_has_the_portable_bits(c: int) -> None:
+    rng = np.random.default_rng(c)
+    cases: list[tuple[tuple[int, int], Any, Any, Any]] = [
+        ((8, 8), 8, None, "valid"),
+        ((9, 7), (3, 2), (2, 1), "same"),
+        ((5, 5), 3, 1, ((2, 1), (1, 2))),
+    ]
+    for (h, w), kernel, stride, padding in cases:
+        b = pe.GraphBuilder()
+        x = b.input("x", (2, h, w, c), "float32")
+        b.output("y", b.avg_pool2d(x, kernel, stride=stride, padding=padding, activation=activation(rng)))
+        check(b.build(), rng, "avg_pool2d_f32")
+
+
+@pytest.mark.parametrize("axes, kernel", [((1, 2), True), ((0,), True), ((0, 1, 2), True), ((1,), True), ((3,), False)])
+@pytest.mark.parametrize("c", [16, 21, 64])
+def test_mean_f32_has_the_portable_bits(axes: tuple[int, ...], kernel: bool, c: int) -> None:
+    rng = np.random.default_rng([c, *axes])
+    b = pe.GraphBuilder()
+    x = b.input("x", (2, 5, 3, c), "float32")
+    b.output("y", b.mean(x, axes))
+    check(b.build(), rng, "mean_f32" if kernel else None)
