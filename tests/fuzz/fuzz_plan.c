@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "kernels/cpu.h"
 #include "ops/ops.h"
 
 #define WORK_BUDGET (1 << 17)  /* of MACs or elements, over all entries */
@@ -118,17 +119,24 @@ static uint64_t no_time(void *ctx)
     return 0;
 }
 
-static void execute(const uint8_t *plan, uint32_t seed)
+/* features: of the layer kernels that run what they take; 0: no pack. */
+static void execute(const uint8_t *plan, uint32_t seed, uint32_t features)
 {
     const pe_plan_header *h = (const pe_plan_header *)plan;
-    uint32_t bytes = pe_plan_arena_bytes(plan);
+    pe_pack *pack = NULL;
+    if (features) {
+        pack = aligned_alloc(PE_PLAN_ALIGN, pe_pack_bytes(plan, features));
+        if (pe_pack_init(pack, plan, features) != PE_OK)
+            abort();
+    }
+    size_t bytes = pack ? pe_pack_arena_bytes(pack) : pe_plan_arena_bytes(plan);
     uint8_t *arena = allocate(bytes);
-    for (uint32_t i = 0; i < bytes; i++)
+    for (size_t i = 0; i < bytes; i++)
         arena[i] = (uint8_t)(next_random(&seed) >> 11);
     uint64_t *counts = calloc(h->ops.bytes / sizeof(pe_op) + 1, sizeof *counts);
     const pe_profile profile = {no_time, NULL, counts};
     pe_session s;
-    if (pe_session_init(&s, plan, arena, bytes) != PE_OK)
+    if ((pack ? pe_session_init_packed(&s, pack, arena, bytes) : pe_session_init(&s, plan, arena, bytes)) != PE_OK)
         abort();
     for (uint32_t e = 0; e < pe_entry_count(&s); e++) {
         int32_t found = pe_entry_find(&s, pe_plan_string(&s, pe_entry_at(&s, e)->name));
@@ -139,6 +147,19 @@ static void execute(const uint8_t *plan, uint32_t seed)
     }
     free(counts);
     free(arena);
+    free(pack);
+}
+
+/* By the ordinary code and by the layer kernels of each level of this CPU. */
+static void execute_all(const uint8_t *plan, uint32_t seed)
+{
+    static const uint32_t levels[] = {~0u, PE_ISA_AVX2};
+    const uint32_t features = pe_cpu_features();
+    execute(plan, seed, 0);
+    for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
+        if (features & levels[i])
+            execute(plan, seed, features & levels[i]);
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -166,7 +187,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if (pe_plan_arena_bytes(plan) <= ARENA_BUDGET && work(plan) <= WORK_BUDGET) {
             reached.executed++;
             uint32_t seed = pe_crc32(0, plan, size);
-            execute(plan, seed);
+            execute_all(plan, seed);
             pe_section consts = ((const pe_plan_header *)plan)->consts;
             if (consts.bytes) {
                 /* Sections may overlap in a hostile file: change the constants only where nothing else lies. */
@@ -177,7 +198,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                              s->offset >= consts.offset + consts.bytes;
                 for (uint32_t i = 0; alone && i < consts.bytes; i++)
                     plan[consts.offset + i] = (uint8_t)(next_random(&seed) >> 7);
-                execute(plan, seed);
+                execute_all(plan, seed);
             }
         }
     }
