@@ -1,0 +1,93 @@
+"""pyedge power"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from ..host.power import METERS, measure, open_meter
+from ..host.power.energy import WINDOWS, Mark
+from ._common import (
+    board_option,
+    data_option,
+    emit,
+    entry_option,
+    isa_option,
+    json_option,
+    kernels_option,
+    load_plan,
+    load_runs,
+    model_argument,
+    port_option,
+    runner,
+)
+
+
+@click.command("power")
+@model_argument
+@kernels_option()
+@data_option
+@board_option
+@port_option
+@isa_option
+@entry_option
+@click.option("--meter", "-m", required=True, type=click.Choice(list(METERS)), help="What measures.")
+@click.option("--meter-port", metavar="PORT", help="Where it is: a serial port, or BUS:ADDRESS of I2C.")
+@click.option("--volts", type=click.FloatRange(0, min_open=True), help="Supply of a board at a ppk2.")
+@click.option("--ampere", is_flag=True, help="The board has its own supply; a ppk2 only measures.")
+@click.option("--shunt", metavar="OHM", type=click.FloatRange(0, min_open=True), help="Resistor at an ina.")
+@click.option(
+    "--mark",
+    type=click.Choice(get_args(Mark)),
+    help="What marks the runs.  [default: device if it has a clock, else clock]",
+)
+@click.option("--pin", type=click.IntRange(0, 7), default=0, show_default=True, help="Digital input for --mark gpio.")
+@click.option("--runs", "-n", type=click.IntRange(1), help="Runs of a window.  [default: as many as the edges need]")
+@click.option("--windows", type=click.IntRange(1), default=WINDOWS, show_default=True, help="Windows measured.")
+@json_option
+def command(
+    model: Path,
+    data: Path | None,
+    board: str | None,
+    port: str | None,
+    isa: str | None,
+    entry: str,
+    meter: str,
+    meter_port: str | None,
+    volts: float | None,
+    ampere: bool,
+    shunt: float | None,
+    mark: Mark | None,
+    pin: int,
+    runs: int | None,
+    windows: int,
+    as_json: bool,
+) -> None:
+    """Measure the energy of an inference: gross, and net of idling.
+
+    Windows of many runs lie between two stretches of idling. Where the edges of a window are uncertain by more than
+    0.1 %, or more than 0.1 % of the samples were lost, there is no result, and the exit code is 8. Without --board the
+    model runs here.
+
+    \b
+    Examples:
+      pyedge power kws.tflite --meter rapl
+      pyedge power kws.tflite -b BOARD --meter ppk2 --meter-port /dev/ttyACM1 --volts 3.3 --mark gpio
+    """
+    plan = load_plan(model, board, entry=entry)
+    inputs = load_runs(data, plan, entry)[0] if data is not None else None
+    try:
+        opened = open_meter(meter, meter_port, volts, shunt, not ampere)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    try:
+        with runner(plan, board, port, isa) as target:
+            energy = measure(opened, target, inputs, entry=entry, mark=mark, pin=pin, runs=runs, windows=windows)
+    finally:
+        opened.close()
+    if as_json:
+        emit("power", 1, {"model": model, "energy": energy.to_dict()})
+    else:
+        click.echo(energy.table())
