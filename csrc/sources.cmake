@@ -85,6 +85,16 @@ set(PYEDGE_SOURCES
   runtime/run.c
   runtime/verify.c
 )
+# Of RISC-V vectors, for cores that have them: a toolchain file sets PYEDGE_RVV, or a host compiles them with flags of their
+# own. PE_WITH_RVV is defined for all sources.
+set(PYEDGE_RVV_SOURCES
+  kernels/rvv/conv2d_s8.c
+  kernels/rvv/depthwise_s8.c
+  kernels/rvv/dwconv_f32.c
+  kernels/rvv/gemm_f32.c
+  kernels/rvv/gemm_s8.c
+  kernels/rvv/set.c
+)
 # Where a CPU's kernels are chosen when a firmware is built (kernels.c), the toolchain file names it.
 if(CMAKE_SYSTEM_PROCESSOR STREQUAL riscv32)
   list(APPEND PYEDGE_SOURCES

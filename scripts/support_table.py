@@ -58,7 +58,7 @@ def table() -> str:
         op, type_ = (found[1] + (f" {found[3]}" if found[3] else ""), TYPES[found[2]]) if found else (kind, MIXED)
         op = op.removesuffix("_any")
         portable = archs[reaches[kind]] if kind in reaches else ["portable"]
-        cells.setdefault(op, {})[type_] = ", ".join([*portable, *layers.get(kind, [])])
+        cells.setdefault(op, {})[type_] = ", ".join(dict.fromkeys([*portable, *layers.get(kind, [])]))
     columns = [*TYPES.values(), MIXED]
     head = ["op", *columns]
     rows = [[f"`{op}`", *(row.get(type_, "") for type_ in columns)] for op, row in cells.items()]

@@ -39,6 +39,7 @@ def test_files_beside_the_code_are_found() -> None:
         "host",
         "sifive-e",
         "virt-rv32",
+        "virt-rv32-v",
     ]
     assert _resources.find("py.typed")
     profile = load_profile("host")

@@ -8,5 +8,9 @@ _start:
     li t0, 0x2000               /* mstatus.FS = initial */
     csrs mstatus, t0
 #endif
+#ifdef __riscv_vector
+    li t0, 0x200                /* mstatus.VS = initial */
+    csrs mstatus, t0
+#endif
     call main                   /* ends the emulator; memory starts as zeros */
 1:  j 1b

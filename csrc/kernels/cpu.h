@@ -13,7 +13,16 @@ enum {
     PE_CPU_DOTPROD = 1 << 10, /* FEAT_DotProd: Cortex-A76 has it, Carmel has FP16 alone */
     PE_CPU_FHM = 1 << 11,     /* FEAT_FHM: fmlal */
     PE_CPU_I8MM = 1 << 12,    /* FEAT_I8MM */
+
+    PE_CPU_RVV = 1 << 16, /* RISC-V V 1.0 */
 };
+
+/* What every CPU has that this build runs on: a firmware is compiled for its core. */
+#if defined PE_WITH_RVV && defined __riscv_vector
+#define PE_CPU_BUILT_FOR PE_CPU_RVV
+#else
+#define PE_CPU_BUILT_FOR 0
+#endif
 
 /* Levels that PYEDGE_ISA names: sets of features that kernels ask for together. */
 enum {
@@ -22,6 +31,7 @@ enum {
     PE_ISA_AVX512 = PE_ISA_AVX2 | PE_CPU_AVX512 | PE_CPU_VNNI | PE_CPU_VBMI, /* Ice Lake, Zen 4 and newer */
     PE_ISA_NEON = PE_CPU_NEON,                                               /* Cortex-A53, A57, A72; Carmel */
     PE_ISA_DOTPROD = PE_ISA_NEON | PE_CPU_DOTPROD,                           /* Cortex-A55, A76 and newer */
+    PE_ISA_RVV = PE_CPU_RVV,
 };
 
 #endif

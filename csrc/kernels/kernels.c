@@ -1,5 +1,6 @@
 #include "kernels/kernels.h"
 
+#include "kernels/cpu.h"
 #include "ops/trim.h"
 
 #define PE_KERNEL_NAME(op, arch, mr, nr, kr, layout, isa) #op "__" #arch "_" #mr "x" #nr,
@@ -24,7 +25,14 @@
 #define PE_RV32(rv32, portable) portable
 #define PE_RV32_NAMES
 #endif
-const char *const pe_kernel_names[] = {PE_KERNELS(PE_KERNEL_NAME) PE_RV32_NAMES PE_X86_NAMES PE_ARM64_NAMES NULL};
+#ifdef PE_WITH_RVV
+#define PE_RVV_OP_NAME(op, arch, kind) #op "__" #arch,
+#define PE_RVV_NAMES PE_KERNELS_RVV(PE_KERNEL_NAME) PE_OPS_RVV(PE_RVV_OP_NAME)
+#else
+#define PE_RVV_NAMES
+#endif
+const char *const pe_kernel_names[] = {PE_KERNELS(PE_KERNEL_NAME)
+                                           PE_RV32_NAMES PE_RVV_NAMES PE_X86_NAMES PE_ARM64_NAMES NULL};
 
 static const pe_kernels portable = {
     .gemm_s8 = PE_IF_KEPT(conv2d_s8, 1, 0) || PE_IF_KEPT(linear_s8, 1, 0) ? pe_gemm_s8__portable_2x4 : NULL,
@@ -44,6 +52,11 @@ static const pe_kernels portable = {
 
 const pe_kernels *pe_kernels_best(uint32_t features)
 {
-    (void)features; /* so far all that is faster is a layer (layers.h) */
+#ifdef PE_WITH_RVV
+    if ((features | PE_CPU_BUILT_FOR) & PE_CPU_RVV)
+        return &pe_kernels_rvv;
+#else
+    (void)features; /* all that is faster is a layer (layers.h) */
+#endif
     return &portable;
 }

@@ -64,9 +64,11 @@ typedef bool pe_op_fn(const struct pe_call *c);
 #define PE_KERNEL_PROTOTYPE(op, arch, mr, nr, kr, layout, isa) pe_##op##_fn pe_##op##__##arch##_##mr##x##nr;
 PE_KERNELS(PE_KERNEL_PROTOTYPE)
 PE_KERNELS_RV32(PE_KERNEL_PROTOTYPE)
+PE_KERNELS_RVV(PE_KERNEL_PROTOTYPE)
 #undef PE_KERNEL_PROTOTYPE
 #define PE_OP_PROTOTYPE(op, arch, kind) pe_op_fn pe_##op##__##arch;
 PE_OPS_RV32(PE_OP_PROTOTYPE)
+PE_OPS_RVV(PE_OP_PROTOTYPE)
 #undef PE_OP_PROTOTYPE
 
 /* One kernel a role. A role that no kept op needs is 0 (ops/trim.h). */
@@ -77,8 +79,10 @@ typedef struct pe_kernels {
     pe_dwconv_f32_fn *dwconv_f32;
     pe_gemm_fp32_s8_fn *gemm_fp32_s8;
     pe_dwconv_fp32_s8_fn *dwconv_fp32_s8;
-    pe_op_fn *conv2d_s8, *linear_s8; /* NULL: this set has none */
+    pe_op_fn *conv2d_s8, *linear_s8, *depthwise_s8; /* NULL: this set has none */
 } pe_kernels;
+
+extern const pe_kernels pe_kernels_rvv; /* in builds with PE_WITH_RVV */
 
 /* The fastest set for a CPU with these features (cpu.h); the same bits as every other. */
 const pe_kernels *pe_kernels_best(uint32_t features);

@@ -14,10 +14,20 @@
 /* Of 32-bit RISC-V with M, instead of the portable ones of their role. */
 #define PE_KERNELS_RV32(X) X(dwconv_s8, rv32, 1, 3, 1, CANONICAL, RV32IM)
 
+/* Of RISC-V vectors (RVV 1.0, any VLEN), instead of the portable ones of their role. */
+#define PE_KERNELS_RVV(X)                     \
+    X(gemm_s8, rvv, 1, 2, 1, CANONICAL, RVV)  \
+    X(gemm_f32, rvv, 4, 1, 1, CANONICAL, RVV) \
+    X(dwconv_f32, rvv, 1, 1, 1, CANONICAL, RVV)
+
 /* Whole ops (pe_op_fn): X(name, arch, op kind), for pe_<name>__<arch>. */
 #define PE_OPS_RV32(X)            \
     X(conv2d_s8, rv32, conv2d_s8) \
     X(linear_s8, rv32, linear_s8)
+
+#define PE_OPS_RVV(X)            \
+    X(conv2d_s8, rvv, conv2d_s8) \
+    X(depthwise_s8, rvv, depthwise_s8)
 
 /* One line a layer kernel (layers.h): X(name, arch, op kind), for pe_layer_<name>__<arch>. One list an ISA level (cpu.h); of
  * two that take a case the first does. */

@@ -168,6 +168,8 @@ static void kernel_f32(const pe_call *c, const pe_dwconv_geometry *k, size_t cha
 static void run_s8(const pe_call *c)
 {
     const pe_conv2d_params *p = c->params;
+    if (c->kernels->depthwise_s8 && c->kernels->depthwise_s8(c))
+        return;
     run(c, 1, (uint8_t)p->x_zero_point, kernel_s8);
 }
 

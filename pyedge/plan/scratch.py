@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+import re
 
 from . import structs
 from .program import Program, Step
@@ -17,9 +18,19 @@ def widen_scratch(program: Program, isa: str) -> None:
     """
     if not isa.startswith("rv32"):
         return
+    vectors = re.search(r"_zvl(\d+)b", isa)
     for step in program.steps:
-        if wish := _RV32.get(step.kind):
-            step.scratch_bytes = max(step.scratch_bytes, wish(program, step))
+        if step.kind == "conv2d_s8" and step.inputs[1] is not None:
+            wish = _rvv_conv2d_s8(program, step, int(vectors[1])) if vectors else _rv32_conv2d_s8(program, step)
+            step.scratch_bytes = max(step.scratch_bytes, wish)
+
+
+def _rvv_conv2d_s8(program: Program, step: Step, vlen: int) -> int:
+    """csrc/kernels/rvv/conv2d_s8.c: the windows of as many pixels as eight vector registers hold words."""
+    assert step.inputs[1] is not None
+    _, kh, kw, depth = program.values[step.inputs[1]].dims
+    _, height, width, _ = program.values[step.outputs[0]].dims
+    return math.prod((kh, kw, depth, min(8 * vlen // 32, height * width)))
 
 
 def _rv32_conv2d_s8(program: Program, step: Step) -> int:
@@ -36,6 +47,3 @@ def _rv32_conv2d_s8(program: Program, step: Step) -> int:
     weights = quad * min(max(2, channels // 4), max(2, _WINOGRAD_WEIGHTS // quad))
     winograd = 16 * depth + quad + 4 * 16 * 4 * 4 + weights
     return max(windows, winograd)
-
-
-_RV32: dict[str, Callable[[Program, Step], int]] = {"conv2d_s8": _rv32_conv2d_s8}

@@ -21,7 +21,7 @@ DIGITS = 12  # samples in digits.npz
 COMMAND = [sys.executable, "-m", "pyedge.cli"]
 QEMU = shutil.which("qemu-system-riscv32") is not None
 needs_qemu = pytest.mark.skipif(not QEMU, reason="qemu-system-riscv32 is not installed")
-BOARDS = ["host", *(pytest.param(b, marks=needs_qemu) for b in ("virt-rv32", "sifive-e"))]
+BOARDS = ["host", *(pytest.param(b, marks=needs_qemu) for b in ("virt-rv32", "virt-rv32-v", "sifive-e"))]
 
 
 class Result(NamedTuple):

@@ -176,7 +176,7 @@ def test_profile_on_a_board_counts_instructions(pyedge):
 def test_boards_lists_all(pyedge):
     """Names, and every fact of one."""
     names = [p["name"] for p in pyedge("boards", "--json").json["boards"]]
-    assert names == ["host", "sifive-e", "virt-rv32"]
+    assert names == ["host", "sifive-e", "virt-rv32", "virt-rv32-v"]
     text = pyedge("boards").out
     assert all(name in text for name in names)
     (one,) = pyedge("boards", "sifive-e", "--json").json["boards"]

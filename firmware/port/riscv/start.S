@@ -17,6 +17,10 @@ _start:
     csrs mstatus, t0
     csrw fcsr, zero             /* round to nearest even */
 #endif
+#ifdef __riscv_vector
+    li t0, 0x200                /* mstatus.VS: vectors on */
+    csrs mstatus, t0
+#endif
     la a0, __stack_low          /* the paint by which the stack's high-water mark is found: PORT_PAINT */
     la sp, __stack_top
     li a1, 0xA5A5A5A5

@@ -40,7 +40,7 @@ void port_init(port_info *info)
 
     uint32_t low = R32(RTC), high = R32(RTC + 4); /* nanoseconds; reading the low word latches the high one */
     *info = (port_info){
-        .board = "virt-rv32",
+        .board = PYEDGE_NAME,
         .unit = "instructions",
         .boot = low ^ high,
         .buf = buf,
