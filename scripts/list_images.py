@@ -1,4 +1,7 @@
-"""The firmware images of the board profiles, one a line, port;isa;file: for CMake. Usage: list_images.py BOARDS"""
+"""The firmware images of the board profiles, one a line, port;isa;file;family: for CMake. Usage: list_images.py BOARDS
+
+family: the toolchain files of firmware/cmake, <compiler>-<family>.cmake.
+"""
 
 import sys
 from pathlib import Path
@@ -15,6 +18,11 @@ def images(boards: Path) -> list[tuple[str, str, str]]:
     return [(profile["port"], image["isa"], image["file"]) for profile in profiles for image in profile["images"]]
 
 
+def family(isa: str) -> str:
+    """What the toolchain files for an ISA are called; "native": none."""
+    return "cortexm" if isa.startswith("cortex-m") else isa if isa == "native" else "rv32"
+
+
 if __name__ == "__main__":
     for image in images(Path(sys.argv[1])):
-        print(*image, sep=";")
+        print(*image, family(image[1]), sep=";")

@@ -35,12 +35,8 @@ def test_metadata() -> None:
 
 def test_files_beside_the_code_are_found() -> None:
     """Profiles, the marker for type checkers, and sources that build."""
-    assert sorted(p.stem for p in (_resources.find("_boards") or ROOT / "nowhere").glob("*.toml")) == [
-        "host",
-        "sifive-e",
-        "virt-rv32",
-        "virt-rv32-v",
-    ]
+    profiles = {p.stem for p in (ROOT / "boards").glob("*.toml")}
+    assert {p.stem for p in (_resources.find("_boards") or ROOT / "nowhere").glob("*.toml")} == profiles
     assert _resources.find("py.typed")
     profile = load_profile("host")
     assert build.firmware(profile, profile.image()).stat().st_mode & 0o111

@@ -26,7 +26,7 @@ _FLAGS = ("CFLAGS", "ASMFLAGS", "CPPFLAGS", "LDFLAGS")  # of the environment: th
 
 @dataclass(frozen=True)
 class Toolchain:
-    """A way to compile for a bare RISC-V core, or for this computer. file: CMake's toolchain file in firmware/cmake."""
+    """A way to compile for a bare core, or for this computer. file: CMake's toolchain file in firmware/cmake."""
 
     name: str
     file: str | None
@@ -48,18 +48,16 @@ def toolchains(isa: str) -> list[Toolchain]:
 
     if isa == "native":
         return [known("native", None, "sudo apt install gcc", find("cc", "gcc", "clang"))]
-    gcc = find("riscv64-unknown-elf-gcc")
+    family, gcc, package = (
+        ("cortexm", "arm-none-eabi-gcc", "gcc-arm-none-eabi")
+        if isa.startswith("cortex-m")
+        else ("rv32", "riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf")
+    )
+    clang = find("clang-19", "clang"), find("ld.lld-19"), find(gcc)  # the latter for its libgcc
     return [
-        known(
-            "clang",
-            "clang-rv32.cmake",
-            "sudo apt install clang-19 lld-19 gcc-riscv64-unknown-elf",
-            find("clang-19", "clang"),
-            find("ld.lld-19"),
-            gcc,
-        ),
-        known("gcc", "gcc-rv32.cmake", "sudo apt install gcc-riscv64-unknown-elf", gcc),
-        known("zig", "zig-rv32.cmake", "pip install 'pyedge[firmware]'", _zig),
+        known("clang", f"clang-{family}.cmake", f"sudo apt install clang-19 lld-19 {package}", *clang),
+        known("gcc", f"gcc-{family}.cmake", f"sudo apt install {package}", find(gcc)),
+        known("zig", f"zig-{family}.cmake", "pip install 'pyedge[firmware]'", _zig),
     ]
 
 

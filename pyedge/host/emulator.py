@@ -24,17 +24,20 @@ _GUARD = '"$@" </dev/null & exec >/dev/null 2>&1; read -r _; kill -9 $!; wait'
 _LINK_FD = 1
 _COMPLAINT = 300  # characters
 
-_PACKAGES = {"qemu-system-riscv32": ("qemu-system-misc", "qemu-system-riscv")}  # Debian 12, Debian 13
+_PACKAGES = {  # of Debian 12, and of Debian 13 where it has another name
+    "qemu-system-riscv32": ("qemu-system-misc", "qemu-system-riscv"),
+    "qemu-system-arm": ("qemu-system-arm",),
+}
 
 
 def missing_tool(program: str) -> MissingToolError:
     """The error for a program that is not there; names its packages."""
     if program in _PACKAGES:
-        old, new = _PACKAGES[program]
-        return MissingToolError(
-            f"{program} is not installed; try: sudo apt install {old} (Debian 12, Raspberry Pi OS bookworm)"
-            f" or: sudo apt install {new} (Debian 13 and later)"
-        )
+        old, *new = _PACKAGES[program]
+        advice = f"{program} is not installed; try: sudo apt install {old}"
+        if new:
+            advice += f" (Debian 12, Raspberry Pi OS bookworm) or: sudo apt install {new[0]} (Debian 13 and later)"
+        return MissingToolError(advice)
     return MissingToolError(f"{program} is not installed")
 
 
@@ -53,12 +56,12 @@ def write_flash(path: Path, profile: Profile, plan: bytes | None) -> None:
 
 
 def _elf(address: int, data: bytes) -> bytes:
-    """A 32-bit ELF file for RISC-V that is data at an address. (Raw files QEMU's loader takes up to the RAM size.)"""
+    """A 32-bit ELF file of no machine: data at an address. (Raw files QEMU's loader takes up to the RAM size.)"""
     head_bytes, segment_bytes = 52, 32
     ident = b"\x7fELF" + bytes([1, 1, 1]) + bytes(9)  # 32 bit, little-endian
-    executable, riscv, load, read = 2, 243, 1, 4
+    executable, no_machine, load, read = 2, 0, 1, 4
     head = struct.pack(
-        "<HHIIIIIHHHHHH", executable, riscv, 1, 0, head_bytes, 0, 0, head_bytes, segment_bytes, 1, 0, 0, 0
+        "<HHIIIIIHHHHHH", executable, no_machine, 1, 0, head_bytes, 0, 0, head_bytes, segment_bytes, 1, 0, 0, 0
     )
     segment = struct.pack("<8I", load, head_bytes + segment_bytes, address, address, len(data), len(data), read, 4)
     return ident + head + segment + data

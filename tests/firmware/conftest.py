@@ -22,12 +22,12 @@ def need(*programs: str) -> None:
             pytest.skip(f"needs {program}")
 
 
-def need_compiler(compiler: str) -> None:
-    """Skips the test if an rv32 cross compiler is not installed."""
+def need_compiler(compiler: str, gcc: str = "riscv64-unknown-elf-gcc") -> None:
+    """Skips the test if a cross compiler is not installed. gcc: the one of the cores."""
     if compiler == "zig":
         pytest.importorskip("ziglang")
     else:
-        need(*{"clang": ("clang-19", "ld.lld-19"), "gcc": ()}[compiler], "riscv64-unknown-elf-gcc")
+        need(*{"clang": ("clang-19", "ld.lld-19"), "gcc": ()}[compiler], gcc)
 
 
 Build = Callable[..., Path]
@@ -45,8 +45,10 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
             folder = tmp_path_factory.mktemp(f"{board}-{compiler}")
             command = ["cmake", "-S", str(source), "-B", str(folder), "-G", "Ninja", f"-DPYEDGE_BOARD={board}"]
             if compiler:
-                need_compiler(compiler)
-                command.append(f"-DCMAKE_TOOLCHAIN_FILE={FIRMWARE}/cmake/{compiler}-rv32.cmake")
+                arm = options.get("PYEDGE_MARCH", "").startswith("cortex-m")
+                need_compiler(compiler, "arm-none-eabi-gcc" if arm else "riscv64-unknown-elf-gcc")
+                family = "cortexm" if arm else "rv32"
+                command.append(f"-DCMAKE_TOOLCHAIN_FILE={FIRMWARE}/cmake/{compiler}-{family}.cmake")
             if compiler == "zig":
                 command.append(f"-DPYEDGE_PYTHON={sys.executable}")  # ziglang may be in this venv only
             command += [f"-D{name}={value}" for name, value in options.items()]

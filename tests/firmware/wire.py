@@ -150,6 +150,15 @@ def sifive_e(image: Path, store: Path | None = None) -> list[str]:
     return [*command, "-chardev", "socket,id=link,fd={fd}", "-serial", "chardev:link"]
 
 
+def mps(machine: str, image: Path, store: Path | None = None) -> list[str]:
+    """The command of a Cortex-M machine. Its firmware counts instructions of 64 ns: only with -icount shift=6."""
+    command = ["qemu-system-arm", "-nodefaults", "-display", "none", "-monitor", "none", "-icount", "shift=6"]
+    command += ["-M", machine, "-kernel", str(image)]
+    if store is not None:
+        command += ["-device", f"loader,file={store}"]
+    return [*command, "-chardev", "socket,id=link,fd={fd}", "-serial", "chardev:link"]
+
+
 def erased_flash(path: Path, bytes_: int = 32 << 20) -> Path:
     """A file of erased flash; holes would read as 0, so it is written out."""
     with path.open("wb") as file:

@@ -17,7 +17,9 @@ from pyedge.host.emulator import Emulator
 needs_qemu = pytest.mark.skipif(
     shutil.which("qemu-system-riscv32") is None, reason="qemu-system-riscv32 is not installed"
 )
-BOARDS = ["host", pytest.param("virt-rv32", marks=needs_qemu), pytest.param("sifive-e", marks=needs_qemu)]
+needs_qemu_arm = pytest.mark.skipif(shutil.which("qemu-system-arm") is None, reason="qemu-system-arm is not installed")
+CORTEX_M = [pytest.param(board, marks=needs_qemu_arm) for board in ("mps2-an386", "mps3-an547")]
+BOARDS = ["host", *(pytest.param(board, marks=needs_qemu) for board in ("virt-rv32", "sifive-e")), *CORTEX_M]
 
 
 @pytest.fixture(autouse=True)

@@ -1,4 +1,4 @@
-"""Every real model that fits virt-rv32 gives the bytes of Session there; docs/models.md names them all."""
+"""Every real model that fits an emulated board gives the bytes of Session there; docs/models.md names them all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pyedge.host import emulator, timing
 from pyedge.model.graph import array_dtype
 from pyedge.plan import PlanTensor
 
-from .conftest import needs_qemu
+from .conftest import CORTEX_M, needs_qemu
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.append(str(ROOT / "scripts"))
@@ -36,22 +36,22 @@ def random_input(t: PlanTensor, random: np.random.Generator) -> np.ndarray:
     return random.standard_normal(t.shape).astype(dtype)
 
 
-@needs_qemu
+@pytest.mark.parametrize("board_name", [pytest.param("virt-rv32", marks=needs_qemu), *CORTEX_M])
 @pytest.mark.parametrize("path", MODELS, ids=[name_of(p) for p in MODELS])
-def test_a_model_that_fits_virt_rv32_has_the_bytes_of_session(
-    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_model_that_fits_has_the_bytes_of_session(
+    path: Path, board_name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two runs on random inputs, so that states have moved; the plan is executed in place from flash."""
     try:
-        plan = compiled(path, "virt-rv32")
+        plan = compiled(path, board_name)
     except (pe.UnsupportedOpError, pe.PlanError) as e:
-        assert path.name in str(e) or "virt-rv32" in str(e)  # it is not read, or does not fit: docs/models.md says so
+        assert path.name in str(e) or board_name in str(e)  # it is not read, or does not fit: docs/models.md says so
         return
     monkeypatch.setattr(timing, "COMMAND_S", BUSY_S)
     flash = tmp_path / "flash.bin"
-    emulator.write_flash(flash, load_profile("virt-rv32"), bytes(plan.data))
+    emulator.write_flash(flash, load_profile(board_name), bytes(plan.data))
     random, session = np.random.default_rng(8), pe.Session(plan)
-    with pe.connect("virt-rv32", flash=flash, timeout=RUN_S) as board:
+    with pe.connect(board_name, flash=flash, timeout=RUN_S) as board:
         assert plan.arena_bytes <= board.hello.pool
         remote = board.load(plan, persist=True)
         for _ in range(2):
