@@ -6,6 +6,9 @@ set(PYEDGE_NEON_SOURCES
   kernels/neon/conv2d_f32.c
   kernels/neon/conv2d_s8.c
   kernels/neon/cpu.c
+  kernels/neon/depthwise.c
+  kernels/neon/depthwise_f32.c
+  kernels/neon/depthwise_s8.c
 )
 set(PYEDGE_NEON_FLAGS -O3)
 set(PYEDGE_DOTPROD_SOURCES

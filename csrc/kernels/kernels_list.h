@@ -65,8 +65,10 @@
     X(conv2d_s8, dotprod, conv2d_s8) \
     X(linear_s8, dotprod, linear_s8)
 
-#define PE_LAYERS_NEON(X)           \
-    X(conv2d_s8, neon, conv2d_s8)   \
-    X(linear_s8, neon, linear_s8)   \
-    X(conv2d_f32, neon, conv2d_f32) \
+#define PE_LAYERS_NEON(X)                 \
+    X(conv2d_s8, neon, conv2d_s8)         \
+    X(linear_s8, neon, linear_s8)         \
+    X(depthwise_s8, neon, depthwise_s8)   \
+    X(depthwise_f32, neon, depthwise_f32) \
+    X(conv2d_f32, neon, conv2d_f32)       \
     X(linear_f32, neon, linear_f32)

@@ -319,3 +319,23 @@ def test_linear_f32_has_the_portable_bits(m: int, n: int, k: int) -> None:
         b.output("y", b.linear(x, w, floats(rng, (n,)) if rng.random() < 0.7 else None, activation=activation(rng)))
         kernels = check(b.build(), rng, flips)
         assert kernels == [layer("linear_f32")]
+
+
+@pytest.mark.parametrize("case", list(depthwise_cases()), ids=lambda c: "-".join(f"{k}{v}" for k, v in c.items()))
+def test_depthwise_f32_has_the_portable_bits(case: dict[str, Any]) -> None:
+    rng = np.random.default_rng(list(map(ord, repr(case))))
+    n, h, w, c, kh, kw = (case[k] for k in ("n", "h", "w", "c", "kh", "kw"))
+    for flips in (0, 0, 3, 40):
+        b = pe.GraphBuilder()
+        y = b.depthwise_conv2d(
+            b.input("x", (n, h, w, c), "float32"),
+            b.constant(floats(rng, (kh, kw, c))),
+            floats(rng, (c,)) if rng.random() < 0.7 else None,
+            stride=case.get("stride", 1),
+            dilation=case.get("dilation", 1),
+            padding=case.get("padding", "same"),
+            activation=activation(rng),
+        )
+        b.output("y", y)
+        kernels = check(b.build(), rng, flips)
+        assert kernels == [layer("depthwise_f32")]

@@ -2,7 +2,7 @@
 
 /* int8 without sdot. Two neighbours of k are multiplied by two weights of each of four channels; two such products are added
  * as int16 before they go to the sums: 3 instructions for 16 products. That is exact if no weight is -128, which converters
- * do not write: 2 * 128 * 127 < 2^15. Tiles for weights with -128 add each product to the sums. */
+ * do not write. Tiles for weights with -128 add each product to the sums. */
 
 #define WIDTH 16 /* channels */
 
@@ -103,14 +103,6 @@ TILE(4)
     }
 static const pe_neon_tiles narrow = TILES(narrow), wide = TILES(wide);
 
-static const pe_neon_tiles *tiles_for(const pe_call *c)
-{
-    const int8_t *w = c->data[1], *end = w + c->tensor[1]->bytes;
-    while (w != end && *w != -128)
-        w++;
-    return w == end ? &narrow : &wide;
-}
-
 /* The size is the same for both. */
 static bool takes(const pe_call *c, pe_layer_bytes *bytes)
 {
@@ -119,7 +111,7 @@ static bool takes(const pe_call *c, pe_layer_bytes *bytes)
 
 static void pack(const pe_call *c, void *packed)
 {
-    pe_neon_conv_pack(c, tiles_for(c), packed);
+    pe_neon_conv_pack(c, pe_neon_is_narrow(c->data[1], c->tensor[1]->bytes) ? &narrow : &wide, packed);
 }
 
 const pe_layer pe_layer_conv2d_s8__neon = {PE_OP_CONV2D_S8, "conv2d_s8__neon", takes, pack, pe_neon_conv_run};

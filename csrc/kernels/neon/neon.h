@@ -2,6 +2,7 @@
 #ifndef PE_NEON_H
 #define PE_NEON_H
 #include <arm_neon.h>
+#include <stdbool.h>
 
 #include "ops/requantize.h"
 
@@ -37,6 +38,14 @@ PE_INLINE int8x8_t pe_neon_output(int32x4_t a, int32x4_t b, const pe_output_s8 *
     const int16x8_t y = vcombine_s16(vqmovn_s32(a), vqmovn_s32(b));
     const int8x8_t z = vqmovn_s16(vqaddq_s16(y, vdupq_n_s16((int16_t)out->zero_point)));
     return vmin_s8(vmax_s8(z, vdup_n_s8((int8_t)out->min)), vdup_n_s8((int8_t)out->max));
+}
+
+/* No weight is -128. Then two products of int8 are added as int16 without overflow: 2 * 128 * 127 < 2^15. */
+static inline bool pe_neon_is_narrow(const int8_t *w, size_t n)
+{
+    while (n && w[n - 1] != -128)
+        n--;
+    return n == 0;
 }
 
 /* The first n <= 8 bytes. */

@@ -1,0 +1,181 @@
+#include "kernels/neon/depthwise.h"
+
+#include "kernels/neon/stage.h"
+#include "ops/window.h"
+
+#define BAND_BYTES 16384      /* staged rows at once, if that is more than one row of y needs */
+#define WORK_BYTES (16 << 20) /* staged rows at most */
+#define SLACK 64              /* bytes behind the staged rows that lanes without a channel read */
+#define ALIGN(n) (((n) + 63) / 64 * 64)
+
+typedef struct layer {
+    size_t x, y; /* in the arena */
+    size_t x_image, y_image;
+    int32_t images, rows; /* of y */
+    int32_t band;         /* rows of y */
+    int32_t stride, dilation, pad, kh;
+    uint32_t channels, element;
+    uint32_t blocks;   /* of 16 lanes */
+    uint32_t together; /* neighbours that count as one pixel */
+    size_t full, rest; /* pixels of a row of y; neighbours behind the last of them */
+    size_t taps, pixel;
+    size_t offsets, constants, block_constants, weights, block_weights; /* from the start of the layer; bytes */
+    pe_neon_dw_fn *one, *four;
+    pe_neon_stage stage;
+    pe_output_s8 out;
+    float min, max;
+} layer;
+
+static int32_t staged_rows(const layer *l, int32_t n)
+{
+    return (n - 1) * l->stride + (l->kh - 1) * l->dilation + 1;
+}
+
+/* Fills *l. False: not a case of these kernels. */
+static bool describe(const pe_call *c, const pe_neon_dw_tiles *tiles, layer *l, pe_layer_bytes *bytes)
+{
+    const pe_conv2d_params *p = c->params;
+    const pe_tensor *x = c->tensor[0], *w = c->tensor[1], *y = c->tensor[c->inputs];
+    const pe_tensor *q = c->inputs > 2 ? c->tensor[2] : NULL;
+    const pe_axis h = pe_axis_h(p, x, y, w->dims[0]), v = pe_axis_w(p, x, y, w->dims[1]);
+    if (!pe_in_arena(x) || pe_in_arena(w) || (q && pe_in_arena(q)) || x->dims[3] != y->dims[3])
+        return false;
+    const uint32_t channels = (uint32_t)x->dims[3];
+    const size_t pixel = (size_t)channels * tiles->element, cols = (size_t)v.out;
+    const bool is_flat = v.stride == 1 && PE_NEON_LANES % channels == 0;
+    const int64_t last = (int64_t)(v.out - 1) * v.stride + (int64_t)(v.taps - 1) * v.dilation + 1 - v.pad;
+    const int32_t body = last < 0 ? 0 : last < v.in ? (int32_t)last : v.in;
+    *l = (layer){
+        .x = x->offset,
+        .y = y->offset,
+        .x_image = (size_t)h.in * (size_t)v.in * pixel,
+        .y_image = (size_t)h.out * cols * pixel,
+        .images = x->dims[0],
+        .rows = h.out,
+        .band = h.out,
+        .stride = h.stride,
+        .dilation = h.dilation,
+        .pad = h.pad,
+        .kh = h.taps,
+        .channels = channels,
+        .element = tiles->element,
+        .blocks = is_flat ? 1 : (channels + PE_NEON_LANES - 1) / PE_NEON_LANES,
+        .together = is_flat ? PE_NEON_LANES / channels : 1,
+        .taps = (size_t)h.taps * (size_t)v.taps,
+        .one = tiles->one,
+        .four = tiles->four,
+        .stage = {.rows = h.in,
+                  .step = 1,
+                  .row_bytes = (size_t)v.in * pixel,
+                  .left = (size_t)v.pad * pixel,
+                  .right = last > body ? (size_t)(last - body) * pixel : 0,
+                  .body = (size_t)body * pixel,
+                  .fill = tiles->element == 1 ? (uint8_t)p->x_zero_point : 0},
+        .out = {p->y_zero_point, p->y_min, p->y_max},
+        .min = p->f_min,
+        .max = p->f_max,
+    };
+    l->taps += tiles->even ? l->taps % 2 : 0;
+    l->pixel = (size_t)v.stride * l->together * pixel;
+    l->full = cols / l->together;
+    l->rest = cols % l->together;
+    const size_t stride = pe_neon_stage_stride(&l->stage);
+    while (l->band > 1 && (size_t)staged_rows(l, l->band) * stride > BAND_BYTES)
+        l->band = (l->band + 1) / 2;
+    bytes->work = (size_t)staged_rows(l, l->band) * stride + SLACK;
+    l->offsets = ALIGN(sizeof *l);
+    l->constants = ALIGN(l->offsets + l->taps * sizeof(size_t));
+    l->block_constants = tiles->element == 1 ? sizeof(pe_neon_rq) : PE_NEON_LANES * sizeof(float);
+    l->weights = l->constants + l->blocks * l->block_constants;
+    l->block_weights = l->taps * PE_NEON_LANES * tiles->element;
+    bytes->packed = l->weights + l->blocks * l->block_weights;
+    return bytes->work <= WORK_BYTES;
+}
+
+bool pe_neon_dw_takes(const pe_call *c, const pe_neon_dw_tiles *tiles, pe_layer_bytes *bytes)
+{
+    layer l;
+    return describe(c, tiles, &l, bytes);
+}
+
+void pe_neon_dw_pack(const pe_call *c, const pe_neon_dw_tiles *tiles, void *packed)
+{
+    layer *l = packed;
+    pe_layer_bytes bytes = {0};
+    describe(c, tiles, l, &bytes);
+    uint8_t *to = packed;
+    __builtin_memset(to + sizeof *l, 0, bytes.packed - sizeof *l);
+    const pe_conv2d_params *p = c->params;
+    const size_t kw = (size_t)c->tensor[1]->dims[1], taps = (size_t)c->tensor[1]->dims[0] * kw, element = l->element;
+    const uint8_t *w = c->data[1];
+    const void *q = c->inputs > 2 && c->tensor[2] ? c->data[2] : NULL;
+    size_t *offset = (void *)(to + l->offsets); /* that of an added tap is 0 */
+    for (size_t t = 0; t < taps; t++)
+        offset[t] = t / kw * (size_t)l->dilation * pe_neon_stage_stride(&l->stage) +
+                    t % kw * (size_t)p->dilation_w * l->channels * element;
+    for (size_t block = 0; block < l->blocks; block++)
+        for (size_t lane = 0; lane < PE_NEON_LANES; lane++) {
+            const size_t channel = l->together > 1 ? lane % l->channels : block * PE_NEON_LANES + lane;
+            uint8_t *constants = to + l->constants + block * l->block_constants;
+            uint8_t *weights = to + l->weights + block * l->block_weights + lane * element;
+            if (channel >= l->channels)
+                break;
+            if (element == 1)
+                pe_neon_rq_set((void *)constants, lane, (const pe_channel *)q + channel);
+            else if (q)
+                ((float *)(void *)constants)[lane] = ((const float *)q)[channel];
+            for (size_t t = 0; t < taps; t++)
+                __builtin_memcpy(weights + t * PE_NEON_LANES * element, w + (t * l->channels + channel) * element,
+                                 element);
+        }
+}
+
+static void run_row(const layer *l, const pe_neon_dw_job *j, const uint8_t *x, uint8_t *y, size_t lanes)
+{
+    const size_t y_pixel = j->stride * l->element;
+    size_t i = 0;
+    for (; i + PE_NEON_DW_PIXELS <= l->full; i += PE_NEON_DW_PIXELS)
+        l->four(j, x + i * l->pixel, y + i * y_pixel, lanes);
+    for (; i < l->full; i++)
+        l->one(j, x + i * l->pixel, y + i * y_pixel, lanes);
+    if (l->rest)
+        l->one(j, x + i * l->pixel, y + i * y_pixel, l->rest * l->channels);
+}
+
+static void run_rows(const layer *l, int32_t rows, const uint8_t *staged, uint8_t *y)
+{
+    const size_t stride = pe_neon_stage_stride(&l->stage), block_bytes = PE_NEON_LANES * l->element;
+    const size_t y_row = (l->full * l->together + l->rest) * l->channels * l->element;
+    const size_t width = (size_t)l->together * l->channels;
+    for (uint32_t b = 0; b < l->blocks; b++, staged += block_bytes, y += block_bytes) {
+        const size_t left = width - b * PE_NEON_LANES;
+        const pe_neon_dw_job j = {
+            .weights = (const uint8_t *)l + l->weights + b * l->block_weights,
+            .constants = (const uint8_t *)l + l->constants + b * l->block_constants,
+            .taps = l->taps,
+            .offset = (const void *)((const uint8_t *)l + l->offsets),
+            .pixel = l->pixel,
+            .stride = width,
+            .out = l->out,
+            .min = l->min,
+            .max = l->max,
+        };
+        for (int32_t r = 0; r < rows; r++)
+            run_row(l, &j, staged + (size_t)(r * l->stride) * stride, y + (size_t)r * y_row,
+                    left < PE_NEON_LANES ? left : PE_NEON_LANES);
+    }
+}
+
+void pe_neon_dw_run(const void *packed, uint8_t *arena, uint8_t *work)
+{
+    const layer *l = packed;
+    const uint8_t *x = arena + l->x;
+    uint8_t *y = arena + l->y;
+    const size_t y_row = l->y_image / (size_t)l->rows;
+    for (int32_t n = 0; n < l->images; n++, x += l->x_image, y += l->y_image)
+        for (int32_t r = 0; r < l->rows; r += l->band) {
+            const int32_t rows = l->rows - r < l->band ? l->rows - r : l->band;
+            pe_neon_stage_rows(&l->stage, x, r * l->stride - l->pad, staged_rows(l, rows), work);
+            run_rows(l, rows, work, y + (size_t)r * y_row);
+        }
+}

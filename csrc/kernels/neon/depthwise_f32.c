@@ -1,0 +1,51 @@
+#include "kernels/neon/depthwise.h"
+
+/* float32: each lane takes its fused products tap by tap. */
+
+PE_INLINE void tile(const pe_neon_dw_job *j, const uint8_t *x, float *y, size_t lanes, const int PIXELS)
+{
+    const float *bias = j->constants, *w = j->weights;
+    float32x4_t sum[PE_NEON_DW_PIXELS][4];
+    PE_FOR (p, PIXELS)
+        PE_FOR (v, 4)
+            sum[p][v] = vld1q_f32(bias + 4 * v);
+    for (size_t t = 0; t < j->taps; t++, w += PE_NEON_LANES) {
+        const uint8_t *at = x + j->offset[t];
+        PE_FOR (p, PIXELS) {
+            const float *from = (const void *)(at + (size_t)p * j->pixel);
+            PE_FOR (v, 4)
+                sum[p][v] = vfmaq_f32(sum[p][v], vld1q_f32(from + 4 * v), vld1q_f32(w + 4 * v));
+        }
+    }
+    PE_FOR (v, 4) {
+        const size_t first = 4 * (size_t)v;
+        if (lanes > first)
+            PE_FOR (p, PIXELS)
+                pe_neon_store_f32(y + (size_t)p * j->stride + first, pe_neon_clip(sum[p][v], j->min, j->max),
+                                  lanes - first < 4 ? lanes - first : 4);
+    }
+}
+
+static void tile_1(const pe_neon_dw_job *j, const uint8_t *x, uint8_t *y, size_t lanes)
+{
+    tile(j, x, (float *)(void *)y, lanes, 1);
+}
+
+static void tile_4(const pe_neon_dw_job *j, const uint8_t *x, uint8_t *y, size_t lanes)
+{
+    tile(j, x, (float *)(void *)y, lanes, PE_NEON_DW_PIXELS);
+}
+
+static const pe_neon_dw_tiles tiles = {.element = 4, .one = tile_1, .four = tile_4};
+
+static bool takes(const pe_call *c, pe_layer_bytes *bytes)
+{
+    return pe_neon_dw_takes(c, &tiles, bytes);
+}
+
+static void pack(const pe_call *c, void *packed)
+{
+    pe_neon_dw_pack(c, &tiles, packed);
+}
+
+const pe_layer pe_layer_depthwise_f32__neon = {PE_OP_DEPTHWISE_F32, "depthwise_f32__neon", takes, pack, pe_neon_dw_run};
