@@ -1,13 +1,6 @@
 # The PyPI package ziglang: compiler, linker and compiler-rt in one, nothing else to install.
 include(${CMAKE_CURRENT_LIST_DIR}/rv32.cmake)
-list(APPEND CMAKE_TRY_COMPILE_PLATFORM_VARIABLES PYEDGE_ZIG)
-if(NOT PYEDGE_ZIG)
-  find_program(PYEDGE_PYTHON NAMES python3 python REQUIRED)
-  execute_process(COMMAND ${PYEDGE_PYTHON} -c "import os, ziglang; print(os.path.join(os.path.dirname(ziglang.__file__), 'zig'))"
-                  OUTPUT_VARIABLE PYEDGE_ZIG OUTPUT_STRIP_TRAILING_WHITESPACE COMMAND_ERROR_IS_FATAL ANY)
-endif()
-set(CMAKE_C_COMPILER ${PYEDGE_ZIG} cc)
-set(CMAKE_ASM_COMPILER ${PYEDGE_ZIG} cc)
+include(${CMAKE_CURRENT_LIST_DIR}/zig.cmake)
 # zig takes no -march. Its own undefined-behavior traps are off: sanitized builds are the host port's.
 string(REGEX REPLACE "^rv32i" "" PYEDGE_EXTENSIONS ${PYEDGE_MARCH_BASE})
 string(REGEX REPLACE "(.)" "+\\1" PYEDGE_EXTENSIONS ${PYEDGE_EXTENSIONS})
