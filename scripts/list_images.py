@@ -13,9 +13,9 @@ else:
 
 
 def images(boards: Path) -> list[tuple[str, str, str]]:
-    """(port, ISA, file) of each image, in the order of the profiles' names."""
+    """(port, ISA, file) of each image, in the order of the profiles' names. Boards without firmware have none."""
     profiles = [tomllib.loads(path.read_text(encoding="utf-8")) for path in sorted(boards.glob("*.toml"))]
-    return [(profile["port"], image["isa"], image["file"]) for profile in profiles for image in profile["images"]]
+    return [(p["port"], image["isa"], image["file"]) for p in profiles for image in p.get("images", [])]
 
 
 def family(isa: str) -> str:

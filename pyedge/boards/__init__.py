@@ -1,9 +1,11 @@
 """Board profiles: the facts of boards/*.toml, read and checked. Knows nothing of the rest of pyedge."""
 
 from .profile import (
+    Cluster,
     Emulator,
     Image,
     Link,
+    Linux,
     Memory,
     Profile,
     ProfileError,
@@ -14,9 +16,11 @@ from .profile import (
 )
 
 __all__ = [
+    "Cluster",
     "Emulator",
     "Image",
     "Link",
+    "Linux",
     "Memory",
     "Profile",
     "ProfileError",

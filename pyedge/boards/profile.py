@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 import sys
 import types
 import typing
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from .. import _resources
-from ..errors import BoardNotFoundError, PyedgeError
+from ..errors import BoardNotFoundError, PyedgeError, UnsupportedError
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -23,6 +24,13 @@ else:
     import tomli as tomllib
 
 _T = TypeVar("_T")
+
+
+Flasher = Literal["emulator", "esptool", "openocd", "dfu-util", "wlink", "bflb-mcu-tool", "picotool"]
+
+# Facts that need no source: what pyedge itself decides, and free text.
+_OWN = {"name", "description", "status", "cores", "sources", "layout", "port", "images", "link", "store", "emulator"}
+_TYPES = ("int8", "fp16", "fp32")
 
 
 class ProfileError(PyedgeError):
@@ -44,7 +52,7 @@ class Link:
     """The serial line to the board."""
 
     baud: int
-    buf_bytes: int  # largest decoded frame that the firmware takes; the board's own word (hello) goes first
+    buf_bytes: int = 512  # largest decoded frame that the firmware takes; the board's own word (hello) goes first
     usb: tuple[str, ...] = ()  # "vid:pid", hexadecimal, of the serial adapters that this board shows
 
 
@@ -87,28 +95,82 @@ class Emulator:
 
 
 @dataclass(frozen=True)
+class Cluster:
+    """Cores of one kind. Those on which pyedge can't run (monitor, low-power cores) are left out."""
+
+    core: str  # as its maker calls it
+    cores: int
+    clock_hz: int | None = None  # the highest; nothing for an emulated core
+    features: tuple[str, ...] = ()  # beyond those that all cores of the board have
+    cpus: tuple[int, ...] = ()  # Linux's numbers of them, where there is more than one cluster
+    macs_per_cycle: dict[str, int] = field(default_factory=dict)  # peak of one core, by type: "int8", "fp16", "fp32"
+
+
+@dataclass(frozen=True)
+class Linux:
+    """A board with Linux: the Python package is installed on it, and there is no firmware."""
+
+    wheel: str  # architecture of the wheel that fits
+    system: str  # what it commonly runs
+    python: str  # version that this system ships, "3.11"
+    install: str  # how pyedge gets there: for people
+
+
+Status = Literal["emulated", "described, no firmware yet", "built, not run on silicon", "run on silicon"]
+
+
+@dataclass(frozen=True)
 class Profile:
     """What is known about a board. Every fact has a line in `sources`."""
 
     name: str
     description: str
-    status: Literal["emulated", "tested", "untested"]
+    status: Status  # of a Linux board: that of the wheel
     isa: str
     cores: int
-    port: str  # folder of firmware/port
-    flasher: Literal["emulator"]
-    link: Link
     memories: tuple[Memory, ...]
-    images: tuple[Image, ...]  # the first is the default
     sources: dict[str, str]
-    clock_hz: int | None = None
-    features: tuple[str, ...] = ()
+    features: tuple[str, ...] = ()  # of all cores
+    clusters: tuple[Cluster, ...] = ()
+    layout: Literal["canonical"] = "canonical"  # of the constants in its plans (docs/plan.md, pe_layout)
+    port: str = ""  # folder of firmware/port
+    images: tuple[Image, ...] = ()  # the first is the default; none: there is no firmware
+    link: Link | None = None
+    flasher: Flasher | None = None
+    flash_usb: tuple[str, ...] = ()  # "vid:pid" of what is flashed or flashes and is no serial port: boot ROM, probe
+    reset: Literal["dtr-rts", "button", "debugger"] | None = None  # how it gets there
+    meter: Literal["ina3221", "pi5-pmic"] | None = None  # power meter on the board
     store: Store | None = None
     emulator: Emulator | None = None
+    linux: Linux | None = None
     path: Path = field(default=Path(), metadata={"toml": False})
 
+    @property
+    def clock_hz(self) -> int | None:
+        """Of the fastest cores; None for emulated ones."""
+        return max((c.clock_hz for c in self.clusters if c.clock_hz), default=None)
+
+    def serial_link(self) -> Link:
+        """The line to the board's firmware. Raises UnsupportedError where there is no firmware."""
+        if self.linux:
+            raise UnsupportedError(
+                f"{self.name}: pyedge runs on this board itself, there is no firmware to talk to; install the"
+                f" {self.linux.wheel} wheel there and leave the board out; try: pyedge boards {self.name}"
+            )
+        if self.link is None or not self.images:
+            raise UnsupportedError(
+                f"{self.name}: described only, there is no firmware for it yet; try: pyedge boards {self.name}"
+            )
+        return self.link
+
     def image(self, isa: str | None = None) -> Image:
-        """The firmware build for an ISA, or the default. Raises BoardNotFoundError with the ISAs that there are."""
+        """The firmware build for an ISA, or the default.
+
+        Raises:
+            UnsupportedError: There is no firmware for this board.
+            BoardNotFoundError: None for this ISA; says which there are.
+        """
+        self.serial_link()
         for image in self.images:
             if isa is None or image.isa == isa:
                 return image
@@ -159,26 +221,40 @@ def _read(cls: type[_T], table: dict[str, Any], where: str) -> _T:
             near = difflib.get_close_matches(key, known, 1, 0.5)
             raise ProfileError(f"{where}: unknown key {key!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
     for key, f in known.items():
-        if key not in table and f.default is dataclasses.MISSING:
+        if key not in table and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
             raise ProfileError(f"{where}: {key!r} is missing ({_type_name(hints[key])})")
     return cls(**{key: _value(hints[key], value, f"{where}: {key}") for key, value in table.items()})
 
 
 def _check(p: Profile, where: str) -> None:
     """What the types alone don't say."""
-    if not p.images:
-        raise ProfileError(f"{where}: images: at least one is needed")
     memories = {m.name: m for m in p.memories}
-    facts = {"isa", "memories"} | ({"clock_hz"} if p.clock_hz else set())
+    fields = _fields(Profile)
+    facts = {key for key in fields.keys() - _OWN if getattr(p, key)}
+    facts -= {"flasher"} if p.flasher == "emulator" else set()
+    facts |= {"link"} if p.link and p.link.usb else set()
     for fact in sorted(facts - p.sources.keys()):
         raise ProfileError(f"{where}: sources: {fact!r} is missing: every fact says where it is from")
-    fields = _fields(Profile)
     for key in p.sources.keys() - fields.keys():
         raise ProfileError(f"{where}: sources: {key!r} is no key of a profile")
-    for usb in p.link.usb:
-        vid, _, pid = usb.partition(":")
-        if not all(len(part) == 4 and set(part) <= set("0123456789abcdef") for part in (vid, pid)):
-            raise ProfileError(f"{where}: link.usb: {usb!r} is not of the form 1a86:7523")
+    if (p.status == "described, no firmware yet") != (not p.images and p.linux is None):
+        there = "there is firmware, or Linux" if p.images or p.linux else "there are no images, and no [linux]"
+        raise ProfileError(f"{where}: status: {p.status!r}, but {there}")
+    needs = [key for key in ("port", "link", "flasher") if p.images and not getattr(p, key)]
+    if needs:
+        raise ProfileError(f"{where}: images: {needs[0]!r} is missing: firmware needs port, link and flasher")
+    if p.linux and not re.fullmatch(r"3\.[0-9]+", p.linux.python):
+        raise ProfileError(f"{where}: linux.python: {p.linux.python!r} is not of the form 3.11")
+    if p.clusters and p.cores != sum(c.cores for c in p.clusters):
+        raise ProfileError(f"{where}: cores: {p.cores}, but the clusters have {sum(c.cores for c in p.clusters)}")
+    for c in p.clusters:
+        if c.cpus and len(set(c.cpus)) != c.cores:
+            raise ProfileError(f"{where}: clusters: {c.core}: {c.cores} cores, but {len(set(c.cpus))} numbers in cpus")
+        for kind in c.macs_per_cycle.keys() - set(_TYPES):
+            raise ProfileError(f"{where}: clusters: macs_per_cycle: {kind!r} is not one of {', '.join(_TYPES)}")
+    for usb in (*(p.link.usb if p.link else ()), *p.flash_usb):
+        if not re.fullmatch(r"[0-9a-f]{4}:[0-9a-f]{4}", usb):
+            raise ProfileError(f"{where}: link.usb, flash_usb: {usb!r} is not of the form 1a86:7523")
     if s := p.store:
         m = memories.get(s.memory)
         if m is None:
@@ -214,7 +290,7 @@ def _folder() -> Path:
 
 def list_profiles() -> list[Profile]:
     """All profiles of the package, by name."""
-    return [read_profile(path) for path in sorted(_folder().glob("*.toml"))]
+    return [read_profile(path) for path in sorted(_folder().glob("*.toml"), key=lambda path: path.stem)]
 
 
 def load_profile(name_or_path: str | Path) -> Profile:

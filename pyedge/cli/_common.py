@@ -187,9 +187,13 @@ def _tensor(t: Any) -> dict[str, Any]:
     return {"name": t.name, "shape": t.shape, "dtype": t.dtype, "scale": t.scale, "zero_point": t.zero_point}
 
 
+_PIPE_WIDTH = 1000  # characters: no text of ours needs more
+
+
 def console() -> Console:
     """For people: stdout, as wide as the terminal, or as the text needs in a pipe."""
-    return Console(width=None if sys.stdout.isatty() else 160, highlight=False, soft_wrap=not sys.stdout.isatty())
+    pipe = not sys.stdout.isatty()
+    return Console(width=_PIPE_WIDTH if pipe else None, highlight=False, soft_wrap=pipe)
 
 
 def emit(kind: str, schema: int, data: Mapping[str, Any]) -> None:

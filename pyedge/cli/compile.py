@@ -8,6 +8,7 @@ import click
 
 from .. import Graph, load
 from .. import compile as compile_graph
+from ..boards import load_profile
 from ._common import OutputFile, console, emit, json_option, parse_pair, parse_shapes
 
 
@@ -64,4 +65,6 @@ def command(
         emit("compile", 1, {"file": output, "plan": plan.to_dict()})
     else:
         console().print(plan.summary(), markup=False)
-        console().print(f"\nwritten to {output}", markup=False)
+        profile = load_profile(board)
+        console().print(f"\nfits {profile.name} ({profile.description}; {profile.status})", markup=False)
+        console().print(f"written to {output}", markup=False)

@@ -27,7 +27,7 @@ def command(as_json: bool) -> None:
     found: list[dict[str, Any]] = [
         {
             **dataclasses.asdict(port),
-            "boards": [p.name for p in profiles if port.usb is not None and port.usb in p.link.usb],
+            "boards": [p.name for p in profiles if p.link and port.usb in p.link.usb],
             "held_by": holder(port.device),
         }
         for port in list_ports()

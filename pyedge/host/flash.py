@@ -10,7 +10,7 @@ from typing import Any
 
 from ..boards import Image, load_profile
 from ..boards import Profile as BoardProfile
-from ..errors import VerificationError
+from ..errors import UnsupportedError, VerificationError
 from ..plan import Plan
 from . import build, emulator
 from .link import Progress
@@ -59,17 +59,21 @@ def flash(
         kernels: C files of custom ops to build into the firmware.
 
     Raises:
+        UnsupportedError: There is no firmware for this board, or nothing here that flashes it.
         VerificationError: What is read back after a reset differs.
         ToolError, PlanError, LinkError, BoardError: As build.firmware and Board.load.
     """
     profile = board if isinstance(board, BoardProfile) else load_profile(board)
     image = profile.image(isa)
+    flasher = _FLASHERS.get(profile.flasher or "")
+    if flasher is None:
+        raise UnsupportedError(f"{profile.name}: pyedge cannot flash by {profile.flasher} yet; flash it by hand")
     ops = tuple(sorted({op.kind for op in _plan(trim_to).ops})) if trim_to is not None else None
     wanted = None if plan is None else _plan(plan)
     file = build.firmware(profile, image, ops, toolchain, [Path(kernel) for kernel in kernels])
     digest = None if wanted is None else hashlib.sha256(wanted.data).hexdigest()
     if not dry_run:
-        _FLASHERS[profile.flasher](profile, image, file, port, ops, wanted, progress)
+        flasher(profile, image, file, port, ops, wanted, progress)
         if profile.emulator and port is None:
             emulator.keep_firmware(profile, image, file if kernels else None)
     sha = hashlib.sha256(file.read_bytes()).hexdigest()

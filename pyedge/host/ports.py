@@ -76,8 +76,9 @@ def choose(profile: Profile, port: str | None, ports: list[Port] | None = None) 
         what = f"serial number {wanted}"
         found = [p for p in ports if p.serial == wanted]
     else:
-        what = f"USB id {' or '.join(profile.link.usb)}" if profile.link.usb else "USB id of its own"
-        found = [p for p in ports if p.usb in profile.link.usb]
+        usb = profile.link.usb if profile.link else ()
+        what = f"USB id {' or '.join(usb)}" if usb else "USB id of its own"
+        found = [p for p in ports if p.usb in usb]
     if len(found) == 1:
         return found[0].device
     if found:

@@ -275,7 +275,7 @@ class Board:
         if persist:
             emulator.keep_flash(self.profile, self._emulator.flash)
         self._emulator.start()
-        self.link = Link(self._emulator.stream, self.profile.link.baud)
+        self.link = Link(self._emulator.stream, self.link.baud)
         self.hello = self._say_hello()
 
 
@@ -494,11 +494,13 @@ def connect(
 
     Raises:
         BoardNotFoundError: No such board or port; or several ports match, all are named.
+        UnsupportedError: A board without firmware: described only, or one with Linux, on which pyedge itself runs.
         PermissionDeniedError, BusyError: The port is not ours to open; in use.
         ToolError: The emulator, or a compiler for its firmware, is missing.
         LinkError, BoardError: No answer; other firmware.
     """
     profile = board if isinstance(board, BoardProfile) else load_profile(board)
+    baud = profile.serial_link().baud
     run_s = timing.RUN_S if timeout is None else timeout
     port = port or os.environ.get("PYEDGE_PORT") or None
     if port is None and profile.emulator:
@@ -507,13 +509,13 @@ def connect(
         firmware = firmware or build.firmware(profile, build_of)
         emulated = emulator.Emulator(profile, build_of, firmware, Path(flash) if flash else None)
         try:
-            return Board(profile, Link(emulated.stream, profile.link.baud), emulated, run_s)
+            return Board(profile, Link(emulated.stream, baud), emulated, run_s)
         except BaseException:
             emulated.stop()
             raise
-    stream = SerialStream(ports.choose(profile, port), profile.link.baud)
+    stream = SerialStream(ports.choose(profile, port), baud)
     try:
-        return Board(profile, Link(stream, profile.link.baud), None, run_s)
+        return Board(profile, Link(stream, baud), None, run_s)
     except BaseException:
         stream.close()
         raise

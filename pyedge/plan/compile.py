@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ..boards import Profile, load_profile
+from ..boards import load_profile
 from ..compress.channels import ChannelReport, remove_dead_channels
 from ..errors import PlanError, ShapeError
 from ..model.graph import Graph
 from ..model.ops import infer_shapes
+from .fit import room, shortages
 from .lifetimes import layout
 from .lower import lower
 from .plan import Plan
@@ -86,9 +87,11 @@ def compile(
     options = {"board": board, "batch": batch, "shapes": shapes, "rounding": rounding, "keep": keep}
     source = _Source(graphs, options)
     plan = Plan(_image(fixed, rounding, keep, meta, profile.isa), source)
-    if 2 * plan.arena_bytes > _ram(profile):  # too little room to buy speed with it
+    has = room(profile)
+    if has is not None and 2 * plan.arena_bytes > has.ram:  # too little room to buy speed with it
         plan = Plan(_image(fixed, rounding, keep, meta), source)
-    _check_fit(plan, profile)
+    if missing := shortages(plan, profile):
+        raise PlanError(f"{profile.name}: {'; '.join(missing)}")
     return plan
 
 
@@ -146,26 +149,3 @@ def _input_shapes(
         if name in fixed or alone:
             fixed[name] = tuple(given)
     return fixed
-
-
-def _ram(board: Profile) -> int:
-    """Bytes of a board's RAM; what "native" means, this computer, has no fixed size."""
-    return 2**63 if board.isa == "native" else sum(m.size_bytes for m in board.memories if m.kind == "ram")
-
-
-def _check_fit(plan: Plan, board: Profile) -> None:
-    """Refuses a plan that the board's memories cannot hold. What "native" means, this computer, has no fixed size."""
-    if board.isa == "native":
-        return
-    ram = _ram(board)
-    over = plan.arena_bytes - ram
-    if over > 0:
-        raise PlanError(
-            f"{board.name}: the arena of {plan.arena_bytes} bytes is {over} bytes larger than the RAM of {ram}"
-        )
-    flash = board.store.slot_bytes if board.store else ram - plan.arena_bytes
-    over = plan.flash_bytes - flash
-    if over > 0:
-        raise PlanError(
-            f"{board.name}: the plan of {plan.flash_bytes} bytes is {over} bytes larger than its place of {flash}"
-        )

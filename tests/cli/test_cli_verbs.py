@@ -176,12 +176,29 @@ def test_profile_on_a_board_counts_instructions(pyedge):
 def test_boards_lists_all(pyedge):
     """Names, and every fact of one."""
     names = [p["name"] for p in pyedge("boards", "--json").json["boards"]]
-    assert names == ["host", "sifive-e", "virt-rv32", "virt-rv32-v"]
+    assert names == sorted(names) and {"host", "sifive-e", "virt-rv32", "raspberry-pi-5", "esp32-c3"} <= set(names)
     text = pyedge("boards").out
     assert all(name in text for name in names)
+    assert all("CPU cores only" in line for line in text.splitlines() if line.startswith("jetson"))
     (one,) = pyedge("boards", "sifive-e", "--json").json["boards"]
     assert [m["size_bytes"] for m in one["memories"] if m["kind"] == "ram"] == [16384]
     assert "0x80000000" in pyedge("boards", "sifive-e").out
+
+
+def test_boards_says_what_fits(pyedge, folder):
+    """The demo's digits, or models that are given; an empty list where nothing is missing."""
+    (one,) = pyedge("boards", "longan-nano", "--json").json["boards"]
+    assert one["room"] == {"ram": 32768, "plan": 131072}
+    assert [f["missing"] for f in one["fits"]] == [[]]
+    b = pe.GraphBuilder()
+    b.output("y", b.relu(b.input("x", (1, 10000), "float32")))
+    pe.compile(b.build()).save(folder / "wide.pedge")
+    (one,) = pyedge("boards", "longan-nano", "-m", "wide.pedge", "-m", "digits.pedge", "--json").json["boards"]
+    assert [bool(f["missing"]) for f in one["fits"]] == [True, False]
+    text = pyedge("boards", "longan-nano", "-m", "wide.pedge").out
+    assert "bytes larger than the RAM of 32768" in text and "described, no firmware yet" in text
+    text = pyedge("boards", "jetson-tx2").out
+    assert "CPU cores only" in text and "Python 3.6 is too old" in text and "Denver 2" in text
 
 
 def test_ports_and_doctor_answer(pyedge):
