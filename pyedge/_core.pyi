@@ -63,7 +63,10 @@ class Plan:
 class Session:
     """One arena on a plan, all zeros at first."""
 
-    def __init__(self, plan: Plan) -> None: ...
+    def __init__(self, plan: Plan, threads: int = 1) -> None: ...  # 1 to 64, else ValueError
+    @property
+    def threads(self) -> int:
+        """How many threads the last run used."""
     def tensor(self, number: int) -> npt.NDArray[np.uint8]:
         """The bytes of a tensor, a view; read-only for constants. Keeps the session alive."""
     def acquire(self) -> bool:

@@ -41,20 +41,20 @@ class Session:
 
     Args:
         plan: A Plan, or the bytes of one.
-        threads: Only 1 so far.
+        threads: At most that many run the large layers, 1 to 64; the bits are the same. An entry that takes less than
+            1 ms stays on one thread, and so do layers without a kernel that can be split: docs/architecture.md.
         keep: "all" compiles the plan's graphs again so that `tensors()` gives every intermediate tensor.
 
     Raises:
+        ValueError: threads out of range.
         PlanError: bytes that are no plan; `keep` on a plan from a file, which has no graph.
     """
 
     def __init__(self, plan: Plan | bytes | bytearray | memoryview, threads: int = 1, keep: Keep = None) -> None:
-        if threads != 1:
-            raise PlanError(f"threads={threads}: this version runs on one thread, threads=1")
         if not isinstance(plan, Plan):
             plan = Plan(plan)
         self.plan = plan if keep is None else plan.recompile(keep)
-        self._core = _core.Session(self.plan.core)
+        self._core = _core.Session(self.plan.core, threads)
         entry = self.plan.entry("main" if "main" in self.plan.entries else next(iter(self.plan.entries)))
         self._entry = entry.name
         self._call = self._core.caller(entry.number, _places(entry.inputs), _places(entry.outputs))
@@ -172,7 +172,7 @@ class Session:
                     samples[i] = counts[e.first_op : e.first_op + len(e.ops)]
             self._reset()
         ops = [OpCount(op.name, op.kind, 0, None, op.macs) for op in e.ops]
-        return Profile.from_samples(samples, ops, "ns", "host", entry, {"threads": 1})
+        return Profile.from_samples(samples, ops, "ns", "host", entry, {"threads": self._core.threads})
 
     def _reset(self) -> None:
         if self.plan.states:

@@ -180,12 +180,6 @@ def test_the_c_session_refuses_a_second_run_by_itself() -> None:
     assert any(refused) and not all(refused)
 
 
-def test_only_one_thread_so_far() -> None:
-    """threads=2 is an error and not ignored."""
-    with pytest.raises(pe.PlanError, match="threads=2"):
-        pe.Session(pe.compile(adder()), threads=2)
-
-
 def test_keep_gives_every_intermediate_tensor() -> None:
     """By the names of the graph; without keep, or for a plan from a file, the error says what to do."""
     b = pe.GraphBuilder()

@@ -6,17 +6,23 @@
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <shared_mutex>
 #include <string>
+#include <system_error>
+#include <thread>
 #include <tuple>
 #include <utility>
 #include <vector>
+
+#include <unistd.h>
 
 extern "C" {
 #include "kernels/cpu.h"
@@ -145,6 +151,8 @@ class FloatControl
     FloatControl &operator=(const FloatControl &) = delete;
 };
 
+#include "bindings/threads.h"
+
 // Zeroed memory on a cache line. Pages are not touched before they are used.
 class Memory
 {
@@ -232,10 +240,12 @@ uint64_t nanoseconds(void *)
 class Session
 {
   public:
-    explicit Session(std::shared_ptr<Plan> plan) : plan_(std::move(plan)), arena_(pe_pack_arena_bytes(plan_->pack()))
+    Session(std::shared_ptr<Plan> plan, int threads)
+        : plan_(std::move(plan)), threads_(static_cast<uint32_t>(threads)), count_(static_cast<uint32_t>(threads)),
+          arena_(arena_bytes(*plan_->pack(), threads))
     {
         pe_status status =
-            pe_session_init_packed(&session_, plan_->pack(), arena_.data(), pe_pack_arena_bytes(plan_->pack()));
+            pe_session_init_packed(&session_, plan_->pack(), arena_.data(), arena_bytes(*plan_->pack(), threads));
         if (status != PE_OK)
             refuse(status, std::nullopt, std::nullopt, "arena");
     }
@@ -257,6 +267,8 @@ class Session
         const char *name = pe_pack_layer(session_.pack, op);
         return name ? std::optional<std::string>(name) : std::nullopt;
     }
+
+    uint32_t threads() const { return used_; }
 
     // For who feeds, runs and reads: one at a time. Running alone needs no claim.
     bool acquire() { return !claimed_.test_and_set(std::memory_order_acquire); }
@@ -297,9 +309,26 @@ class Session
         if (busy_.test_and_set(std::memory_order_acquire))
             return false;
         FloatControl control;
-        status = pe_run(&session_, entry, profile);
+        if (count_ == 1) {
+            status = pe_run(&session_, entry, profile);
+        } else {
+            // As long as an entry took, with its threads, decides on the next time; the first is on one.
+            uint64_t &work = work_[entry];
+            used_ = work >= WORK_TO_SHARE ? count_ : 1;
+            session_.threads = used_ > 1 ? threads_.start() : nullptr;
+            const uint64_t begin = nanoseconds(nullptr);
+            status = pe_run(&session_, entry, profile);
+            work = used_ * (nanoseconds(nullptr) - begin);
+        }
         busy_.clear(std::memory_order_release);
         return true;
+    }
+
+    static size_t arena_bytes(const pe_pack &pack, int threads)
+    {
+        if (threads < 1 || threads > 64)
+            throw py::value_error("threads=" + std::to_string(threads) + ": 1 to 64");
+        return pe_pack_arena_bytes(&pack) + static_cast<size_t>(threads - 1) * pack.work_bytes;
     }
 
     uint64_t *writable_counts(py::array &counts) const
@@ -312,7 +341,12 @@ class Session
         return static_cast<uint64_t *>(counts.mutable_data());
     }
 
+    static const uint64_t WORK_TO_SHARE = 1000000; // nanoseconds; below, threads gain too little
+
     std::shared_ptr<Plan> plan_;
+    Threads threads_;
+    uint32_t count_, used_ = 1;         // threads at most, and in the last run
+    std::map<uint32_t, uint64_t> work_; // nanoseconds of the threads together, by entry
     Memory arena_;
     pe_session session_;
     std::atomic_flag busy_ = ATOMIC_FLAG_INIT, claimed_ = ATOMIC_FLAG_INIT;
@@ -559,7 +593,8 @@ PYBIND11_MODULE(_core, m)
         });
 
     py::class_<Session>(m, "Session")
-        .def(py::init<std::shared_ptr<Plan>>(), py::arg("plan"))
+        .def(py::init<std::shared_ptr<Plan>, int>(), py::arg("plan"), py::arg("threads") = 1)
+        .def_property_readonly("threads", &Session::threads)
         .def("acquire", &Session::acquire)
         .def("release", &Session::release)
         .def("caller", caller, py::arg("entry"), py::arg("inputs"), py::arg("outputs"))

@@ -66,7 +66,7 @@ uint32_t pe_crc32(uint32_t crc, const void *data, size_t n); /* IEEE; start with
 typedef struct pe_pack {
     const uint8_t *plan;
     const struct pe_kernels *kernels;
-    size_t work_bytes; /* behind a session's arena */
+    size_t work_bytes; /* behind a session's arena, for each thread */
 } pe_pack;
 
 uint32_t pe_cpu_features(void); /* of this CPU: kernels/cpu.h names the bits; 0 where the portable kernels are all */
@@ -75,6 +75,14 @@ uint32_t pe_cpu_features(void); /* of this CPU: kernels/cpu.h names the bits; 0 
 size_t pe_pack_bytes(const void *plan, uint32_t features);
 pe_status pe_pack_init(pe_pack *pack, const void *plan, uint32_t features);
 size_t pe_pack_arena_bytes(const pe_pack *pack); /* the plan's arena, and memory for the kernels behind it */
+
+/* Threads of a host, which the caller brings. each() calls call(job, part, thread) once for every part below parts, from as
+ * many threads as it likes, thread < count being the number of the one that calls; it returns when all calls have. */
+typedef struct pe_threads {
+    uint32_t count;
+    void *ctx;
+    void (*each)(void *ctx, uint32_t parts, void (*call)(void *job, uint32_t part, uint32_t thread), void *job);
+} pe_threads;
 const char *pe_pack_layer(const pe_pack *pack, uint32_t op); /* what runs op number op; NULL: its ordinary code */
 
 typedef struct pe_session {
@@ -82,7 +90,8 @@ typedef struct pe_session {
     uint8_t *arena;
     const struct pe_kernels *kernels; /* those of the pack, else the best that need none */
     const pe_pack *pack;              /* or NULL */
-    uint8_t *work;                    /* behind the arena; pack->work_bytes */
+    uint8_t *work;                    /* behind the arena; pack->work_bytes for each thread */
+    const pe_threads *threads;        /* NULL: none but the caller's */
 } pe_session;
 
 #define PE_RESET_ENTRY "reset" /* of plans with states: writes their initial values */
@@ -91,7 +100,8 @@ typedef struct pe_session {
  * as it is. */
 pe_status pe_session_init(pe_session *s, const void *plan, void *arena, size_t arena_bytes);
 
-/* The same with a pack; arena_bytes >= pe_pack_arena_bytes(pack). */
+/* The same with a pack; arena_bytes >= pe_pack_arena_bytes(pack). Afterwards, between runs, s->threads may be set if the
+ * arena has pack->work_bytes more for each thread but the first. The bits are the same for any number of threads. */
 pe_status pe_session_init_packed(pe_session *s, const pe_pack *pack, void *arena, size_t arena_bytes);
 
 /* Gives all states their initial values: a new sequence begins. Nothing happens if the plan has none. */

@@ -77,11 +77,11 @@ pe_status pe_pack_init(pe_pack *pack, const void *plan, uint32_t features)
         if (!layer)
             continue;
         layer->pack(&c, to);
-        steps[i] = (pe_step){layer, layer->run, to};
+        steps[i] = (pe_step){layer, layer->run, bytes.part, to};
         to += align(bytes.packed);
         work = bytes.work > work ? bytes.work : work;
     }
-    *pack = (pe_pack){.plan = plan, .kernels = pe_kernels_best(features), .work_bytes = work};
+    *pack = (pe_pack){.plan = plan, .kernels = pe_kernels_best(features), .work_bytes = align(work)};
     return PE_OK;
 }
 

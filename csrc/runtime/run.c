@@ -5,6 +5,8 @@
 
 /* The executor. The plan was verified, so its numbers are used as they are; only what a caller passes in is checked. */
 
+#define PARTS_PER_THREAD 4 /* so that a thread that comes late or is interrupted leaves its share to the others */
+
 static const pe_plan_header *header(const uint8_t *plan)
 {
     return (const pe_plan_header *)plan;
@@ -198,6 +200,28 @@ static void canonicalize_nans(const pe_session *s, const pe_entry *e)
     }
 }
 
+typedef struct parts {
+    const pe_session *s;
+    const pe_step *step;
+    uint32_t parts;
+} parts;
+
+static void run_part(void *job, uint32_t part, uint32_t thread)
+{
+    const parts *p = job;
+    p->step->part(p->step->packed, p->s->arena, p->s->work + thread * p->s->pack->work_bytes, part, p->parts);
+}
+
+static void run_layer(const pe_session *s, const pe_step *step)
+{
+    if (!s->threads || !step->part) {
+        step->run(step->packed, s->arena, s->work);
+        return;
+    }
+    parts p = {s, step, PARTS_PER_THREAD * s->threads->count};
+    s->threads->each(s->threads->ctx, p.parts, run_part, &p);
+}
+
 pe_status pe_run(pe_session *s, uint32_t entry, const pe_profile *profile)
 {
     const pe_entry *e = pe_entry_at(s, entry);
@@ -211,7 +235,7 @@ pe_status pe_run(pe_session *s, uint32_t entry, const pe_profile *profile)
     for (uint32_t i = e->first_op, next; i < end; i = next) {
         next = i + 1;
         if (steps && steps[i].run) {
-            steps[i].run(steps[i].packed, s->arena, s->work);
+            run_layer(s, &steps[i]);
         } else {
             pe_call c;
             resolve(s, &ops[i], &c);

@@ -3,8 +3,8 @@
 /* conv2d_f32, linear_f32 as a convolution of one row of pixels, and depthwise_f32 of one channel, which is one too.
  *
  * A tile is MR pixels by NR vectors of output channels: a float of each pixel is broadcast and multiplied by the
- * weights of all its channels. Windows are read where they are, runs of floats in rows. Weights lie in the order in which tiles
- * read them: [k][NR * PE_LANES]. */
+ * weights of all its channels. Windows are read where they are, runs of floats in rows. Weights lie in the order in which
+ * tiles read them: [k][NR * PE_LANES]. */
 
 /* What a tile needs besides its pixels. */
 typedef struct job {
@@ -148,6 +148,8 @@ static uint32_t vectors_of(const layer *l, uint32_t channels)
     return n >= l->most ? l->most : n > NR_MOST ? NR_MOST : n;
 }
 
+static pe_layer_part_fn run_part;
+
 /* Where weight k of output channel n is in the plan. */
 typedef struct weights {
     size_t k, groups, depth; /* depth: channels of x that an output channel reads */
@@ -210,6 +212,7 @@ static bool describe(const pe_call *c, layer *l, weights *ws, pe_layer_bytes *by
     l->blocks *= (uint32_t)groups;
     vectors *= ws->groups;
     bytes->packed = align64(sizeof *l + l->blocks * sizeof(block)) + vectors * PE_LANES * sizeof(float) * (ws->k + 1);
+    bytes->part = (uint64_t)rows * (uint64_t)v.out * (w->bytes / sizeof(float)) >= PE_MACS_TO_SPLIT ? run_part : NULL;
     return true;
 }
 

@@ -82,6 +82,8 @@ static vectors_fn *choose(size_t n)
     return tiles[i].vectors;
 }
 
+static pe_layer_part_fn run_part;
+
 static bool describe(const pe_call *c, layer *l, pe_layer_bytes *bytes)
 {
     const pe_conv2d_params *p = c->params;
@@ -103,6 +105,8 @@ static bool describe(const pe_call *c, layer *l, pe_layer_bytes *bytes)
     l->bias = (sizeof *l + 63) / 64 * 64;
     l->weights = l->bias + l->blocks * PE_LANES * sizeof(float);
     bytes->packed = l->weights + l->blocks * taps * PE_LANES * sizeof(float);
+    const uint64_t macs = 4 * (uint64_t)l->image.images * l->image.y_image * taps; /* each is a load, and x is copied */
+    bytes->part = macs >= PE_MACS_TO_SPLIT ? run_part : NULL;
     return true;
 }
 
