@@ -9,13 +9,16 @@ import click
 from ..host.doctor import checkup
 from ._common import emit, json_option
 
-_COLORS = {"ok": "green", "warn": "yellow", "fail": "red"}
+_COLORS = {"ok": "green", "info": "cyan", "warn": "yellow", "fail": "red"}
 
 
 @click.command("doctor")
 @json_option
 def command(as_json: bool) -> None:
-    """Check this machine: the extension, emulators, compilers, ports, rights. Exit code 1 if something fails.
+    """Check this machine: the extension, emulators, compilers, ports, rights, flashers.
+
+    Each finding comes with the command that mends it. The exit code is that of the first failure: 3 the installation,
+    4 no rights on a board's port, 5 another program has it; else 0.
 
     \b
     Example:
@@ -27,7 +30,6 @@ def command(as_json: bool) -> None:
     else:
         for fact in facts:
             click.echo(f"{click.style(f'{fact.status:4}', fg=_COLORS[fact.status])} {fact.name}: {fact.found}")
-            if fact.advice and fact.status != "ok":
+            if fact.advice:
                 click.echo(f"     try: {fact.advice}")
-    if any(f.status == "fail" for f in facts):
-        click.get_current_context().exit(1)
+    click.get_current_context().exit(next((f.exit_code for f in facts if f.status == "fail"), 0))

@@ -16,27 +16,44 @@ from typing import Literal
 
 from .. import _resources
 from ..boards import list_profiles
+from ..errors import BusyError, PermissionDeniedError, ToolError
 from . import build, emulator, ports
 
 # Extra of the package: a module that it brings.
 _EXTRAS = {"firmware": "ziglang", "dev": "pytest"}
 _PIP_FIRMWARE = "pip install 'pyedge[firmware]'"
+_FLASHERS = {  # names of the program; how to get it. They are started, never imported
+    "esptool": (("esptool", "esptool.py"), "pip install esptool"),
+    "openocd": (("openocd",), "sudo apt install openocd"),
+    "dfu-util": (("dfu-util",), "sudo apt install dfu-util"),
+    "wlink": (("wlink",), "cargo install wlink"),
+    "bflb-mcu-tool": (("bflb-mcu-tool",), "pip install bflb-mcu-tool"),
+    "picotool": (("picotool",), "sudo apt install picotool (Debian 13 and later); or copy the UF2 file by hand"),
+}
+_GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+_RULES = "/etc/udev/rules.d/70-pyedge.rules"
 _LATENCY_MS = 1  # FTDI adapters wait 16 ms by default before they hand over a short answer
 
 
 @dataclass(frozen=True)
 class Fact:
-    """One finding. status: "ok"; "warn": something does not work or is slow; "fail": nothing will work."""
+    """One finding.
+
+    status: "ok"; "info": not there or not at its best, and nothing needs it now; "warn": something does not work or is
+    slow; "fail": nothing, or a board that is plugged in, will not work.
+    exit_code: what the command line returns for a failure, as if it had been met as an error; else 0.
+    """
 
     name: str
-    status: Literal["ok", "warn", "fail"]
+    status: Literal["ok", "info", "warn", "fail"]
     found: str
-    advice: str = ""
+    advice: str = ""  # a command that mends it
+    exit_code: int = 0
 
 
 def checkup() -> list[Fact]:
     """All facts, the basic ones first. Starts nothing but `--version` of the tools that it finds."""
-    return [*_python(), *_emulators(), *_firmware(), *_serial(), *_extras()]
+    return [*_python(), *_emulators(), *_firmware(), *_serial(), *_usb(), *_flashers(), *_extras()]
 
 
 def _python() -> Iterator[Fact]:
@@ -47,10 +64,24 @@ def _python() -> Iterator[Fact]:
         counts = f"{len(_core.op_kinds())} op kinds, {len(_core.kernels())} kernels"
         yield Fact("extension", "ok", f"ABI {_core.abi_version()}, {counts}")
     except ImportError as e:
-        yield Fact("extension", "fail", str(e), "pip install --force-reinstall pyedge")
+        yield Fact("extension", "fail", str(e), "pip install --force-reinstall pyedge", ToolError.exit_code)
     yield Fact("cpu", "ok", f"{platform.machine()}, {os.cpu_count()} cores{_cpu_name()}")
+    yield from _clock()
     if sys.platform != "linux":
         yield Fact("system", "warn", sys.platform, "only Linux is tested")
+
+
+def _clock() -> Iterator[Fact]:
+    """A clock that follows the load makes times of this computer wander; boards don't mind."""
+    try:
+        governor = _GOVERNOR.read_text().strip()
+    except OSError:
+        return  # a virtual machine, mostly
+    if governor == "performance":
+        yield Fact("clock governor", "ok", governor)
+    else:
+        advice = "echo performance | sudo tee /sys/devices/system/cpu/cpu*/cpufreq/scaling_governor"
+        yield Fact("clock governor", "info", f"{governor}: the clock is not pinned while something is measured", advice)
 
 
 def _cpu_name() -> str:
@@ -116,14 +147,22 @@ def _firmware() -> Iterator[Fact]:
 
 def _serial() -> Iterator[Fact]:
     found = ports.list_ports()
+    boards = {usb for profile in list_profiles() if profile.link for usb in profile.link.usb}
     if not found:
         yield _group_without_ports()
     for port in found:
         if not port.may_open:
-            what = f"{port}: this user may not open it"
-            yield Fact(port.device, "fail" if port.usb else "warn", what, _rights_advice(port))
+            what, advice = f"{port}: this user may not open it", _rights_advice(port)
+            if port.usb:
+                yield Fact(port.device, "fail", what, advice, PermissionDeniedError.exit_code)
+            else:
+                yield Fact(port.device, "warn", what, advice)
         elif holder := ports.holder(port.device):
-            yield Fact(port.device, "warn", f"{port}: in use by {holder}", "close that program")
+            what, advice = f"{port}: in use by {holder}", _close_advice(holder)
+            if port.usb in boards:
+                yield Fact(port.device, "fail", what, advice, BusyError.exit_code)
+            else:
+                yield Fact(port.device, "warn", what, advice)
         else:
             yield Fact(port.device, "ok", str(port))
         timer = Path("/sys/bus/usb-serial/devices", Path(port.device).name, "latency_timer")
@@ -151,12 +190,53 @@ def _join_advice(group: str) -> str:
     return f"sudo usermod -aG {group} {getpass.getuser()}, then log in again"
 
 
+def _close_advice(holder: str) -> str:
+    """For "name (pid n)"."""
+    name, _, pid = holder.rpartition(" (pid ")
+    if name == "ModemManager":  # tries every new serial port for a modem
+        return "sudo systemctl stop ModemManager"
+    return f"close that program, or: kill {pid.rstrip(')')}"
+
+
 def _rights_advice(port: ports.Port) -> str:
     advice = _join_advice(port.group or "dialout")
     if port.vid is None or port.pid is None:
         return advice
     ids = f'ATTRS{{idVendor}}=="{port.vid:04x}", ATTRS{{idProduct}}=="{port.pid:04x}"'
-    return f'{advice}; or this line in /etc/udev/rules.d/70-pyedge.rules: SUBSYSTEM=="tty", {ids}, TAG+="uaccess"'
+    return f'{advice}; or this line in {_RULES}: SUBSYSTEM=="tty", {ids}, TAG+="uaccess"'
+
+
+def _usb() -> Iterator[Fact]:
+    """Boot ROMs and probes: those that boards of ours are flashed by, where one is plugged in."""
+    known: dict[str, list[str]] = {}
+    for profile in list_profiles():
+        for usb in profile.flash_usb:
+            known.setdefault(usb, []).append(profile.name)
+    for device in ports.usb_devices():
+        if device.usb not in known:
+            continue
+        name, what = f"usb {device.usb}", f"{device.node}, for flashing {', '.join(known[device.usb])}"
+        if device.may_open:
+            yield Fact(name, "ok", what)
+        else:
+            vid, _, pid = device.usb.partition(":")
+            rule = f'SUBSYSTEM=="usb", ATTR{{idVendor}}=="{vid}", ATTR{{idProduct}}=="{pid}", TAG+="uaccess"'
+            advice = f"echo '{rule}' | sudo tee -a {_RULES} && sudo udevadm control --reload, then plug it in again"
+            yield Fact(name, "fail", f"{what}: this user may not open it", advice, PermissionDeniedError.exit_code)
+
+
+def _flashers() -> Iterator[Fact]:
+    """A flasher that is missing matters once a board for it is plugged in."""
+    plugged = {device.usb for device in ports.usb_devices()} | {port.usb for port in ports.list_ports()}
+    for name, (programs, install) in _FLASHERS.items():
+        boards = [p for p in list_profiles() if p.flasher == name]
+        usb = {i for p in boards for i in (*(p.link.usb if p.link else ()), *p.flash_usb)}
+        path = build.program(*programs)
+        if path:
+            yield Fact(name, "ok", path)
+        else:
+            status: Literal["info", "warn"] = "warn" if usb & plugged else "info"
+            yield Fact(name, status, f"not installed; flashes {', '.join(p.name for p in boards)}", install)
 
 
 def _extras() -> Iterator[Fact]:
@@ -164,4 +244,4 @@ def _extras() -> Iterator[Fact]:
         if importlib.util.find_spec(module):
             yield Fact(f"extra [{extra}]", "ok", "installed")
         else:
-            yield Fact(f"extra [{extra}]", "ok", "not installed", f"pip install 'pyedge[{extra}]'")
+            yield Fact(f"extra [{extra}]", "info", "not installed", f"pip install 'pyedge[{extra}]'")

@@ -14,6 +14,8 @@ from ..boards import Profile
 from ..errors import BoardNotFoundError
 
 _HOW = "--port PATH or serial:ID"
+_SYS_USB = Path("/sys/bus/usb/devices")
+_DEV_USB = Path("/dev/bus/usb")
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,29 @@ def list_ports() -> list[Port]:
             )
         )
     return found
+
+
+@dataclass(frozen=True)
+class UsbDevice:
+    """A USB device, whatever it is: also one without a serial port, as a boot ROM or a debug probe."""
+
+    usb: str  # "vid:pid" in hexadecimal, as in a profile
+    node: str  # what libusb opens
+    may_open: bool  # this user may read and write it
+
+
+def usb_devices() -> list[UsbDevice]:
+    """All USB devices of this computer as Linux lists them, by node."""
+    found = []
+    for folder in _SYS_USB.glob("*"):
+        try:
+            vid, pid = ((folder / name).read_text().strip() for name in ("idVendor", "idProduct"))
+            bus, device = (int((folder / name).read_text()) for name in ("busnum", "devnum"))
+        except (OSError, ValueError):
+            continue  # an interface, or just unplugged
+        node = _DEV_USB / f"{bus:03d}" / f"{device:03d}"
+        found.append(UsbDevice(f"{vid}:{pid}", str(node), os.access(node, os.R_OK | os.W_OK)))
+    return sorted(found, key=lambda d: d.node)
 
 
 def choose(profile: Profile, port: str | None, ports: list[Port] | None = None) -> str:

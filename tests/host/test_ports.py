@@ -11,8 +11,8 @@ import pytest
 from serial.tools.list_ports_common import ListPortInfo
 
 import pyedge as pe
-from pyedge.boards import load_profile
-from pyedge.host import checkup, ports
+from pyedge.boards import list_profiles, load_profile
+from pyedge.host import checkup, doctor, ports
 from pyedge.host.stream import SerialStream
 
 HOST = load_profile("host")
@@ -119,5 +119,79 @@ def test_doctor_tells_a_user_without_rights_the_group_and_the_udev_line(monkeypa
     locked = replace(port("/dev/ttyUSB0", "A1"), may_open=False, group="plugdev")
     monkeypatch.setattr(ports, "list_ports", lambda: [locked])
     fact = next(f for f in checkup() if f.name == "/dev/ttyUSB0")
-    assert fact.status == "fail"
+    assert (fact.status, fact.exit_code) == ("fail", pe.PermissionDeniedError.exit_code)
     assert "usermod -aG plugdev" in fact.advice and 'ATTRS{idVendor}=="1a86", ATTRS{idProduct}=="7523"' in fact.advice
+
+
+def test_doctor_names_who_holds_a_port(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A failure if the port is one that a board shows; each with the command that frees it."""
+    holders = {
+        "/dev/ttyACM0": "picocom (pid 77)",
+        "/dev/ttyUSB0": "gpsd (pid 8)",
+        "/dev/ttyACM1": "ModemManager (pid 9)",
+    }
+    espressif = (0x303A, 0x1001)
+    there = [port("/dev/ttyACM0", usb=espressif), port("/dev/ttyUSB0"), port("/dev/ttyACM1", usb=espressif)]
+    monkeypatch.setattr(ports, "list_ports", lambda: there)
+    monkeypatch.setattr(ports, "holder", holders.get)
+    facts = {f.name: f for f in checkup()}
+    board, other, modem = (facts[p.device] for p in there)
+    assert (board.status, board.exit_code) == ("fail", pe.BusyError.exit_code)
+    assert "picocom" in board.found and board.advice.endswith("kill 77")
+    assert (other.status, other.exit_code) == ("warn", 0)
+    assert modem.advice == "sudo systemctl stop ModemManager"
+
+
+@pytest.fixture
+def usb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A computer with a Pico 2 in its boot ROM, an interface of it, and a mouse; the folder of the nodes."""
+    for name, facts in {
+        "1-2": {"idVendor": "2e8a", "idProduct": "000f", "busnum": "1", "devnum": "7"},
+        "1-2:1.0": {"bInterfaceClass": "08"},
+        "1-3": {"idVendor": "046d", "idProduct": "c077", "busnum": "1", "devnum": "8"},
+    }.items():
+        (tmp_path / "sys" / name).mkdir(parents=True)
+        for fact, value in facts.items():
+            (tmp_path / "sys" / name / fact).write_text(f"{value}\n")
+    (tmp_path / "dev" / "001").mkdir(parents=True)
+    monkeypatch.setattr(ports, "_SYS_USB", tmp_path / "sys")
+    monkeypatch.setattr(ports, "_DEV_USB", tmp_path / "dev")
+    return tmp_path / "dev"
+
+
+def test_doctor_knows_a_board_that_waits_to_be_flashed(usb: Path) -> None:
+    """By its USB id, without a serial port: no rights, and with them; the mouse is nobody's."""
+    assert [(d.usb, d.may_open) for d in ports.usb_devices()] == [("2e8a:000f", False), ("046d:c077", False)]
+    facts = {f.name: f for f in checkup()}
+    locked = facts["usb 2e8a:000f"]
+    assert (locked.status, locked.exit_code) == ("fail", pe.PermissionDeniedError.exit_code)
+    assert 'SUBSYSTEM=="usb", ATTR{idVendor}=="2e8a", ATTR{idProduct}=="000f"' in locked.advice
+    assert "pico-2" in locked.found and "usb 046d:c077" not in facts
+    (usb / "001" / "007").touch()
+    assert {f.name: f for f in checkup()}["usb 2e8a:000f"].status == "ok"
+
+
+def test_a_missing_flasher_matters_once_its_board_is_there(
+    usb: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A warning then; otherwise it is only said how to get it. An installed one is found."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("sys.executable", str(tmp_path / "python"))
+    facts = {f.name: f for f in checkup()}
+    assert {p.flasher for p in list_profiles()} - {None, "emulator"} <= set(facts)
+    assert (facts["picotool"].status, facts["dfu-util"].status) == ("warn", "info")
+    assert "pico-2" in facts["picotool"].found and "apt install dfu-util" in facts["dfu-util"].advice
+    (tmp_path / "picotool").write_text("#!/bin/sh\n")
+    (tmp_path / "picotool").chmod(0o755)
+    assert {f.name: f for f in checkup()}["picotool"].found == str(tmp_path / "picotool")
+
+
+@pytest.mark.parametrize("governor, advised", [("performance", False), ("powersave", True)])
+def test_doctor_tells_a_clock_that_is_not_pinned(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, governor: str, advised: bool
+) -> None:
+    """No warning: only who measures on this computer needs it."""
+    (tmp_path / "governor").write_text(f"{governor}\n")
+    monkeypatch.setattr(doctor, "_GOVERNOR", tmp_path / "governor")
+    fact = next(f for f in checkup() if f.name == "clock governor")
+    assert (fact.status, bool(fact.advice)) == ("info" if advised else "ok", advised) and governor in fact.found
