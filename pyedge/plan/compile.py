@@ -11,13 +11,13 @@ from ..compress.channels import ChannelReport, remove_dead_channels
 from ..errors import PlanError, ShapeError
 from ..model.graph import Graph
 from ..model.ops import infer_shapes
-from .fit import room, shortages
+from .fit import shortages
 from .lifetimes import layout
 from .lower import lower
 from .plan import Plan
 from .program import RESET, Keep
 from .schedule import schedule
-from .scratch import widen_scratch
+from .scratch import ask_scratch, fill_room
 from .states import place_states, reset_program, update_in_place
 from .writer import write
 
@@ -87,9 +87,6 @@ def compile(
     options = {"board": board, "batch": batch, "shapes": shapes, "rounding": rounding, "keep": keep}
     source = _Source(graphs, options)
     plan = Plan(_image(fixed, rounding, keep, meta, profile.isa), source)
-    has = room(profile)
-    if has is not None and 2 * plan.arena_bytes > has.ram:  # too little room to buy speed with it
-        plan = Plan(_image(fixed, rounding, keep, meta), source)
     if missing := shortages(plan, profile):
         raise PlanError(f"{profile.name}: {'; '.join(missing)}")
     return plan
@@ -110,19 +107,23 @@ def _saved(whole: Plan, slim: Plan, reports: Sequence[ChannelReport]) -> dict[st
 
 
 def _image(graphs: Mapping[str, Graph], rounding: str, keep: Keep, meta: Mapping[str, Any], isa: str = "") -> bytes:
-    """The bytes of a plan of graphs whose shapes are fixed, by entry name. isa: as in widen_scratch."""
+    """The bytes of a plan of graphs whose shapes are fixed, by entry name. isa: as in fill_room."""
     programs = []
     for name, graph in graphs.items():
         programs.append(lower(graph if keep == "all" else schedule(graph), name, rounding, keep))
         if keep is None:
             update_in_place(programs[-1])
-        widen_scratch(programs[-1], isa)
+            ask_scratch(programs[-1], isa)
     if any(p.states for p in programs):
         if RESET in graphs:
             raise PlanError(f"entry {RESET!r}: a plan with states has one of that name itself; call yours otherwise")
         programs.append(reset_program(programs))
     states = place_states(programs)
-    return write(programs, [layout(p, keep, states) for p in programs], meta, keep == "all")
+    layouts = [layout(p, keep, states) for p in programs]
+    if keep is None:
+        for program, places in zip(programs, layouts, strict=True):
+            fill_room(program, places, isa)
+    return write(programs, layouts, meta, keep == "all")
 
 
 def _version() -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from .arena import Block, extent, peak, place_with_scratch
+from .arena import Block, align, extent, peak, place_with_scratch
 from .program import IN_PLACE, Keep, Program
 
 
@@ -66,6 +66,24 @@ def layout(program: Program, keep: Keep = None, states: StatePlaces = _NO_STATES
         states.bytes + extent(tensors, offsets),
         states.bytes + peak(tensors),
     )
+
+
+def free_room(program: Program, layout: Layout) -> list[tuple[int, int]]:
+    """Offset and bytes, at each step, of the largest part of the arena where no tensor lies that lives then."""
+    first, last, root = _lifetimes(program, None)
+    blocks = [
+        (layout.offsets[r], layout.offsets[r] + align(program.values[r].bytes), first[r], last[r])
+        for r in first
+        if root[r] == r
+    ]
+    found = []
+    for i in range(len(program.steps)):
+        largest, start = (layout.state_bytes, 0), layout.state_bytes
+        for begin, end, *_ in sorted(b for b in blocks if b[2] <= i <= b[3]):
+            largest = max(largest, (start, begin - start), key=lambda part: part[1])
+            start = max(start, end)
+        found.append(max(largest, (start, layout.arena_bytes - start), key=lambda part: part[1]))
+    return found
 
 
 def _find(root: dict[int, int], storage: int) -> int:
