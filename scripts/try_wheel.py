@@ -14,6 +14,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from build_wheels import ARCHS, unpack_debian
@@ -32,14 +34,29 @@ def main() -> int:
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "wheels")
     parser.add_argument("arguments", nargs="*", default=["-m", "pyedge.cli", "demo"])
     given = parser.parse_args()
-    _, _, python, _, platforms = given.wheel.name.removesuffix(".whl").split("-")
+    return run(prepare(given.wheel, given.work.resolve()), given.cpu, given.arguments)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a wheel is installed: qemu, python: their programs' names; site: of the wheel and what it needs."""
+
+    arch: str
+    qemu: str
+    root: Path
+    python: str
+    site: Path
+
+
+def prepare(wheel: Path, work: Path) -> Place:
+    """Installs a wheel beside a root folder of its CPU."""
+    _, _, python, _, platforms = wheel.name.removesuffix(".whl").split("-")
     (arch,) = {a for a in ARCHS for p in platforms.split(".") if p.endswith(a)}
     if python not in SUITES:
-        sys.exit(f"{given.wheel.name}: there is a Debian root for {' and '.join(SUITES)} alone")
-    work = given.work.resolve()
+        sys.exit(f"{wheel.name}: there is a Debian root for {' and '.join(SUITES)} alone")
     root = debian_root(ARCHS[arch].debian, SUITES[python], work)
-    site = install(given.wheel, work / f"site-{arch}-{python}")
-    return run(QEMU[arch], given.cpu, root, f"python3.{python[3:]}", site, given.arguments)
+    site = install(wheel, work / f"site-{arch}-{python}")
+    return Place(arch, f"qemu-{QEMU[arch]}-static", root, f"python3.{python[3:]}", site)
 
 
 def debian_root(arch: str, suite: str, work: Path) -> Path:
@@ -58,19 +75,8 @@ def debian_root(arch: str, suite: str, work: Path) -> Path:
 
 def install(wheel: Path, site: Path) -> Path:
     """The wheel and what it needs from PyPI, all pure Python, in a folder of their own."""
-    pip = [
-        sys.executable,
-        "-m",
-        "pip",
-        "install",
-        "-q",
-        "--disable-pip-version-check",
-        "--no-deps",
-        "--target",
-        str(site),
-    ]
     if not site.exists():
-        subprocess.run([*pip, *PYPI], check=True)
+        install_pure(PYPI, site)
         for compiled in site.glob("_cffi_backend*.so"):  # of this computer; the root has its own
             compiled.unlink()
     shutil.rmtree(site / "pyedge", ignore_errors=True)
@@ -78,18 +84,21 @@ def install(wheel: Path, site: Path) -> Path:
     return site
 
 
-def run(qemu: str, cpu: str | None, root: Path, python: str, site: Path, arguments: list[str]) -> int:
-    program = [
-        f"qemu-{qemu}-static",
-        "-L",
-        str(root),
-        *(["-cpu", cpu] if cpu else []),
-        str(root / "usr" / "bin" / python),
-    ]
+def install_pure(packages: Sequence[str], site: Path) -> None:
+    """Packages from PyPI that have no compiled code, or some that is removed afterwards."""
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--disable-pip-version-check", "--no-deps"]
+    subprocess.run([*pip, "--target", str(site), *packages], check=True)
+
+
+def run(place: Place, cpu: str | None, arguments: Sequence[str]) -> int:
+    """Python with these arguments on a CPU of QEMU; its exit status."""
+    root = place.root
+    model = ["-cpu", cpu] if cpu else []
+    program = [place.qemu, "-L", str(root), *model, str(root / "usr" / "bin" / place.python)]
     environment = {
         "PATH": os.environ["PATH"],
         "HOME": str(root / "root"),
-        "PYTHONPATH": f"{site}:{root}/usr/lib/python3/dist-packages",
+        "PYTHONPATH": f"{place.site}:{root}/usr/lib/python3/dist-packages",
         "PYTHONDONTWRITEBYTECODE": "1",
         **{k: v for k, v in os.environ.items() if k.startswith("PYEDGE_")},
     }

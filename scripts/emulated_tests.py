@@ -1,0 +1,80 @@
+"""Runs tests of the kernels with an installed wheel on emulated CPUs, each at the level of kernels that it must choose.
+
+    emulated_tests.py WHEEL [--work build/wheels] [--cpu CPU ...]
+
+Outputs recorded elsewhere (tests/golden) are computed on every CPU. Layer kernels are compared with the portable ones
+on one CPU that has all levels: the tests go through those below its own as well. try_wheel.py says what is needed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from try_wheel import ROOT, install_pure, prepare, run
+
+PYTEST = ("iniconfig", "packaging", "pluggy", "pytest")
+RECORDED = ("tests/plan/test_litert_ops.py",)
+LAYERS = ("tests/csrc/test_layers.py",)
+
+# In one process, because it takes a second to begin.
+PROGRAM = """
+import sys
+import pyedge, pytest
+level, *arguments = sys.argv[1:]
+found = pyedge.cpu_features()
+print(found, flush=True)
+sys.exit(pytest.main(arguments) if found.isa == level else f"not the level {level}")
+"""
+
+
+@dataclass(frozen=True)
+class Cpu:
+    """name: QEMU's; level: what pe.cpu_features().isa must be."""
+
+    name: str
+    level: str
+    tests: tuple[str, ...]
+
+
+CPUS = {
+    "aarch64": (
+        Cpu("cortex-a53", "neon", RECORDED),
+        Cpu("cortex-a72", "neon", RECORDED),
+        Cpu("cortex-a76", "dotprod", RECORDED + LAYERS),
+        Cpu("max,pauth-impdef=on", "dotprod", RECORDED),  # its own way to sign pointers takes three times as long
+    )
+}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("wheel", type=Path)
+    parser.add_argument("--work", type=Path, default=ROOT / "build" / "wheels")
+    parser.add_argument("--cpu", nargs="+")
+    given = parser.parse_args()
+    place = prepare(given.wheel, given.work.resolve())
+    if place.arch not in CPUS:
+        sys.exit(f"{given.wheel.name}: no list of CPUs of {place.arch}; there is one of {', '.join(CPUS)}")
+    known = {cpu.name: cpu for cpu in CPUS[place.arch]}
+    if unknown := set(given.cpu or ()) - set(known):
+        sys.exit(f"{place.arch} has no {', '.join(sorted(unknown))} here; there are {', '.join(known)}")
+    if not (place.site / "pytest").exists():
+        install_pure(PYTEST, place.site)
+    failed = []
+    for name in given.cpu or known:
+        cpu = known[name]
+        print(f"== {place.arch} {cpu.name}", flush=True)
+        tests = [str(ROOT / file) for file in cpu.tests]
+        options = ["-q", "-x", "-p", "no:cacheprovider", f"--rootdir={ROOT}"]
+        if run(place, cpu.name, ["-c", PROGRAM, cpu.level, *options, *tests]):
+            failed.append(cpu.name)
+    if failed:
+        print(f"failed on {', '.join(failed)}")
+    return int(bool(failed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
