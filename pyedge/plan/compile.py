@@ -88,7 +88,7 @@ def compile(
     source = _Source(graphs, options)
     plan = Plan(_image(fixed, rounding, keep, meta, profile.isa), source)
     if missing := shortages(plan, profile):
-        raise PlanError(f"{profile.name}: {'; '.join(missing)}")
+        raise PlanError(f"{profile.name}: {'; '.join(missing)}; try: a smaller model, or another of `pyedge boards`")
     return plan
 
 
