@@ -108,3 +108,7 @@ if(CMAKE_SYSTEM_PROCESSOR STREQUAL riscv32)
     kernels/rv32/winograd_s8.c
   )
 endif()
+# Cortex-M with the DSP extension; PE_WITH_ARMV7EM is defined for all sources.
+if(PYEDGE_ARMV7EM)
+  list(APPEND PYEDGE_SOURCES kernels/armv7em/dot_s8.S kernels/armv7em/gemm_s8.c)
+endif()

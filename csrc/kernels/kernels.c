@@ -25,17 +25,26 @@
 #define PE_RV32(rv32, portable) portable
 #define PE_RV32_NAMES
 #endif
+#ifdef PE_WITH_ARMV7EM
+#define PE_ARMV7EM(armv7em, portable) armv7em
+#define PE_ARMV7EM_NAMES PE_KERNELS_ARMV7EM(PE_KERNEL_NAME)
+#else
+#define PE_ARMV7EM(armv7em, portable) portable
+#define PE_ARMV7EM_NAMES
+#endif
 #ifdef PE_WITH_RVV
 #define PE_RVV_OP_NAME(op, arch, kind) #op "__" #arch,
 #define PE_RVV_NAMES PE_KERNELS_RVV(PE_KERNEL_NAME) PE_OPS_RVV(PE_RVV_OP_NAME)
 #else
 #define PE_RVV_NAMES
 #endif
-const char *const pe_kernel_names[] = {PE_KERNELS(PE_KERNEL_NAME)
-                                           PE_RV32_NAMES PE_RVV_NAMES PE_X86_NAMES PE_ARM64_NAMES NULL};
+const char *const pe_kernel_names[] = {
+    PE_KERNELS(PE_KERNEL_NAME) PE_RV32_NAMES PE_ARMV7EM_NAMES PE_RVV_NAMES PE_X86_NAMES PE_ARM64_NAMES NULL};
 
 static const pe_kernels portable = {
-    .gemm_s8 = PE_IF_KEPT(conv2d_s8, 1, 0) || PE_IF_KEPT(linear_s8, 1, 0) ? pe_gemm_s8__portable_2x4 : NULL,
+    .gemm_s8 = PE_IF_KEPT(conv2d_s8, 1, 0) || PE_IF_KEPT(linear_s8, 1, 0)
+                   ? PE_ARMV7EM(pe_gemm_s8__armv7em_2x2, pe_gemm_s8__portable_2x4)
+                   : NULL,
     .gemm_f32 = PE_IF_KEPT(conv2d_f32, 1, 0) || PE_IF_KEPT(linear_f32, 1, 0) || PE_IF_KEPT(matmul_f32, 1, 0) ||
                         PE_IF_KEPT(rnn_f32, 1, 0) || PE_IF_KEPT(gru_f32, 1, 0) || PE_IF_KEPT(lstm_f32, 1, 0) ||
                         PE_IF_KEPT(deform_conv_f32, 1, 0)

@@ -64,6 +64,7 @@ typedef bool pe_op_fn(const struct pe_call *c);
 #define PE_KERNEL_PROTOTYPE(op, arch, mr, nr, kr, layout, isa) pe_##op##_fn pe_##op##__##arch##_##mr##x##nr;
 PE_KERNELS(PE_KERNEL_PROTOTYPE)
 PE_KERNELS_RV32(PE_KERNEL_PROTOTYPE)
+PE_KERNELS_ARMV7EM(PE_KERNEL_PROTOTYPE)
 PE_KERNELS_RVV(PE_KERNEL_PROTOTYPE)
 #undef PE_KERNEL_PROTOTYPE
 #define PE_OP_PROTOTYPE(op, arch, kind) pe_op_fn pe_##op##__##arch;

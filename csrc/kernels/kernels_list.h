@@ -14,6 +14,9 @@
 /* Of 32-bit RISC-V with M, instead of the portable ones of their role. */
 #define PE_KERNELS_RV32(X) X(dwconv_s8, rv32, 1, 3, 1, CANONICAL, RV32IM)
 
+/* Of Cortex-M cores with the DSP extension and without vectors (compilers make those of the portable C). */
+#define PE_KERNELS_ARMV7EM(X) X(gemm_s8, armv7em, 2, 2, 4, CANONICAL, DSP)
+
 /* Of RISC-V vectors (RVV 1.0, any VLEN), instead of the portable ones of their role. */
 #define PE_KERNELS_RVV(X)                     \
     X(gemm_s8, rvv, 1, 2, 1, CANONICAL, RVV)  \
