@@ -123,7 +123,7 @@ def main() -> int:
     text = "\n".join(lines) + "\n"
     print(text)
     if args.output:
-        command = f"python bench/{Path(__file__).name} {' '.join(p.name for p in args.models)}"
+        command = f"python bench/{Path(__file__).name} --onnx FOLDER {' '.join(p.name for p in args.models)}"
         args.output.write_text(f"# float32 on x86-64\n\n`{command}`\n\n{text}", encoding="utf-8")
     return 0
 

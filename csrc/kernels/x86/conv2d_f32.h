@@ -3,8 +3,8 @@
 /* conv2d_f32, linear_f32 as a convolution of one row of pixels, and depthwise_f32 of one channel, which is one too.
  *
  * A tile is MR pixels by NR vectors of output channels: a float of each pixel is broadcast and multiplied by the
- * weights of all its channels. Windows are read where they are, runs of floats in rows. Weights lie in the order in which
- * tiles read them: [k][NR * PE_LANES]. */
+ * weights of all its channels. Windows are read where they are, runs of floats in rows. Weights lie in the order in
+ * which tiles read them: [k][NR * PE_LANES]. */
 
 /* What a tile needs besides its pixels. */
 typedef struct job {

@@ -18,68 +18,96 @@ typedef struct layer {
     float min, max;
 } layer;
 
-/* n vectors of y, n >= MR. */
-typedef void vectors_fn(const layer *l, const float *w, const float *bias, const float *x, size_t n, size_t y_step,
-                        size_t lanes, float *y);
+/* What is the same for all rows of a block of channels. */
+typedef struct job {
+    const float *weights, *bias;
+    size_t y_step, lanes; /* floats of y from vector to vector, and of each that are stored */
+    int32_t rows;         /* of y, x_row and y_row floats apart */
+    size_t x_row, y_row;
+} job;
 
-PE_INLINE void vectors(const layer *l, const float *w, const float *bias, const float *x, size_t n, size_t y_step,
-                       size_t lanes, float *y, const int MR)
+/* Rows of n vectors of y, n >= MR. x: the first window. */
+typedef void vectors_fn(const layer *l, const job *j, const float *x, size_t n, float *y);
+
+/* One tap of MR vectors. */
+#define TAP(at, weight) \
+    PE_FOR (p, MR)      \
+    sum[p] = pe_f32v_fma(pe_pixel_load(at, at, &s, p), weight, sum[p])
+
+/* IS_3X3: the weights stay in registers, and nothing is counted. */
+PE_INLINE void vectors(const layer *l, const job *j, const float *x, const size_t n, float *y, const int MR,
+                       const bool IS_3X3)
 {
     const pe_steps s = pe_steps_of(l->step);
-    const pe_f32v min = pe_f32v_all(l->min), max = pe_f32v_all(l->max);
+    const pe_f32v min = pe_f32v_all(l->min), max = pe_f32v_all(l->max), bias = pe_f32v_load(j->bias);
     const size_t row_step = (size_t)l->image.dilation * l->image.row;
-    for (size_t done = 0;;) {
-        pe_f32v sum[8];
-        const float *row = x + done * l->step, *weight = w;
-        PE_FOR (p, MR)
-            sum[p] = pe_f32v_load(bias);
-        for (int32_t i = l->image.taps; i; i--, row += row_step) {
-            const float *at = row;
-            for (int32_t j = l->taps; j; j--, at += l->dilation, weight += PE_LANES) {
-                const pe_f32v b = pe_f32v_load(weight);
-                PE_FOR (p, MR)
-                    sum[p] = pe_f32v_fma(pe_pixel_load(at, at, &s, p), b, sum[p]);
+    pe_f32v b[9];
+    if (IS_3X3)
+        PE_FOR (i, 9)
+            b[i] = pe_f32v_load(j->weights + i * PE_LANES);
+    for (int32_t r = 0; r < j->rows; r++, x += j->x_row, y += j->y_row)
+        for (size_t done = 0; done < n;) {
+            pe_f32v sum[8];
+            const float *row = x + done * l->step, *weight = j->weights;
+            PE_FOR (p, MR)
+                sum[p] = bias;
+            if (IS_3X3) {
+                PE_FOR (i, 3) {
+                    const float *at = row + (size_t)i * row_step;
+                    PE_FOR (k, 3) {
+                        TAP(at, b[3 * i + k]);
+                        at += l->dilation;
+                    }
+                }
+            } else {
+                for (int32_t i = l->image.taps; i; i--, row += row_step) {
+                    const float *at = row;
+                    for (int32_t k = l->taps; k; k--, at += l->dilation, weight += PE_LANES) {
+                        const pe_f32v w = pe_f32v_load(weight);
+                        TAP(at, w);
+                    }
+                }
             }
+            float *to = y + done * j->y_step;
+            PE_FOR (p, MR) {
+                const pe_f32v v = pe_f32v_clip(sum[p], min, max);
+                if (j->lanes == PE_LANES)
+                    pe_f32v_store(to, v);
+                else
+                    pe_f32v_store_first(to, v, j->lanes);
+                to += j->y_step;
+            }
+            done += (size_t)MR;
+            if (done < n && n - done < (size_t)MR)
+                done = n - (size_t)MR;
         }
-        float *to = y + done * y_step;
-        PE_FOR (p, MR) {
-            const pe_f32v v = pe_f32v_clip(sum[p], min, max);
-            if (lanes == PE_LANES)
-                pe_f32v_store(to, v);
-            else
-                pe_f32v_store_first(to, v, lanes);
-            to += y_step;
-        }
-        done += (size_t)MR;
-        if (done == n)
-            return;
-        if (n - done < (size_t)MR)
-            done = n - (size_t)MR;
-    }
 }
 
 #define TILES(X) X(1) X(2) X(3) X(4) X(5) X(6) X(8)
-#define TILE(MR)                                                                                          \
-    static void vectors_##MR(const layer *l, const float *w, const float *bias, const float *x, size_t n, \
-                             size_t y_step, size_t lanes, float *y)                                       \
-    {                                                                                                     \
-        vectors(l, w, bias, x, n, y_step, lanes, y, MR);                                                  \
+#define TILE(MR)                                                                                   \
+    static void vectors_##MR(const layer *l, const job *j, const float *x, size_t n, float *y)     \
+    {                                                                                              \
+        vectors(l, j, x, n, y, MR, false);                                                         \
+    }                                                                                              \
+    static void vectors_3x3_##MR(const layer *l, const job *j, const float *x, size_t n, float *y) \
+    {                                                                                              \
+        vectors(l, j, x, n, y, MR, true);                                                          \
     }
 TILES(TILE)
-#define TILE_ROW(MR) {MR, vectors_##MR},
+#define TILE_ROW(MR) {MR, {vectors_##MR, vectors_3x3_##MR}},
 static const struct {
     size_t mr;
-    vectors_fn *vectors;
+    vectors_fn *vectors[2];
 } tiles[] = {TILES(TILE_ROW)};
 
-/* The smallest tile that needs as few as the largest would. */
-static vectors_fn *choose(size_t n)
+/* Rows of n vectors, by the smallest tile that needs as few as the largest would. */
+static void run_vectors(const layer *l, const job *j, const float *x, size_t n, float *y)
 {
     const size_t wanted = (n - 1) / ((n - 1) / 8 + 1) + 1;
     size_t i = 0;
     while (tiles[i].mr < wanted && tiles[i + 1].mr <= n)
         i++;
-    return tiles[i].vectors;
+    tiles[i].vectors[l->taps == 3 && l->image.taps == 3](l, j, x, n, y);
 }
 
 static pe_layer_part_fn run_part;
@@ -134,23 +162,32 @@ static void pack(const pe_call *c, void *packed)
         }
 }
 
-/* A row of y. x: its first window. */
-static void run_row(const layer *l, vectors_fn *tile, const float *x, float *y)
+/* Rows of y. x: the first window of the first. */
+static void run_rows(const layer *l, int32_t rows, const float *x, float *y)
 {
-    const float *w = (const float *)((const uint8_t *)l + l->weights);
-    const float *bias = (const float *)((const uint8_t *)l + l->bias);
+    const pe_image_f32 *m = &l->image;
+    job j = {.weights = (const float *)((const uint8_t *)l + l->weights),
+             .bias = (const float *)((const uint8_t *)l + l->bias),
+             .y_step = l->many ? PE_LANES : l->channels,
+             .lanes = PE_LANES,
+             .rows = rows,
+             .x_row = (size_t)m->stride * m->row,
+             .y_row = m->y_row};
     if (l->many) {
         const size_t whole = l->last == PE_LANES ? l->count : l->count - 1;
         if (whole)
-            tile(l, w, bias, x, whole, PE_LANES, PE_LANES, y);
+            run_vectors(l, &j, x, whole, y);
+        j.lanes = l->last;
         if (whole < l->count)
-            vectors_1(l, w, bias, x + whole * PE_LANES, 1, PE_LANES, l->last, y + whole * PE_LANES);
+            run_vectors(l, &j, x + whole * PE_LANES, 1, y + whole * PE_LANES);
         return;
     }
-    const size_t taps = (size_t)l->image.taps * (size_t)l->taps;
-    for (size_t channel = 0; channel < l->channels; channel += PE_LANES, w += taps * PE_LANES, bias += PE_LANES) {
+    for (size_t channel = 0; channel < l->channels; channel += PE_LANES) {
         const size_t left = l->channels - channel;
-        tile(l, w, bias, x + channel, l->count, l->channels, left < PE_LANES ? left : PE_LANES, y + channel);
+        j.lanes = left < PE_LANES ? left : PE_LANES;
+        run_vectors(l, &j, x + channel, l->count, y + channel);
+        j.weights += (size_t)m->taps * (size_t)l->taps * PE_LANES;
+        j.bias += PE_LANES;
     }
 }
 
@@ -158,18 +195,14 @@ static void run_part(const void *packed, uint8_t *arena, uint8_t *work, uint32_t
 {
     const layer *l = packed;
     const pe_image_f32 *m = &l->image;
-    const size_t whole = l->many && l->last != PE_LANES ? l->count - 1 : l->count;
-    vectors_fn *const tile = choose(whole ? whole : 1);
     const int32_t total = m->images * m->rows, row_end = pe_share(total, part + 1, parts);
     for (int32_t row = pe_share(total, part, parts); row < row_end;) {
         const int32_t n = row / m->rows, r = row % m->rows;
         int32_t rows = m->rows - r < row_end - row ? m->rows - r : row_end - row;
         rows = rows < m->band ? rows : m->band;
         const float *x = (const float *)(arena + m->x) + (size_t)n * m->x_image;
-        const float *from = pe_image_band(m, x, r, r + rows, (float *)work);
         float *y = (float *)(arena + m->y) + (size_t)n * m->y_image + (size_t)r * m->y_row;
-        for (int32_t i = 0; i < rows; i++)
-            run_row(l, tile, from + (size_t)i * (size_t)m->stride * m->row, y + (size_t)i * m->y_row);
+        run_rows(l, rows, pe_image_band(m, x, r, r + rows, (float *)work), y);
         row += rows;
     }
 }

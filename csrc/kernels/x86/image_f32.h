@@ -6,9 +6,9 @@
 #include "kernels/x86/f32.h"
 #include "ops/window.h"
 
-#define PE_BAND_BYTES 65536      /* copied rows at once, if that is more than one row of y needs */
+#define PE_BAND_BYTES 24576      /* copied rows at once, if that is more than one row of y needs */
 #define PE_WORK_BYTES (16 << 20) /* copied rows at most: padding or dilation that dwarfs the image is not worth it */
-#define PE_SLACK_BYTES 256       /* behind the copied rows: read into lanes that are not stored */
+#define PE_SLACK_BYTES 256       /* behind the copied rows: written, and read into lanes that are not stored */
 
 typedef struct pe_image_f32 {
     size_t x, y;                         /* in the arena, bytes */
@@ -70,21 +70,41 @@ static bool pe_image_describe(pe_image_f32 *m, const pe_tensor *x, const pe_tens
     return *work <= PE_WORK_BYTES;
 }
 
-/* Where rows first .. end - 1 of y, at most a band, find their first window: in x, or copied to work. */
+/* n zeros, and up to PE_LANES - 1 more. */
+static inline float *pe_image_zeros(float *to, size_t n)
+{
+    for (size_t i = 0; i < n; i += PE_LANES)
+        pe_f32v_store(to + i, pe_f32v_all(0));
+    return to + n;
+}
+
+/* n floats, and up to PE_LANES - 1 zeros. */
+static inline float *pe_image_copy(float *to, const float *from, size_t n)
+{
+    size_t i = 0;
+    for (; i + PE_LANES <= n; i += PE_LANES)
+        pe_f32v_store(to + i, pe_f32v_load(from + i));
+    if (i < n)
+        pe_f32v_store(to + i, pe_f32v_load_first(from + i, n - i));
+    return to + n;
+}
+
+/* Where rows first .. end - 1 of y, at most a band, find their first window: in x, or copied to work, whose slack is
+ * written as well. */
 static inline const float *pe_image_band(const pe_image_f32 *m, const float *x, int32_t first, int32_t end, float *work)
 {
     int32_t row = first * m->stride - m->pad;
     if (m->in_place)
         return x + (size_t)row * m->x_row;
     float *to = work;
-    for (int32_t n = pe_image_rows(m, end - first); n; n--, row++, to += m->row) {
+    for (int32_t n = pe_image_rows(m, end - first); n; n--, row++) {
         if (row < 0 || row >= m->in_rows) {
-            __builtin_memset(to, 0, m->row * sizeof(float));
+            to = pe_image_zeros(to, m->row);
             continue;
         }
-        __builtin_memset(to, 0, m->left * sizeof(float));
-        __builtin_memcpy(to + m->left, x + (size_t)row * m->x_row, m->body * sizeof(float));
-        __builtin_memset(to + m->left + m->body, 0, m->right * sizeof(float));
+        to = pe_image_zeros(to, m->left);
+        to = pe_image_copy(to, x + (size_t)row * m->x_row, m->body);
+        to = pe_image_zeros(to, m->right);
     }
     return work;
 }
