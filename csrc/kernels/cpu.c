@@ -40,7 +40,7 @@ uint32_t pe_cpu_features(void)
     return features;
 }
 
-#elif !defined PE_WITH_ARM64 /* kernels/neon/cpu.c: it needs the C library */
+#elif !defined PE_WITH_ARM64 && !defined PE_WITH_RISCV64 /* kernels/neon/cpu.c, kernels/rvv/cpu.c: they ask Linux */
 
 uint32_t pe_cpu_features(void)
 {
