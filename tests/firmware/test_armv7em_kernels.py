@@ -27,7 +27,7 @@ def test_every_edge_has_the_bits_of_the_host_on_a_cortex_m4(build: Build, tmp_pa
     with Board(mps("mps2-an386", image, tmp_path / "store")) as board:
         assert board.ask(WRITE, PYEDGE, 8) is not None
         for number, name in enumerate(plan.entries):
-            shape = plan.entry(name).inputs[0].shape
+            shape = [d or 1 for d in plan.entry(name).inputs[0].shape]
             for run, x in enumerate((RNG.integers(-128, 128, shape), np.full(shape, -128))):
                 expected = session.run([x.astype(np.int8)], entry=name)[0]
                 board.put(x.astype(np.int8).tobytes(), number)
