@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..model import reference
-from ..model.limits import Budget
 from ..model.graph import Graph, Op, Tensor
+from ..model.limits import Budget
 from .rewrite import Tensors, branches, everywhere
 
 
