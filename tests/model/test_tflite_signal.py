@@ -61,7 +61,7 @@ def rows_kept(rows: int, **options: int) -> bytes:
 
 @pytest.mark.parametrize(("rows", "options"), [(3, {"cycles_max": 1}), (5, {"cycles_max": 0})])
 def test_a_circular_buffer_holds_the_newest_rows(rows, options):
-    """As TFLite Micro from the run on that fills it; before that ours begins with zeros, and with them after a reset."""
+    """As TFLite Micro from the run on that fills it; ours begins with zeros, and after a reset."""
     session = pe.Session(pe.compile(load_tflite(rows_kept(rows, **options))))
     for _ in range(2):
         fed = [0] * rows

@@ -32,7 +32,6 @@ def test_scratch_of_rv32_lies_where_nothing_lives_and_takes_no_more_arena(channe
     assert board.scratch_bytes > here.scratch_bytes
     live = board.lifetimes()
     for i, op in enumerate(board.ops):
-        for lifetime in live:
-            if lifetime.first <= i <= lifetime.last and op.scratch_bytes:
-                t = lifetime.tensor
-                assert t.offset + t.bytes <= op.scratch_offset or op.scratch_offset + op.scratch_bytes <= t.offset, op.name
+        end = op.scratch_offset + op.scratch_bytes
+        for t in (lifetime.tensor for lifetime in live if lifetime.first <= i <= lifetime.last):
+            assert op.scratch_bytes == 0 or t.offset + t.bytes <= op.scratch_offset or end <= t.offset, op.name
