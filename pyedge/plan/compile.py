@@ -121,8 +121,9 @@ def _image(graphs: Mapping[str, Graph], rounding: str, keep: Keep, meta: Mapping
     states = place_states(programs)
     layouts = [layout(p, keep, states) for p in programs]
     if keep is None:
+        arena_bytes = max(places.arena_bytes for places in layouts)
         for program, places in zip(programs, layouts, strict=True):
-            fill_room(program, places, isa)
+            fill_room(program, places, arena_bytes, isa)
     return write(programs, layouts, meta, keep == "all")
 
 

@@ -68,8 +68,8 @@ def layout(program: Program, keep: Keep = None, states: StatePlaces = _NO_STATES
     )
 
 
-def free_room(program: Program, layout: Layout) -> list[tuple[int, int]]:
-    """Offset and bytes, at each step, of the largest part of the arena where no tensor lies that lives then."""
+def free_room(program: Program, layout: Layout, arena_bytes: int) -> list[tuple[int, int]]:
+    """Offset and bytes, at each step, of the largest part of an arena where no tensor lies that lives then."""
     first, last, root = _lifetimes(program, None)
     blocks = [
         (layout.offsets[r], layout.offsets[r] + align(program.values[r].bytes), first[r], last[r])
@@ -82,7 +82,7 @@ def free_room(program: Program, layout: Layout) -> list[tuple[int, int]]:
         for begin, end, *_ in sorted(b for b in blocks if b[2] <= i <= b[3]):
             largest = max(largest, (start, begin - start), key=lambda part: part[1])
             start = max(start, end)
-        found.append(max(largest, (start, layout.arena_bytes - start), key=lambda part: part[1]))
+        found.append(max(largest, (start, arena_bytes - start), key=lambda part: part[1]))
     return found
 
 

@@ -21,12 +21,15 @@ def ask_scratch(program: Program, isa: str) -> None:
         step.scratch_bytes = max(step.scratch_bytes, 8 * kh * kw * depth + kw * depth)
 
 
-def fill_room(program: Program, layout: Layout, isa: str) -> None:
-    """Gives them more where the arena has the room anyway, for kernels that are faster with it, of the same bits."""
+def fill_room(program: Program, layout: Layout, arena_bytes: int, isa: str) -> None:
+    """Gives them more where the arena has the room anyway, for kernels that are faster with it, of the same bits.
+
+    arena_bytes: what the plan takes, for the largest of its entries.
+    """
     if not isa.startswith("rv32"):
         return
     vectors = re.search(r"_zvl(\d+)b", isa)
-    rooms = free_room(program, layout)
+    rooms = free_room(program, layout, arena_bytes)
     for i, step in enumerate(program.steps):
         offset, room = rooms[i]
         if step.kind != "conv2d_s8" or step.inputs[1] is None:

@@ -10,7 +10,7 @@ import pytest
 import pyedge as pe
 
 from .conftest import Build, need
-from .test_rv32_kernels import GRAPHS, conv, depthwise, linear
+from .test_rv32_kernels import GRAPHS, WIDE, conv, depthwise, linear
 from .wire import PYEDGE, READ, WRITE, Board, virt
 
 MARCH = "rv32imafc_zve32f_zvl128b"
@@ -99,7 +99,7 @@ def test_a_plan_for_the_board_is_computed_with_vectors(build: Build) -> None:
     need("qemu-system-riscv32")
     limits = {"conv": (conv((1, 8, 8, 64), 64, (3, 3)), 0.18), "depthwise": (depthwise((1, 25, 5, 64), (3, 3)), 0.85),
               "linear": (linear(1, 640, 128), 0.27)}  # fmt: skip
-    plan = pe.compile({name: graph for name, (graph, _) in limits.items()}, board="virt-rv32-v")
+    plan = pe.compile({**{name: graph for name, (graph, _) in limits.items()}, "wide": WIDE}, board="virt-rv32-v")
     with Board(virt(build("virt-rv32", "clang", PYEDGE_MARCH=MARCH), cpu="rv32,v=true,vlen=128")) as board:
         board.upload(PYEDGE, bytes(plan.data))
         for number, (name, (_, limit)) in enumerate(limits.items()):
