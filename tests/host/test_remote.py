@@ -159,7 +159,7 @@ def test_what_a_board_cannot_take_is_a_plan_error(plan: pe.Plan) -> None:
         damaged[8:12] = bytes(4)
 
         class Bad:
-            data, arena_bytes = bytes(damaged), 0
+            data, arena_bytes, ops = bytes(damaged), 0, ()
 
         with pytest.raises(pe.PlanError, match="refused"):
             board.load(Bad())  # type: ignore[arg-type]
