@@ -26,7 +26,7 @@ bool fits(PyObject *x, const Place &place)
     const auto *a = py::detail::array_proxy(x);
     return a->descr == place.dtype.ptr() && (a->flags & py::array::c_style) &&
            static_cast<size_t>(a->nd) == place.shape.size() &&
-           std::memcmp(a->dimensions, place.shape.data(), place.shape.size() * sizeof(py::ssize_t)) == 0;
+           std::equal(place.shape.begin(), place.shape.end(), a->dimensions);
 }
 
 // A new array with the bytes of a place; NULL with an exception set.
