@@ -79,19 +79,25 @@ class Firmware:
 
 
 def row(path: Path, pools: dict[str, int], firmware: Firmware) -> str:
-    """One line of the table."""
-    try:
-        plan = compiled(path, "host")
-    except pe.PyedgeError as e:
-        text = str(e).removeprefix(f"{path.name}: ").replace("|", "/")
-        text = text if len(text) <= 100 else f"{text[:100]} ..."
-        return f"| `{name_of(path)}` | - | - | - | - | - | {text} |{' |' * (len(pools) - 1)}"
+    """One line of the table; the numbers are those of the plan for the first board that takes it."""
+    plans: dict[str, pe.Plan] = {}
+    for board in (*pools, "host"):
+        try:
+            plans[board] = compiled(path, board)
+        except pe.PlanError:
+            continue  # it does not fit
+        except pe.PyedgeError as e:
+            text = str(e).removeprefix(f"{path.name}: ").replace("|", "/")
+            text = text if len(text) <= 100 else f"{text[:100]} ..."
+            return f"| `{name_of(path)}` | - | - | - | - | - | {text} |{' |' * (len(pools) - 1)}"
+    plan = next(iter(plans.values()))
     cells = [plan.macs, plan.flash_bytes, plan.arena_bytes, plan.state_bytes, firmware.bytes(plan)]
     fits = []
     for board, pool in pools.items():
         store = load_profile(board).store
         assert store is not None
-        fits.append("yes" if plan.arena_bytes <= pool and plan.flash_bytes <= store.slot_bytes else "no")
+        p = plans.get(board)
+        fits.append("yes" if p and p.arena_bytes <= pool and p.flash_bytes <= store.slot_bytes else "no")
     return f"| `{name_of(path)}` | " + " | ".join([*(f"{n:,}" for n in cells), *fits]) + " |"
 
 

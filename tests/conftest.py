@@ -1,11 +1,15 @@
 """Fixtures for all rooms."""
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+# Programs that a shell starts in the background have Ctrl-C ignored, and so have their children; some tests send it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 DATA = Path(os.environ.get("PYEDGE_TEST_DATA") or ROOT.parent / "shared" / "data")
 
 
