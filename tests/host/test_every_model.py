@@ -37,7 +37,7 @@ def random_input(t: PlanTensor, random: np.random.Generator) -> np.ndarray:
 
 
 @pytest.mark.parametrize("board_name", [pytest.param("virt-rv32", marks=needs_qemu), *CORTEX_M])
-@pytest.mark.parametrize("path", MODELS or [Path("absent")], ids=name_of)
+@pytest.mark.parametrize("path", MODELS or [Path("absent")], ids=[name_of(p) for p in MODELS] or ["absent"])
 def test_a_model_that_fits_has_the_bytes_of_session(
     path: Path, board_name: str, data_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
