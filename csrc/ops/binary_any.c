@@ -8,7 +8,7 @@
 
 static bool takes(uint8_t dtype, uint32_t f)
 {
-    bool compares = f >= PE_FN_EQUAL && f <= PE_FN_GREATER_EQUAL;
+    bool compares = pe_is_comparison(f);
     if (dtype == PE_BOOL)
         return compares || (f >= PE_FN_AND && f <= PE_FN_XOR);
     bool arithmetic = compares || (f >= PE_FN_ADD && f <= PE_FN_FMOD);

@@ -20,7 +20,7 @@ static pe_status check_binary(const pe_call *c, uint32_t *scratch_bytes, const c
     uint32_t f = ((const pe_function_params *)c->params)->function;
     (void)scratch_bytes;
     *text = "binary_f32: no such function on float32";
-    if (!(f >= PE_FN_ADD && f <= PE_FN_FMOD) && !(f >= PE_FN_EQUAL && f <= PE_FN_GREATER_EQUAL))
+    if (!(f >= PE_FN_ADD && f <= PE_FN_FMOD) && !pe_is_comparison(f))
         return PE_ERR_SHAPE;
     return check_dtypes(c, text);
 }

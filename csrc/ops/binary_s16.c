@@ -1,14 +1,10 @@
 #include "broadcast.h"
 #include "check.h"
+#include "functions.h"
 #include "s16.h"
 
 /* binary_s16: functions of two int16 operands with zero point 0 as TFLite's reference kernels, NumPy broadcasting
  * (docs/arithmetic.md, "int16"). y may be the memory of an operand that has y's shape. */
-
-static bool compares(uint32_t f)
-{
-    return f >= PE_FN_EQUAL && f <= PE_FN_GREATER_EQUAL;
-}
 
 static pe_status check(const pe_call *c, uint32_t *scratch_bytes, const char **text)
 {
@@ -17,11 +13,11 @@ static pe_status check(const pe_call *c, uint32_t *scratch_bytes, const char **t
     (void)scratch_bytes;
     *text = "binary_s16: no such function on int16";
     if (f != PE_FN_ADD && f != PE_FN_SUB && f != PE_FN_MUL && f != PE_FN_MIN && f != PE_FN_MAX &&
-        f != PE_FN_SQUARED_DIFFERENCE && !compares(f))
+        f != PE_FN_SQUARED_DIFFERENCE && !pe_is_comparison(f))
         return PE_ERR_SHAPE;
     *text = "binary_s16: dtypes, or shapes that do not broadcast to the output's";
     if (c->tensor[0]->dtype != PE_S16 || c->tensor[1]->dtype != PE_S16 ||
-        c->tensor[2]->dtype != (compares(f) ? PE_BOOL : PE_S16) || !pe_broadcasts(c, 2))
+        c->tensor[2]->dtype != (pe_is_comparison(f) ? PE_BOOL : PE_S16) || !pe_broadcasts(c, 2))
         return PE_ERR_SHAPE;
     *text = "binary_s16: params";
     bool good = p->a_zero_point == 0 && p->b_zero_point == 0 && p->y_zero_point == 0 && p->left_shift >= 0 &&
@@ -29,18 +25,6 @@ static pe_status check(const pe_call *c, uint32_t *scratch_bytes, const char **t
                 pe_is_multiplier(p->b_multiplier, p->b_shift) && pe_is_multiplier(p->y_multiplier, p->y_shift) &&
                 pe_is_range_s16(p->y_min, p->y_max);
     return good ? PE_OK : PE_ERR_SHAPE;
-}
-
-static bool compare(uint32_t function, int32_t a, int32_t b)
-{
-    switch (function) {
-    case PE_FN_EQUAL: return a == b;
-    case PE_FN_NOT_EQUAL: return a != b;
-    case PE_FN_LESS: return a < b;
-    case PE_FN_LESS_EQUAL: return a <= b;
-    case PE_FN_GREATER: return a > b;
-    default: return a >= b;
-    }
 }
 
 static int32_t of(const pe_binary_s8_params *p, int32_t a, int32_t b)
@@ -64,12 +48,12 @@ static void run(const pe_call *c)
 {
     const pe_binary_s8_params *p = c->params;
     const int16_t *a = c->data[0], *b = c->data[1];
-    const bool is_comparison = compares(p->function);
+    const bool is_comparison = pe_is_comparison(p->function);
     pe_walk w = pe_walk_start(c, 2);
     for (uint32_t i = 0; i < pe_tensor_elements(c->tensor[2]); i++, pe_walk_next(&w, 2)) {
         int32_t av = a[w.at[0]], bv = b[w.at[1]];
         if (is_comparison)
-            ((uint8_t *)c->data[2])[i] = compare(p->function, av, bv);
+            ((uint8_t *)c->data[2])[i] = pe_compare_s32(p->function, av, bv);
         else
             ((int16_t *)c->data[2])[i] = (int16_t)pe_clamp_s32(of(p, av, bv), p->y_min, p->y_max);
     }

@@ -1,14 +1,10 @@
 #include "broadcast.h"
 #include "check.h"
 #include "fixed.h"
+#include "functions.h"
 
 /* binary_s8: sub, mul, div, min, max, squared_difference, prelu and comparisons of int8 as TFLite's reference kernels, NumPy
  * broadcasting (docs/arithmetic.md, "Elementwise, int8"). y may be the memory of an operand that has y's shape. */
-
-static bool compares(uint32_t f)
-{
-    return f >= PE_FN_EQUAL && f <= PE_FN_GREATER_EQUAL;
-}
 
 static pe_status check(const pe_call *c, uint32_t *scratch_bytes, const char **text)
 {
@@ -17,11 +13,11 @@ static pe_status check(const pe_call *c, uint32_t *scratch_bytes, const char **t
     (void)scratch_bytes;
     *text = "binary_s8: no such function on int8";
     if (f != PE_FN_SUB && f != PE_FN_MUL && f != PE_FN_DIV && f != PE_FN_MIN && f != PE_FN_MAX &&
-        f != PE_FN_SQUARED_DIFFERENCE && f != PE_FN_PRELU && !compares(f))
+        f != PE_FN_SQUARED_DIFFERENCE && f != PE_FN_PRELU && !pe_is_comparison(f))
         return PE_ERR_SHAPE;
     *text = "binary_s8: dtypes, or shapes that do not broadcast to the output's";
     if (c->tensor[0]->dtype != PE_S8 || c->tensor[1]->dtype != PE_S8 ||
-        c->tensor[2]->dtype != (compares(f) ? PE_BOOL : PE_S8) || !pe_broadcasts(c, 2))
+        c->tensor[2]->dtype != (pe_is_comparison(f) ? PE_BOOL : PE_S8) || !pe_broadcasts(c, 2))
         return PE_ERR_SHAPE;
     *text = "binary_s8: params";
     bool good = pe_is_s8(p->a_zero_point) && pe_is_s8(p->b_zero_point) && pe_is_s8(p->y_zero_point) &&
@@ -29,18 +25,6 @@ static pe_status check(const pe_call *c, uint32_t *scratch_bytes, const char **t
                 pe_is_multiplier(p->b_multiplier, p->b_shift) && pe_is_multiplier(p->y_multiplier, p->y_shift) &&
                 pe_is_range_s8(p->y_min, p->y_max);
     return good ? PE_OK : PE_ERR_SHAPE;
-}
-
-static bool compare(uint32_t function, int32_t a, int32_t b)
-{
-    switch (function) {
-    case PE_FN_EQUAL: return a == b;
-    case PE_FN_NOT_EQUAL: return a != b;
-    case PE_FN_LESS: return a < b;
-    case PE_FN_LESS_EQUAL: return a <= b;
-    case PE_FN_GREATER: return a > b;
-    default: return a >= b;
-    }
 }
 
 /* An operand without its zero point, shifted left and scaled. */
@@ -93,13 +77,13 @@ static void run(const pe_call *c)
     const int8_t *a = c->data[0], *b = c->data[1];
     int8_t *y = c->data[2];
     const pe_output_s8 out = {p->y_zero_point, p->y_min, p->y_max};
-    bool is_comparison = compares(p->function);
+    bool is_comparison = pe_is_comparison(p->function);
     pe_walk w = pe_walk_start(c, 2);
     for (uint32_t i = 0; i < c->tensor[2]->bytes; i++, pe_walk_next(&w, 2)) {
         int32_t av = a[w.at[0]], bv = b[w.at[1]];
         if (is_comparison)
-            y[i] = compare(p->function, scaled(av - p->a_zero_point, p->left_shift, p->a_multiplier, p->a_shift),
-                           scaled(bv - p->b_zero_point, p->left_shift, p->b_multiplier, p->b_shift));
+            y[i] = pe_compare_s32(p->function, scaled(av - p->a_zero_point, p->left_shift, p->a_multiplier, p->a_shift),
+                                  scaled(bv - p->b_zero_point, p->left_shift, p->b_multiplier, p->b_shift));
         else
             y[i] = of(p, &out, av, bv);
     }

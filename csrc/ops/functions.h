@@ -7,10 +7,26 @@
 #include "math_f32.h"
 #include "plan.h"
 
+static inline bool pe_is_comparison(uint32_t function)
+{
+    return function >= PE_FN_EQUAL && function <= PE_FN_GREATER_EQUAL;
+}
+
 static inline bool pe_is_bool_function(uint32_t function)
 {
-    return function == PE_FN_IS_NAN || function == PE_FN_IS_INF ||
-           (function >= PE_FN_EQUAL && function <= PE_FN_GREATER_EQUAL);
+    return function == PE_FN_IS_NAN || function == PE_FN_IS_INF || pe_is_comparison(function);
+}
+
+static inline bool pe_compare_s32(uint32_t function, int32_t a, int32_t b)
+{
+    switch (function) {
+    case PE_FN_EQUAL: return a == b;
+    case PE_FN_NOT_EQUAL: return a != b;
+    case PE_FN_LESS: return a < b;
+    case PE_FN_LESS_EQUAL: return a <= b;
+    case PE_FN_GREATER: return a > b;
+    default: return a >= b;
+    }
 }
 
 static inline float pe_max_f32(float a, float b)

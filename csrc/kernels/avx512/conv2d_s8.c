@@ -1,5 +1,6 @@
 #include "kernels/avx512/stage.h"
 #include "kernels/conv_shape.h"
+#include "kernels/tiles.h"
 
 /* conv2d_s8 with one group and no dilation along a row; linear_s8 with several rows is the same over M pixels.
  *
@@ -284,29 +285,14 @@ NARROW(16)
         pixels(j, u, step, n, y, MR, NR);                                                            \
     }
 TILES(TILE)
-#define TILE_ROW(MR, NR) {MR, NR, pixels_##MR##x##NR},
-static const struct {
-    uint8_t mr, nr;
-    pixels_fn *pixels;
-} tiles[] = {TILES(TILE_ROW)};
+#define TILE_SIZE(MR, NR) {MR, NR},
+#define TILE_PIXELS(MR, NR) pixels_##MR##x##NR,
+static const pe_tile tiles[] = {TILES(TILE_SIZE)};
+static pixels_fn *const pixels_of[] = {TILES(TILE_PIXELS)};
 
-/* The tile for n pixels of nr * 16 channels: the smallest that needs as few tiles as the largest would. */
 static pixels_fn *choose(size_t n, uint32_t nr)
 {
-    const size_t count = sizeof tiles / sizeof tiles[0];
-    size_t most = 1, wanted;
-    pixels_fn *best = NULL;
-    for (size_t i = 0; i < count; i++)
-        most = tiles[i].nr == nr && tiles[i].mr > most ? tiles[i].mr : most;
-    wanted = (n - 1) / ((n - 1) / most + 1) + 1;
-    for (size_t i = 0; i < count; i++) {
-        if (tiles[i].nr != nr || tiles[i].mr > n)
-            continue;
-        best = tiles[i].pixels;
-        if (tiles[i].mr >= wanted)
-            break;
-    }
-    return best;
+    return pixels_of[pe_tile_for(tiles, sizeof tiles / sizeof tiles[0], n, nr)];
 }
 
 static size_t align64(size_t n)

@@ -1,3 +1,4 @@
+#include "kernels/tiles.h"
 #include "kernels/x86/image_f32.h"
 
 /* conv2d_f32, linear_f32 as a convolution of one row of pixels, and depthwise_f32 of one channel, which is one too.
@@ -111,29 +112,14 @@ PE_INLINE void pixels(const job *j, const float *x, size_t n, float *y, const in
         pixels(j, x, n, y, MR, NR);                                                  \
     }
 TILES(TILE)
-#define TILE_ROW(MR, NR) {MR, NR, pixels_##MR##x##NR},
-static const struct {
-    uint8_t mr, nr;
-    pixels_fn *pixels;
-} tiles[] = {TILES(TILE_ROW)};
+#define TILE_SIZE(MR, NR) {MR, NR},
+#define TILE_PIXELS(MR, NR) pixels_##MR##x##NR,
+static const pe_tile tiles[] = {TILES(TILE_SIZE)};
+static pixels_fn *const pixels_of[] = {TILES(TILE_PIXELS)};
 
-/* The tile for n pixels of nr vectors: the smallest that needs as few tiles as the largest would. */
 static pixels_fn *choose(size_t n, uint32_t nr)
 {
-    const size_t count = sizeof tiles / sizeof tiles[0];
-    size_t most = 1, wanted;
-    pixels_fn *best = NULL;
-    for (size_t i = 0; i < count; i++)
-        most = tiles[i].nr == nr && tiles[i].mr > most ? tiles[i].mr : most;
-    wanted = (n - 1) / ((n - 1) / most + 1) + 1;
-    for (size_t i = 0; i < count; i++) {
-        if (tiles[i].nr != nr || tiles[i].mr > n)
-            continue;
-        best = tiles[i].pixels;
-        if (tiles[i].mr >= wanted)
-            break;
-    }
-    return best;
+    return pixels_of[pe_tile_for(tiles, sizeof tiles / sizeof tiles[0], n, nr)];
 }
 
 static size_t align64(size_t n)
