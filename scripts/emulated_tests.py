@@ -45,7 +45,11 @@ CPUS = {
         Cpu("cortex-a72", "neon", RECORDED),
         Cpu("cortex-a76", "dotprod", RECORDED + LAYERS),
         Cpu("max,pauth-impdef=on", "dotprod", RECORDED),  # its own way to sign pointers takes three times as long
-    )
+    ),
+    "riscv64": (
+        Cpu("rv64,v=false", "portable", RECORDED),
+        *(Cpu(f"rv64,v=true,vlen={vlen}", "rvv", RECORDED + LAYERS) for vlen in (128, 256, 512)),
+    ),
 }
 
 

@@ -56,7 +56,18 @@ def prepare(wheel: Path, work: Path) -> Place:
         sys.exit(f"{wheel.name}: there is a Debian root for {' and '.join(SUITES)} alone")
     root = debian_root(ARCHS[arch].debian, SUITES[python], work)
     site = install(wheel, work / f"site-{arch}-{python}")
-    return Place(arch, f"qemu-{QEMU[arch]}-static", root, f"python3.{python[3:]}", site)
+    qemu = newer_qemu(QEMU[arch], work) if arch == "riscv64" else f"qemu-{QEMU[arch]}-static"
+    return Place(arch, qemu, root, f"python3.{python[3:]}", site)
+
+
+def newer_qemu(name: str, work: Path) -> str:
+    """Debian 13's emulator, for Debian 12 as well: riscv_hwprobe, which tells of vectors, is known from QEMU 8.2 on."""
+    root = work / "qemu-trixie"
+    program = root / "usr" / "bin" / f"qemu-{name}"
+    if not program.exists():
+        asked = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True)
+        unpack_debian(asked.stdout.strip(), "trixie", ["qemu-user"], root)
+    return str(program)
 
 
 def debian_root(arch: str, suite: str, work: Path) -> Path:

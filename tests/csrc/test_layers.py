@@ -13,7 +13,7 @@ import pyedge as pe
 from pyedge import _core
 
 Array = npt.NDArray[Any]
-LEVELS = (["avx2", "avx512"], ["neon", "dotprod"])  # of an architecture, from the lowest up
+LEVELS = (["avx2", "avx512"], ["neon", "dotprod"], ["rvv"])  # of an architecture, from the lowest up
 BEST = _core.cpu_features()[0]
 USABLE = next((levels[: levels.index(BEST) + 1] for levels in LEVELS if BEST in levels), [])
 pytestmark = pytest.mark.skipif(not USABLE, reason="no layer kernels for this CPU")
@@ -72,7 +72,8 @@ def bits(data: bytes, dtype: str) -> Array:
 
 def layer(name: str) -> str | None:
     """The layer kernel of that name on the best level that this CPU can run; None: there is none."""
-    names = {f"{name}__{level}" for level in USABLE} & set(_core.kernels())
+    levels = [level for level in USABLE if level != "rvv"]  # whose kernels are a set (kernels.h), below the layers
+    names = {f"{name}__{level}" for level in levels} & set(_core.kernels())
     return max(names, key=lambda n: USABLE.index(n.split("__")[1]), default=None)
 
 
