@@ -34,4 +34,11 @@ enum {
     PE_ISA_RVV = PE_CPU_RVV,
 };
 
+/* What the kernels of an arch (kernels_list.h) ask for. On arm64 single features, which a CPU may have without those below. */
+enum {
+    PE_NEEDS_avx2 = PE_ISA_AVX2,
+    PE_NEEDS_avx512 = PE_ISA_AVX512,
+    PE_NEEDS_neon = PE_CPU_NEON,
+    PE_NEEDS_dotprod = PE_CPU_NEON | PE_CPU_DOTPROD,
+};
 #endif

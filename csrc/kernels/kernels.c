@@ -4,18 +4,7 @@
 #include "ops/trim.h"
 
 #define PE_KERNEL_NAME(op, arch, mr, nr, kr, layout, isa) #op "__" #arch "_" #mr "x" #nr,
-#ifdef PE_WITH_X86
 #define PE_LAYER_NAME(name, arch, op) #name "__" #arch,
-#define PE_X86_NAMES PE_LAYERS_AVX512(PE_LAYER_NAME) PE_LAYERS_AVX2(PE_LAYER_NAME)
-#else
-#define PE_X86_NAMES
-#endif
-#ifdef PE_WITH_ARM64
-#define PE_LAYER_NAME(name, arch, op) #name "__" #arch,
-#define PE_ARM64_NAMES PE_LAYERS_DOTPROD(PE_LAYER_NAME) PE_LAYERS_NEON(PE_LAYER_NAME)
-#else
-#define PE_ARM64_NAMES
-#endif
 /* RISC-V, 32 bits, with multiplication and all 31 registers; known when a firmware is built. PE_PORTABLE: for comparison. */
 #if defined __riscv && __riscv_xlen == 32 && defined __riscv_mul && !defined __riscv_32e && !defined PE_PORTABLE
 #define PE_RV32(rv32, portable) rv32
@@ -38,8 +27,8 @@
 #else
 #define PE_RVV_NAMES
 #endif
-const char *const pe_kernel_names[] = {
-    PE_KERNELS(PE_KERNEL_NAME) PE_RV32_NAMES PE_ARMV7EM_NAMES PE_RVV_NAMES PE_X86_NAMES PE_ARM64_NAMES NULL};
+const char *const pe_kernel_names[] = {PE_KERNELS(PE_KERNEL_NAME)
+                                           PE_RV32_NAMES PE_ARMV7EM_NAMES PE_RVV_NAMES PE_LAYERS(PE_LAYER_NAME) NULL};
 
 static const pe_kernels portable = {
     .gemm_s8 = PE_IF_KEPT(conv2d_s8, 1, 0) || PE_IF_KEPT(linear_s8, 1, 0)

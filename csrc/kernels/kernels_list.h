@@ -32,8 +32,8 @@
     X(conv2d_s8, rvv, conv2d_s8) \
     X(depthwise_s8, rvv, depthwise_s8)
 
-/* One line a layer kernel (layers.h): X(name, arch, op kind), for pe_layer_<name>__<arch>. One list an ISA level (cpu.h); of
- * two that take a case the first does. */
+/* One line a layer kernel (layers.h): X(name, arch, op kind), for pe_layer_<name>__<arch>; PE_NEEDS_<arch> of cpu.h is what
+ * the CPU must have. PE_LAYERS joins the lists of a build: of two that take a case the first does. */
 #define PE_LAYERS_AVX512(X)                     \
     X(conv2d_s8, avx512, conv2d_s8)             \
     X(depthwise_s8, avx512, depthwise_s8)       \
@@ -75,3 +75,11 @@
     X(depthwise_f32, neon, depthwise_f32) \
     X(conv2d_f32, neon, conv2d_f32)       \
     X(linear_f32, neon, linear_f32)
+
+#if defined PE_WITH_X86
+#define PE_LAYERS(X) PE_LAYERS_AVX512(X) PE_LAYERS_AVX2(X)
+#elif defined PE_WITH_ARM64
+#define PE_LAYERS(X) PE_LAYERS_DOTPROD(X) PE_LAYERS_NEON(X)
+#else
+#define PE_LAYERS(X)
+#endif

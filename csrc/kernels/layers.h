@@ -30,8 +30,13 @@ typedef struct pe_layer {
     void (*run)(const void *packed, uint8_t *arena, uint8_t *work);
 } pe_layer;
 
-/* The layer kernels that a CPU with these features can run, the best of each case first; the last element is NULL. */
-const pe_layer *const *pe_layers_best(uint32_t features);
+/* The layer kernels of this build, the best of each case first; the last has no layer. needs: what the CPU must have. */
+typedef struct pe_listed_layer {
+    uint32_t needs;
+    const pe_layer *layer;
+} pe_listed_layer;
+
+extern const pe_listed_layer pe_layers[];
 
 /* Tensors that the caller or an op writes, at run time. */
 static inline bool pe_in_arena(const pe_tensor *t)

@@ -35,10 +35,10 @@ static const pe_layer *layer_of(const uint8_t *plan, uint32_t features, const pe
         if (!pe_in_arena(t))
             c->data[i] = (void *)(uintptr_t)(plan + h->consts.offset + t->offset);
     }
-    for (const pe_layer *const *layer = pe_layers_best(features); *layer; layer++) {
+    for (const pe_listed_layer *l = pe_layers; l->layer; l++) {
         *bytes = (pe_layer_bytes){0};
-        if ((*layer)->kind == op->kind && (*layer)->takes(c, bytes))
-            return *layer;
+        if ((features & l->needs) == l->needs && l->layer->kind == op->kind && l->layer->takes(c, bytes))
+            return l->layer;
     }
     return NULL;
 }
