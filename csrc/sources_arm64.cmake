@@ -1,6 +1,7 @@
 # Kernels of arm64, for hosts only: each list with flags of its own, PE_WITH_ARM64 defined for all sources. Paths as in
 # sources.cmake.
 include(CheckCCompilerFlag)
+set(PYEDGE_ARM64_LEVELS NEON DOTPROD)
 set(PYEDGE_NEON_SOURCES
   kernels/neon/conv2d.c
   kernels/neon/conv2d_f32.c
