@@ -20,6 +20,7 @@ ORDER = [
     ["custom", "onnx_backend", "audio"],
     ["tune", "faults"],
     ["host"],
+    ["bench"],
     ["demo"],
     ["cli"],
 ]
