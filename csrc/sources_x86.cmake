@@ -10,6 +10,7 @@ set(PYEDGE_AVX512_SOURCES
   kernels/avx512/linear_row_s8.c
   kernels/avx512/pool_s8.c
   kernels/avx512/requantize.c
+  kernels/avx512/softmax_f32.c
   kernels/avx512/softmax_s8.c
 )
 set(PYEDGE_AVX512_FLAGS
@@ -19,5 +20,6 @@ set(PYEDGE_AVX2_SOURCES
   kernels/avx2/conv2d_f32.c
   kernels/avx2/conv_s8.c
   kernels/avx2/depthwise_f32.c
+  kernels/avx2/softmax_f32.c
 )
 set(PYEDGE_AVX2_FLAGS -O3 -mavx2 -mfma -mf16c)

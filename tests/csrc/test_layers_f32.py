@@ -71,6 +71,10 @@ def conv_cases() -> Iterator[dict[str, Any]]:
     for w in range(1, 34):
         for co in (8, 16, 32, 64):
             yield {**base, "h": 1, "w": w, "co": co, "c": 3, "kh": 1, "kw": 1}
+    for w in range(2, 36):  # pixels that share a vector
+        yield {**base, "w": w, "co": 1 + w % 8, "stride": 1 + w % 2, "padding": "valid" if w % 3 == 0 else "same"}
+    yield {**base, "co": 8, "n": 2, "h": 70, "w": 41, "stride": (3, 1)}
+    yield {**base, "co": 3, "n": 2, "kh": 1, "kw": 5, "dilation": (1, 2)}
     for c in (1, 3, 8):
         yield {**base, "c": c, "stride": 2}
         yield {**base, "c": c, "kh": 1, "kw": 1, "stride": 2, "n": 2}
@@ -102,6 +106,12 @@ def test_conv2d_f32_has_the_portable_bits(case: dict[str, Any]) -> None:
 def depthwise_cases() -> Iterator[dict[str, Any]]:
     """Each way to fill vectors, with full and odd channels and columns that end inside one; one channel to many."""
     base = {"n": 1, "h": 5, "w": 7, "kh": 3, "kw": 3}
+    for w in range(1, 20):  # read where they are
+        for stride in (1, 2, 3):
+            padding = "same" if stride < 3 else (((1, 0), (0, 1)) if w > 1 else ((1, 1), (1, 1)))
+            yield {**base, "c": 32, "w": w, "stride": stride, "padding": padding}
+    yield {**base, "c": 16, "h": 1, "w": 1}
+    yield {**base, "c": 64, "h": 40, "w": 30, "n": 3, "padding": ((3, 2), (1, 1))}
     for c in (1, 2, 3, 4, 8, 9, 16, 21, 32, 70):
         yield {**base, "c": c, "n": 2}
         yield {**base, "c": c, "stride": 2, "h": 8}
@@ -182,3 +192,37 @@ def test_mean_f32_has_the_portable_bits(axes: tuple[int, ...], kernel: bool, c: 
     x = b.input("x", (2, 5, 3, c), "float32")
     b.output("y", b.mean(x, axes))
     check(b.build(), rng, "mean_f32" if kernel else None)
+
+
+@pytest.mark.parametrize("n", [1, 2, 7, 8, 16, 17, 100])
+def test_softmax_f32_has_the_portable_bits(n: int) -> None:
+    rng = np.random.default_rng(n)
+    b = pe.GraphBuilder()
+    b.output("y", b.softmax(b.input("x", (3, n), "float32")))
+    check(b.build(), rng, "softmax_f32")
+
+
+@pytest.mark.parametrize("low, high", [(0.0, 6.0), (-1.0, 0.0), (0.0, 0.0), (-2.0, 3.0), (-0.0, 1.0), (-1.0, -0.0)])
+def test_clamps_at_zeros_have_the_portable_bits(low: float, high: float) -> None:
+    """Of either sign, in the plan's bytes; operands are zeros of both signs, too. -0 is left to the portable code."""
+    rng = np.random.default_rng(0)
+    b = pe.GraphBuilder()
+    x, y = b.input("x", (1, 200), "float32"), b.input("y", (1, 200), "float32")
+    b.output("z", b.add(x, y, activation="relu6"))
+    plan = pe.compile(b.build(), keep="all")
+    data = bytearray(plan.data)
+    old, new = (np.array(v, np.float32).tobytes() for v in ((0, 6), (low, high)))
+    assert data.count(old) == 1
+    data[data.index(old) : data.index(old) + 8] = new
+    feeds = [np.float32(rng.choice([0.0, -0.0, 1.0, -1.0, 5.0, np.nan, np.inf], (1, 200))) for _ in range(2)]
+    results, kernels = [], []
+    for isa in ("portable", *USABLE):
+        session = _core.Session(_core.Plan(bytes(data), True, isa))
+        for t, f in zip(plan.inputs, feeds, strict=True):
+            session.tensor(t.number)[:] = f.reshape(-1).view(np.uint8)
+        assert session.run(0)
+        results.append(session.tensor(plan.outputs[0].number).tobytes())
+        kernels.append(session.kernel(0))
+    assert results.count(results[0]) == len(results)
+    is_left = any(v == 0 and np.signbit(v) for v in (low, high))
+    assert kernels == [None] + [None if is_left else f"add_f32__{isa}" for isa in USABLE]

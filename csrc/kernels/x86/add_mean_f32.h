@@ -6,14 +6,16 @@
 
 typedef struct add {
     size_t a, b, y, n; /* in the arena; floats */
-    float min, max;
+    pe_clip clip;
 } add;
 
 static bool add_takes(const pe_call *c, pe_layer_bytes *bytes)
 {
+    const pe_add_params *p = c->params;
     const pe_tensor *a = c->tensor[0], *b = c->tensor[1], *y = c->tensor[2];
     bytes->packed = sizeof(add);
-    return pe_in_arena(a) && pe_in_arena(b) && a->bytes == y->bytes && b->bytes == y->bytes;
+    return pe_in_arena(a) && pe_in_arena(b) && a->bytes == y->bytes && b->bytes == y->bytes &&
+           pe_clip_fits(&(pe_clip){p->f_min, p->f_max});
 }
 
 static void add_pack(const pe_call *c, void *packed)
@@ -23,8 +25,7 @@ static void add_pack(const pe_call *c, void *packed)
                            .b = c->tensor[1]->offset,
                            .y = c->tensor[2]->offset,
                            .n = c->tensor[2]->bytes / sizeof(float),
-                           .min = p->f_min,
-                           .max = p->f_max};
+                           .clip = {p->f_min, p->f_max}};
 }
 
 static void add_run(const void *packed, uint8_t *arena, uint8_t *work)
@@ -32,15 +33,15 @@ static void add_run(const void *packed, uint8_t *arena, uint8_t *work)
     const add *l = packed;
     const float *a = (const float *)(arena + l->a), *b = (const float *)(arena + l->b);
     float *y = (float *)(arena + l->y);
-    const pe_f32v min = pe_f32v_all(l->min), max = pe_f32v_all(l->max);
+    const pe_clip_v clip = pe_clip_all(&l->clip);
     (void)work;
     size_t i = 0;
     for (; i + PE_LANES <= l->n; i += PE_LANES)
-        pe_f32v_store(y + i, pe_f32v_clip(pe_f32v_add(pe_f32v_load(a + i), pe_f32v_load(b + i)), min, max));
+        pe_f32v_store(y + i, pe_f32v_clip(pe_f32v_add(pe_f32v_load(a + i), pe_f32v_load(b + i)), &clip));
     if (i < l->n) {
         const size_t rest = l->n - i;
         const pe_f32v sum = pe_f32v_add(pe_f32v_load_first(a + i, rest), pe_f32v_load_first(b + i, rest));
-        pe_f32v_store_first(y + i, pe_f32v_clip(sum, min, max), rest);
+        pe_f32v_store_first(y + i, pe_f32v_clip(sum, &clip), rest);
     }
 }
 
@@ -55,8 +56,9 @@ typedef struct pool {
 
 static bool pool_takes(const pe_call *c, pe_layer_bytes *bytes)
 {
+    const pe_pool2d_params *p = c->params;
     bytes->packed = sizeof(pool);
-    return pe_in_arena(c->tensor[0]);
+    return pe_in_arena(c->tensor[0]) && pe_clip_fits(&(pe_clip){p->f_min, p->f_max});
 }
 
 static void pool_pack(const pe_call *c, void *packed)
@@ -124,20 +126,36 @@ static void mean_pack(const pe_call *c, void *packed)
     mean_describe(c, packed);
 }
 
-/* The mean of rows * cols pixels from x on. */
-PE_INLINE void window(const pool *l, const float *x, int32_t rows, int32_t cols, float *y)
+/* The mean of rows * cols pixels from x on, of N vectors of channels; of the last one `last` lanes. */
+PE_INLINE void window_of(const pool *l, const float *x, int32_t rows, int32_t cols, float *y, const size_t last,
+                         const int N)
 {
     const pe_f32v count = pe_f32v_all((float)((uint32_t)rows * (uint32_t)cols));
-    const pe_f32v min = pe_f32v_all(l->p.f_min), max = pe_f32v_all(l->p.f_max);
-    for (size_t i = 0; i < l->c; i += PE_LANES) {
-        const size_t lanes = l->c - i < PE_LANES ? l->c - i : PE_LANES;
-        pe_f32v sum = pe_f32v_all(0);
-        const float *row = x + i;
-        for (int32_t r = 0; r < rows; r++, row += l->row)
-            for (int32_t k = 0; k < cols; k++)
-                sum = pe_f32v_add(sum, pe_f32v_load_first(row + (size_t)k * l->c, lanes));
-        pe_f32v_store_first(y + i, pe_f32v_clip(pe_f32v_div(sum, count), min, max), lanes);
+    const pe_clip_v clip = pe_clip_all(&(pe_clip){l->p.f_min, l->p.f_max});
+    pe_f32v sum[4];
+    PE_FOR (i, N)
+        sum[i] = pe_f32v_all(0);
+    for (int32_t r = 0; r < rows; r++, x += l->row) {
+        const float *at = x;
+        for (int32_t k = 0; k < cols; k++, at += l->c) {
+            PE_FOR (i, N - 1)
+                sum[i] = pe_f32v_add(sum[i], pe_f32v_load(at + PE_LANES * i));
+            sum[N - 1] = pe_f32v_add(sum[N - 1], pe_f32v_load_first(at + PE_LANES * (N - 1), last));
+        }
     }
+    PE_FOR (i, N - 1)
+        pe_f32v_store(y + PE_LANES * i, pe_f32v_clip(pe_f32v_div(sum[i], count), &clip));
+    pe_f32v_store_first(y + PE_LANES * (N - 1), pe_f32v_clip(pe_f32v_div(sum[N - 1], count), &clip), last);
+}
+
+/* Of all channels. Sums wait for each other, so four vectors are summed at once. */
+PE_INLINE void window(const pool *l, const float *x, int32_t rows, int32_t cols, float *y)
+{
+    size_t i = 0;
+    for (; i + 4 * PE_LANES <= l->c; i += 4 * PE_LANES)
+        window_of(l, x + i, rows, cols, y + i, PE_LANES, 4);
+    for (; i < l->c; i += PE_LANES)
+        window_of(l, x + i, rows, cols, y + i, l->c - i < PE_LANES ? l->c - i : PE_LANES, 1);
 }
 
 static void pool_run(const void *packed, uint8_t *arena, uint8_t *work)

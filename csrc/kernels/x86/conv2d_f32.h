@@ -5,7 +5,10 @@
  *
  * A tile is MR pixels by NR vectors of output channels: a float of each pixel is broadcast and multiplied by the
  * weights of all its channels. Windows are read where they are, runs of floats in rows. Weights lie in the order in
- * which tiles read them: [k][NR * PE_LANES]. */
+ * which tiles read them: [k][NR * PE_LANES].
+ *
+ * Up to 8 channels would leave half of an AVX-512 vector empty. There a vector holds two neighbouring pixels, lane 2 c + p
+ * channel c of pixel p. Rows are copied so that the floats of both lie side by side, and 8 bytes are broadcast. */
 
 /* What a tile needs besides its pixels. */
 typedef struct job {
@@ -15,7 +18,7 @@ typedef struct job {
     size_t pixel;    /* floats of x from one pixel to the next */
     size_t channels; /* of the block */
     size_t stride;   /* floats of y from pixel to pixel */
-    float min, max;
+    pe_clip clip;
 } job;
 
 /* n pixels of y, n >= MR of the tile. x: the window of the first. */
@@ -35,7 +38,8 @@ typedef struct layer {
     size_t runs, run, run_step;      /* of a row of a window: floats, and from run to run */
     uint32_t channels, blocks, most; /* of y; of all groups; vectors of a block */
     split_by split;
-    float min, max;
+    bool pairs; /* of pixels share a vector */
+    pe_clip clip;
     block block[];
 } layer;
 
@@ -43,7 +47,6 @@ typedef struct layer {
 PE_INLINE void pixels(const job *j, const float *x, size_t n, float *y, const int MR, const int NR)
 {
     const pe_steps s = pe_steps_of(j->pixel);
-    const pe_f32v min = pe_f32v_all(j->min), max = pe_f32v_all(j->max);
     for (size_t done = 0;;) {
         pe_f32v sum[16][8];
         const float *w = j->weights, *row = x + done * j->pixel;
@@ -66,12 +69,15 @@ PE_INLINE void pixels(const job *j, const float *x, size_t n, float *y, const in
                 }
             }
         }
+        const pe_clip *bounds = &j->clip;
+        __asm__("" : "+r"(bounds)); /* not before the loop, where registers are scarce */
+        const pe_clip_v clip = pe_clip_all(bounds);
         float *to = y + done * j->stride;
         const size_t last = j->channels - PE_LANES * (size_t)(NR - 1); /* channels of the last vector */
         PE_FOR (p, MR) {
             PE_FOR (k, NR - 1)
-                pe_f32v_store(to + PE_LANES * k, pe_f32v_clip(sum[p][k], min, max));
-            const pe_f32v v = pe_f32v_clip(sum[p][NR - 1], min, max);
+                pe_f32v_store(to + PE_LANES * k, pe_f32v_clip(sum[p][k], &clip));
+            const pe_f32v v = pe_f32v_clip(sum[p][NR - 1], &clip);
             if (last == PE_LANES)
                 pe_f32v_store(to + PE_LANES * (NR - 1), v);
             else
@@ -86,6 +92,50 @@ PE_INLINE void pixels(const job *j, const float *x, size_t n, float *y, const in
     }
 }
 
+#ifdef __AVX512F__
+/* MR pairs of pixels at once, of all channels of y. j->pixel and the other steps of x count both floats of a pair. */
+PE_INLINE void pairs(const job *j, const float *x, size_t n, float *y, const int MR)
+{
+    const size_t pair = 2 * j->pixel, count = (n + 1) / 2;
+    const pe_steps s = pe_steps_of(pair);
+    const pe_clip_v clip = pe_clip_all(&j->clip);
+    const __m512i order = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 1, 3, 5, 7, 9, 11, 13, 15);
+    const __mmask16 live = (__mmask16)(0x0101 * ((1u << j->channels) - 1));
+    for (size_t done = 0;;) {
+        pe_f32v sum[16];
+        const float *w = j->weights, *row = x + done * pair;
+        PE_FOR (p, MR)
+            sum[p] = pe_f32v_load(j->bias);
+        for (size_t i = j->taps; i; i--, row += j->row) {
+            const float *run = row;
+            for (size_t r = j->runs; r; r--, run += j->run_step) {
+                const float *at = run, *at8 = run + 8 * pair;
+                for (size_t d = j->run; d; d--, at += 2, at8 += 2, w += PE_LANES) {
+                    const pe_f32v b = pe_f32v_load(w);
+                    PE_FOR (p, MR)
+                        sum[p] = pe_f32v_fma(pe_pixel_broadcast2(at, at8, &s, p), b, sum[p]);
+                }
+            }
+        }
+        PE_FOR (p, MR) {
+            const size_t pixel = 2 * (done + (size_t)p);
+            const pe_f32v v = _mm512_permutexvar_ps(order, pe_f32v_clip(sum[p], &clip));
+            float *to = y + pixel * j->stride;
+            if (j->channels == 8 && pixel + 1 < n)
+                pe_f32v_store(to, v);
+            else
+                pe_f32v_store_first(to, _mm512_maskz_compress_ps(live, v),
+                                    pixel + 1 < n ? 2 * j->channels : j->channels);
+        }
+        done += (size_t)MR;
+        if (done == count)
+            return;
+        if (count - done < (size_t)MR)
+            done = count - (size_t)MR;
+    }
+}
+#endif
+
 /* clang-format off */
 /* Sums, weights and one float of x fit into the 32 or 16 registers. */
 #ifdef __AVX512F__
@@ -96,6 +146,7 @@ PE_INLINE void pixels(const job *j, const float *x, size_t n, float *y, const in
     X(1, 2) X(2, 2) X(4, 2) X(6, 2) X(8, 2) X(12, 2)    \
     X(1, 1) X(2, 1) X(4, 1) X(8, 1) X(12, 1) X(16, 1)   \
     X(1, 8)
+#define PAIRS_TILES(X) X(1) X(2) X(4) X(8) X(12) X(16)
 #else
 #define NR_MOST 2
 #define TILES(X)                                        \
@@ -117,8 +168,27 @@ TILES(TILE)
 static const pe_tile tiles[] = {TILES(TILE_SIZE)};
 static pixels_fn *const pixels_of[] = {TILES(TILE_PIXELS)};
 
-static pixels_fn *choose(size_t n, uint32_t nr)
+#ifdef __AVX512F__
+#define PAIRS_TILE(MR)                                                       \
+    static void pairs_##MR(const job *j, const float *x, size_t n, float *y) \
+    {                                                                        \
+        pairs(j, x, n, y, MR);                                               \
+    }
+PAIRS_TILES(PAIRS_TILE)
+#define PAIRS_SIZE(MR) {MR, 1},
+#define PAIRS_PIXELS(MR) pairs_##MR,
+static const pe_tile pairs_tiles[] = {PAIRS_TILES(PAIRS_SIZE)};
+static pixels_fn *const pairs_of[] = {PAIRS_TILES(PAIRS_PIXELS)};
+#endif
+
+static pixels_fn *choose(const layer *l, size_t n, uint32_t nr)
 {
+#ifdef __AVX512F__
+    if (l->pairs)
+        return pairs_of[pe_tile_for(pairs_tiles, sizeof pairs_tiles / sizeof pairs_tiles[0], (n + 1) / 2, 1)];
+#else
+    (void)l;
+#endif
     return pixels_of[pe_tile_for(tiles, sizeof tiles / sizeof tiles[0], n, nr)];
 }
 
@@ -154,8 +224,7 @@ static bool describe(const pe_call *c, layer *l, weights *ws, pe_layer_bytes *by
     size_t c_in = (size_t)x->dims[x->rank - 1], c_out = (size_t)y->dims[y->rank - 1];
     if (x->rank == 2) {
         const pe_linear_params *p = c->params;
-        l->min = p->f_min;
-        l->max = p->f_max;
+        l->clip = (pe_clip){p->f_min, p->f_max};
     } else {
         const pe_conv2d_params *p = c->params;
         const bool depthwise = w->rank == 3; /* [kh][kw][C_out] */
@@ -165,8 +234,7 @@ static bool describe(const pe_call *c, layer *l, weights *ws, pe_layer_bytes *by
         v = pe_axis_w(p, x, y, w->dims[depthwise ? 1 : 2]);
         groups = depthwise ? 1 : p->groups;
         images = x->dims[0];
-        l->min = p->f_min;
-        l->max = p->f_max;
+        l->clip = (pe_clip){p->f_min, p->f_max};
     }
     if (h.taps == 1 && v.taps == 1 && h.stride == 1 && v.stride == 1 && h.pad == 0 && v.pad == 0 && h.in == h.out &&
         v.in == v.out) { /* a product: one row of pixels */
@@ -181,7 +249,13 @@ static bool describe(const pe_call *c, layer *l, weights *ws, pe_layer_bytes *by
     l->run = one_run ? (size_t)v.taps * ws->depth : ws->depth;
     l->run_step = (size_t)v.dilation * c_in;
     l->channels = (uint32_t)c_out;
-    if (!pe_image_describe(&l->image, x, y, h, v, images, c_in, c_out, false, &bytes->work))
+    /* Copying pays where a float takes part in several windows. */
+    l->pairs = PE_LANES == 16 && c_out <= 8 && groups == 1 && v.out > 1 &&
+               (int64_t)h.taps * v.taps > 2 * (int64_t)h.stride * v.stride;
+    if (!pe_clip_fits(&l->clip) ||
+        !pe_image_describe(&l->image, x, y, h, v, images, c_in, c_out, l->pairs, &bytes->work))
+        return false;
+    if (l->pairs && !pe_image_pair(&l->image, &bytes->work))
         return false;
     const int64_t rows = (int64_t)images * h.out;
     l->split = rows >= 16 ? SPLIT_ROWS : rows == 1 && v.out >= 64 ? SPLIT_COLS : SPLIT_BLOCKS;
@@ -230,10 +304,12 @@ static void pack(const pe_call *c, void *packed)
         const size_t width = (size_t)b->nr * PE_LANES;
         at += (ws.k + 1) * width * sizeof(float);
         __builtin_memset(to, 0, (ws.k + 1) * width * sizeof(float)); /* channels that are not stored */
-        for (size_t n = 0; n < b->channels; n++) {
-            to[n] = bias ? bias[first + n] : 0;
+        const size_t copies = l->pairs ? 2 : 1;
+        for (size_t i = 0; i < b->channels * copies; i++) {
+            const size_t n = first + i / copies;
+            to[i] = bias ? bias[n] : 0;
             for (size_t k = 0; k < ws.k; k++)
-                to[(k + 1) * width + n] = w[(first + n) * ws.step_n + k * ws.step_k];
+                to[(k + 1) * width + i] = w[n * ws.step_n + k * ws.step_k];
         }
         first += b->channels;
         left -= b->channels;
@@ -246,23 +322,23 @@ static void run_blocks(const layer *l, const block *first, const block *end, int
                        int32_t c_end, const float *x, float *y)
 {
     const pe_image_f32 *m = &l->image;
-    const size_t n = (size_t)(c_end - c), step = (size_t)m->stride * m->row;
+    const size_t width = l->pairs ? 2 : 1, row = width * m->row, pixel = width * m->pixel;
+    const size_t n = (size_t)(c_end - c), step = (size_t)m->stride * row;
     y += (size_t)r * m->y_row + (size_t)c * l->channels;
-    x += (size_t)c * m->pixel;
+    x += (size_t)c * pixel;
     for (const block *b = first; b != end; b++) {
-        pixels_fn *const tile = choose(n, b->nr);
+        pixels_fn *const tile = choose(l, n, b->nr);
         const job j = {.weights = (const float *)((const uint8_t *)l + b->weights),
                        .bias = (const float *)((const uint8_t *)l + b->bias),
                        .taps = (size_t)m->taps,
-                       .row = (size_t)m->dilation * m->row,
+                       .row = (size_t)m->dilation * row,
                        .runs = l->runs,
                        .run = l->run,
-                       .run_step = l->run_step,
-                       .pixel = m->pixel,
+                       .run_step = width * l->run_step,
+                       .pixel = pixel,
                        .channels = b->channels,
                        .stride = l->channels,
-                       .min = l->min,
-                       .max = l->max};
+                       .clip = l->clip};
         for (int32_t i = 0; i < r_end - r; i++)
             tile(&j, x + b->x_first + (size_t)i * step, n, y + b->first + (size_t)i * m->y_row);
     }
@@ -297,6 +373,10 @@ static void run_part(const void *packed, uint8_t *arena, uint8_t *work, uint32_t
         int32_t rows = m->rows - r < row_end - row ? m->rows - r : row_end - row;
         rows = rows < m->band ? rows : m->band;
         const float *from = pe_image_band(m, x + (size_t)n * m->x_image, r, r + rows, (float *)work);
+#ifdef __AVX512F__
+        if (l->pairs)
+            from = pe_image_pairs(m, rows, from, (float *)work);
+#endif
         run_blocks(l, first, end, r, r + rows, col, col_end, from, y + (size_t)n * m->y_image);
         row += rows;
     }

@@ -1,9 +1,12 @@
 #include "kernels/x86/image_f32.h"
 
-/* depthwise_f32 with multiplier 1. Rows are copied with their padding, so that vectors may read past their ends.
+/* depthwise_f32 with multiplier 1.
  *
  * Two ways to fill a vector: with channels of one pixel; or, where windows are neighbours and PE_LANES is a multiple of
- * the channels, with several pixels, which lie there one after the other, and the weights repeated. */
+ * the channels, with several pixels, which lie there one after the other, and the weights repeated.
+ *
+ * Rows are copied with their padding, so that vectors may read past their ends. Whole vectors of channels under windows of
+ * 3x3 that reach at most one column over the edges are read where they are: what lies outside comes from a row of zeros. */
 
 typedef struct layer {
     pe_image_f32 image;
@@ -11,11 +14,12 @@ typedef struct layer {
     size_t dilation;      /* floats from tap to tap */
     int32_t taps;         /* along a row */
     bool many;            /* pixels in a vector */
+    bool direct;          /* x is not copied */
     size_t step;          /* floats from vector to vector of a row, as they are read */
     size_t count, last;   /* vectors of a row of y; floats of the last one, with `many` */
     size_t blocks;        /* of channels */
     size_t weights, bias; /* bytes from the start of the layer: float [blocks][taps][PE_LANES], [blocks][PE_LANES] */
-    float min, max;
+    pe_clip clip;
 } layer;
 
 /* What is the same for all rows of a block of channels. */
@@ -32,14 +36,15 @@ typedef void vectors_fn(const layer *l, const job *j, const float *x, size_t n, 
 /* One tap of MR vectors. */
 #define TAP(at, weight) \
     PE_FOR (p, MR)      \
-    sum[p] = pe_f32v_fma(pe_pixel_load(at, at, &s, p), weight, sum[p])
+    sum[p] = pe_pixel_fma(sum[p], weight, at, &s, p)
 
 /* IS_3X3: the weights stay in registers, and nothing is counted. */
 PE_INLINE void vectors(const layer *l, const job *j, const float *x, const size_t n, float *y, const int MR,
                        const bool IS_3X3)
 {
     const pe_steps s = pe_steps_of(l->step);
-    const pe_f32v min = pe_f32v_all(l->min), max = pe_f32v_all(l->max), bias = pe_f32v_load(j->bias);
+    const pe_clip_v clip = pe_clip_all(&l->clip);
+    const pe_f32v bias = pe_f32v_load(j->bias);
     const size_t row_step = (size_t)l->image.dilation * l->image.row;
     pe_f32v b[9];
     if (IS_3X3)
@@ -70,7 +75,7 @@ PE_INLINE void vectors(const layer *l, const job *j, const float *x, const size_
             }
             float *to = y + done * j->y_step;
             PE_FOR (p, MR) {
-                const pe_f32v v = pe_f32v_clip(sum[p], min, max);
+                const pe_f32v v = pe_f32v_clip(sum[p], &clip);
                 if (j->lanes == PE_LANES)
                     pe_f32v_store(to, v);
                 else
@@ -83,31 +88,95 @@ PE_INLINE void vectors(const layer *l, const job *j, const float *x, const size_
         }
 }
 
+/* Rows first .. end - 1 of y from x where it lies, the image's first pixel in j's channels. zeros: a row of x and more. */
+PE_INLINE void direct(const layer *l, const job *j, const float *x, const float *zeros, int32_t first, int32_t end,
+                      float *y, const int MR)
+{
+    const pe_image_f32 *m = &l->image;
+    const pe_steps s = pe_steps_of(l->step);
+    const pe_clip_v clip = pe_clip_all(&l->clip);
+    const pe_f32v bias = pe_f32v_load(j->bias);
+    const size_t c = l->channels, cols = l->count;
+    const size_t reach = (size_t)(MR - 1) * l->step + 2 * c; /* of a tile: floats from its first column to the last */
+    pe_f32v b[9];
+    PE_FOR (i, 9)
+        b[i] = pe_f32v_load(j->weights + i * PE_LANES);
+    for (int32_t r = first; r < end; r++) {
+        const float *row[3];
+        PE_FOR (i, 3) {
+            const int32_t from = r * m->stride - m->pad + i;
+            row[i] = from < 0 || from >= m->in_rows ? zeros : x + (size_t)from * m->x_row;
+        }
+        for (size_t done = 0; done < cols;) {
+            /* Floats from the row's start, the padding included: the first column of the tile, and behind the last. */
+            const size_t column = done * l->step, behind = column + reach + c;
+            const bool over = behind > m->left + m->x_row;
+            pe_f32v sum[8];
+            PE_FOR (p, MR)
+                sum[p] = bias;
+            PE_FOR (i, 3) {
+                /* May point to the padding, which is not read. */
+                const float *at = (const float *)((uintptr_t)row[i] + (column - m->left) * sizeof(float));
+                sum[0] = pe_f32v_fma(pe_f32v_load(column < m->left ? zeros : at), b[3 * i], sum[0]);
+                for (int p = 1; p < MR; p++)
+                    sum[p] = pe_pixel_fma(sum[p], b[3 * i], at, &s, p);
+                at += c;
+                PE_FOR (p, MR)
+                    sum[p] = pe_pixel_fma(sum[p], b[3 * i + 1], at, &s, p);
+                at += c;
+                PE_FOR (p, MR - 1)
+                    sum[p] = pe_pixel_fma(sum[p], b[3 * i + 2], at, &s, p);
+                at += (size_t)(MR - 1) * l->step;
+                sum[MR - 1] = pe_f32v_fma(pe_f32v_load(over ? zeros : at), b[3 * i + 2], sum[MR - 1]);
+            }
+            float *to = y + (size_t)r * m->y_row + done * c;
+            PE_FOR (p, MR)
+                pe_f32v_store(to + (size_t)p * c, pe_f32v_clip(sum[p], &clip));
+            done += (size_t)MR;
+            if (done < cols && cols - done < (size_t)MR)
+                done = cols - (size_t)MR;
+        }
+    }
+}
+
 #define TILES(X) X(1) X(2) X(3) X(4) X(5) X(6) X(8)
-#define TILE(MR)                                                                                   \
-    static void vectors_##MR(const layer *l, const job *j, const float *x, size_t n, float *y)     \
-    {                                                                                              \
-        vectors(l, j, x, n, y, MR, false);                                                         \
-    }                                                                                              \
-    static void vectors_3x3_##MR(const layer *l, const job *j, const float *x, size_t n, float *y) \
-    {                                                                                              \
-        vectors(l, j, x, n, y, MR, true);                                                          \
+#define TILE(MR)                                                                                             \
+    static void vectors_##MR(const layer *l, const job *j, const float *x, size_t n, float *y)               \
+    {                                                                                                        \
+        vectors(l, j, x, n, y, MR, false);                                                                   \
+    }                                                                                                        \
+    static void vectors_3x3_##MR(const layer *l, const job *j, const float *x, size_t n, float *y)           \
+    {                                                                                                        \
+        vectors(l, j, x, n, y, MR, true);                                                                    \
+    }                                                                                                        \
+    static void direct_##MR(const layer *l, const job *j, const float *x, const float *zeros, int32_t first, \
+                            int32_t end, float *y)                                                           \
+    {                                                                                                        \
+        direct(l, j, x, zeros, first, end, y, MR);                                                           \
     }
 TILES(TILE)
-#define TILE_ROW(MR) {MR, {vectors_##MR, vectors_3x3_##MR}},
+#define TILE_ROW(MR) {MR, {vectors_##MR, vectors_3x3_##MR}, direct_##MR},
 static const struct {
     size_t mr;
     vectors_fn *vectors[2];
+    void (*direct)(const layer *l, const job *j, const float *x, const float *zeros, int32_t first, int32_t end,
+                   float *y);
 } tiles[] = {TILES(TILE_ROW)};
 
-/* Rows of n vectors, by the smallest tile that needs as few as the largest would. */
-static void run_vectors(const layer *l, const job *j, const float *x, size_t n, float *y)
+/* Number of the smallest tile that takes as few steps over n vectors as the largest would. */
+static size_t tile_for(size_t n)
 {
     const size_t wanted = (n - 1) / ((n - 1) / 8 + 1) + 1;
     size_t i = 0;
     while (tiles[i].mr < wanted && tiles[i + 1].mr <= n)
         i++;
-    tiles[i].vectors[l->taps == 3 && l->image.taps == 3](l, j, x, n, y);
+    return i;
+}
+
+/* Rows of n vectors. */
+static void run_vectors(const layer *l, const job *j, const float *x, size_t n, float *y)
+{
+    tiles[tile_for(n)].vectors[l->taps == 3 && l->image.taps == 3](l, j, x, n, y);
 }
 
 static pe_layer_part_fn run_part;
@@ -117,15 +186,20 @@ static bool describe(const pe_call *c, layer *l, pe_layer_bytes *bytes)
     const pe_conv2d_params *p = c->params;
     const pe_tensor *x = c->tensor[0], *w = c->tensor[1], *y = c->tensor[c->inputs];
     const pe_tensor *bias = c->inputs > 2 ? c->tensor[2] : NULL;
-    if (!pe_in_arena(x) || pe_in_arena(w) || (bias && pe_in_arena(bias)) || w->dims[2] != x->dims[3])
+    if (!pe_in_arena(x) || pe_in_arena(w) || (bias && pe_in_arena(bias)) || w->dims[2] != x->dims[3] ||
+        !pe_clip_fits(&(pe_clip){p->f_min, p->f_max}))
         return false;
     const pe_axis h = pe_axis_h(p, x, y, w->dims[0]), v = pe_axis_w(p, x, y, w->dims[1]);
     const size_t channels = (size_t)x->dims[3], taps = (size_t)h.taps * (size_t)v.taps;
-    *l = (layer){.channels = channels, .taps = v.taps, .min = p->f_min, .max = p->f_max};
+    *l = (layer){.channels = channels, .taps = v.taps, .clip = {p->f_min, p->f_max}};
     if (!pe_image_describe(&l->image, x, y, h, v, x->dims[0], channels, channels, true, &bytes->work))
         return false;
     l->dilation = (size_t)v.dilation * channels;
-    l->many = v.stride == 1 && PE_LANES % channels == 0;
+    l->many = v.stride == 1 && PE_LANES % channels == 0 && channels < PE_LANES;
+    l->direct = channels % PE_LANES == 0 && h.taps == 3 && v.taps == 3 && h.dilation == 1 && v.dilation == 1 &&
+                v.pad <= 1 && l->image.right <= channels;
+    if (l->direct)
+        bytes->work = (l->image.x_row + 2 * channels) * sizeof(float);
     l->step = l->many ? PE_LANES : l->image.pixel;
     l->count = l->many ? (l->image.y_row + PE_LANES - 1) / PE_LANES : (size_t)v.out;
     l->last = l->many ? l->image.y_row - (l->count - 1) * PE_LANES : 0;
@@ -162,6 +236,19 @@ static void pack(const pe_call *c, void *packed)
         }
 }
 
+/* Rows first .. end - 1 of y. x, y: the image's. */
+static void run_direct(const layer *l, int32_t first, int32_t end, const float *x, const float *zeros, float *y)
+{
+    const size_t tile = tile_for(l->count);
+    job j = {.weights = (const float *)((const uint8_t *)l + l->weights),
+             .bias = (const float *)((const uint8_t *)l + l->bias)};
+    for (size_t channel = 0; channel < l->channels; channel += PE_LANES) {
+        tiles[tile].direct(l, &j, x + channel, zeros, first, end, y + channel);
+        j.weights += 9 * PE_LANES;
+        j.bias += PE_LANES;
+    }
+}
+
 /* Rows of y. x: the first window of the first. */
 static void run_rows(const layer *l, int32_t rows, const float *x, float *y)
 {
@@ -196,13 +283,18 @@ static void run_part(const void *packed, uint8_t *arena, uint8_t *work, uint32_t
     const layer *l = packed;
     const pe_image_f32 *m = &l->image;
     const int32_t total = m->images * m->rows, row_end = pe_share(total, part + 1, parts);
+    if (l->direct)
+        pe_image_zeros((float *)work, m->x_row + 2 * l->channels);
     for (int32_t row = pe_share(total, part, parts); row < row_end;) {
         const int32_t n = row / m->rows, r = row % m->rows;
         int32_t rows = m->rows - r < row_end - row ? m->rows - r : row_end - row;
-        rows = rows < m->band ? rows : m->band;
+        rows = rows < m->band || l->direct ? rows : m->band;
         const float *x = (const float *)(arena + m->x) + (size_t)n * m->x_image;
-        float *y = (float *)(arena + m->y) + (size_t)n * m->y_image + (size_t)r * m->y_row;
-        run_rows(l, rows, pe_image_band(m, x, r, r + rows, (float *)work), y);
+        float *y = (float *)(arena + m->y) + (size_t)n * m->y_image;
+        if (l->direct)
+            run_direct(l, r, r + rows, x, (const float *)work, y);
+        else
+            run_rows(l, rows, pe_image_band(m, x, r, r + rows, (float *)work), y + (size_t)r * m->y_row);
         row += rows;
     }
 }

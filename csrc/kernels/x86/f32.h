@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "kernels/fma.h"
+
 #define PE_INLINE static inline __attribute__((always_inline))
 /* for (int i = 0; i < n; i++), unrolled whole: n is a constant of the tile. */
 #define PE_FOR(i, n) _Pragma("GCC unroll 32") for (int i = 0; i < (n); i++)
@@ -56,16 +58,30 @@ PE_INLINE pe_f32v pe_f32v_add(pe_f32v a, pe_f32v b)
     return _mm512_add_ps(a, b);
 }
 
+PE_INLINE pe_f32v pe_f32v_sub(pe_f32v a, pe_f32v b)
+{
+    return _mm512_sub_ps(a, b);
+}
+
+PE_INLINE pe_f32v pe_f32v_mul(pe_f32v a, pe_f32v b)
+{
+    return _mm512_mul_ps(a, b);
+}
+
 PE_INLINE pe_f32v pe_f32v_div(pe_f32v a, pe_f32v b)
 {
     return _mm512_div_ps(a, b);
 }
 
-/* pe_clip_f32 */
-PE_INLINE pe_f32v pe_f32v_clip(pe_f32v x, pe_f32v min, pe_f32v max)
+/* The larger, the smaller; b where both are zeros or one is NaN. */
+PE_INLINE pe_f32v pe_f32v_max(pe_f32v a, pe_f32v b)
 {
-    const __mmask16 low = _mm512_cmp_ps_mask(x, min, _CMP_LE_OQ), high = _mm512_cmp_ps_mask(max, x, _CMP_LE_OQ);
-    return _mm512_mask_mov_ps(_mm512_mask_mov_ps(x, high, max), low, min);
+    return _mm512_max_ps(a, b);
+}
+
+PE_INLINE pe_f32v pe_f32v_min(pe_f32v a, pe_f32v b)
+{
+    return _mm512_min_ps(a, b);
 }
 
 #else
@@ -116,19 +132,58 @@ PE_INLINE pe_f32v pe_f32v_add(pe_f32v a, pe_f32v b)
     return _mm256_add_ps(a, b);
 }
 
+PE_INLINE pe_f32v pe_f32v_sub(pe_f32v a, pe_f32v b)
+{
+    return _mm256_sub_ps(a, b);
+}
+
+PE_INLINE pe_f32v pe_f32v_mul(pe_f32v a, pe_f32v b)
+{
+    return _mm256_mul_ps(a, b);
+}
+
 PE_INLINE pe_f32v pe_f32v_div(pe_f32v a, pe_f32v b)
 {
     return _mm256_div_ps(a, b);
 }
 
-/* pe_clip_f32 */
-PE_INLINE pe_f32v pe_f32v_clip(pe_f32v x, pe_f32v min, pe_f32v max)
+PE_INLINE pe_f32v pe_f32v_max(pe_f32v a, pe_f32v b)
 {
-    const __m256 low = _mm256_cmp_ps(x, min, _CMP_LE_OQ), high = _mm256_cmp_ps(max, x, _CMP_LE_OQ);
-    return _mm256_blendv_ps(_mm256_blendv_ps(x, max, high), min, low);
+    return _mm256_max_ps(a, b);
+}
+
+PE_INLINE pe_f32v pe_f32v_min(pe_f32v a, pe_f32v b)
+{
+    return _mm256_min_ps(a, b);
 }
 
 #endif
+
+/* pe_clip_f32 in three instructions. x's zero survives a comparison with a bound of zero: added to it, +0 makes every zero
+ * +0, the bound, and -0 changes nothing. So no bound may be -0. */
+typedef struct pe_clip {
+    float min, max;
+} pe_clip;
+
+typedef struct pe_clip_v {
+    pe_f32v min, max, plus;
+} pe_clip_v;
+
+static inline bool pe_clip_fits(const pe_clip *c)
+{
+    return pe_float_bits(c->min) != 1u << 31 && pe_float_bits(c->max) != 1u << 31;
+}
+
+PE_INLINE pe_clip_v pe_clip_all(const pe_clip *c)
+{
+    const float plus = c->min == 0 || c->max == 0 ? 0.0f : -0.0f;
+    return (pe_clip_v){pe_f32v_all(c->min), pe_f32v_all(c->max), pe_f32v_all(plus)};
+}
+
+PE_INLINE pe_f32v pe_f32v_clip(pe_f32v x, const pe_clip_v *c)
+{
+    return pe_f32v_add(pe_f32v_min(c->max, pe_f32v_max(c->min, x)), c->plus);
+}
 
 /* Multiples of the distance of two pixels, bytes. */
 typedef struct pe_steps {
@@ -142,28 +197,54 @@ PE_INLINE pe_steps pe_steps_of(size_t floats)
 }
 
 #define PE_REACH (1 << 20) /* bytes behind base that the assembly is said to read */
-#define PE_FETCH_AT(instruction, address, index) \
-    __asm__(instruction " " address ", %0" : "=v"(x) : "r"(base), "r"(index), "m"(*(const uint8_t(*)[PE_REACH])base))
 
-/* What `instruction` loads at pixel p; at8 is pixel 8. In assembly, because compilers keep an offset for each pixel and
+/* Runs AT(address, index) for pixel p; at8 is pixel 8. In assembly, because compilers keep an offset for each pixel and
  * spill most of them. Scaled by 1, 2 and 4, the four steps reach 8 pixels from one base. */
-#define PE_FETCH(name, instruction)                                                           \
-    PE_INLINE pe_f32v name(const float *at, const float *at8, const pe_steps *s, const int p) \
-    {                                                                                         \
-        const float *base = p < 8 ? at : at8;                                                 \
-        pe_f32v x;                                                                            \
-        switch (p % 8) {                                                                      \
-        case 0: PE_FETCH_AT(instruction, "(%1)", s->one); break;                              \
-        case 1: PE_FETCH_AT(instruction, "(%1,%2)", s->one); break;                           \
-        case 2: PE_FETCH_AT(instruction, "(%1,%2,2)", s->one); break;                         \
-        case 3: PE_FETCH_AT(instruction, "(%1,%2)", s->three); break;                         \
-        case 4: PE_FETCH_AT(instruction, "(%1,%2,4)", s->one); break;                         \
-        case 5: PE_FETCH_AT(instruction, "(%1,%2)", s->five); break;                          \
-        case 6: PE_FETCH_AT(instruction, "(%1,%2,2)", s->three); break;                       \
-        default: PE_FETCH_AT(instruction, "(%1,%2)", s->seven); break;                        \
-        }                                                                                     \
-        return x;                                                                             \
+#define PE_PIXEL(AT)                          \
+    const float *base = p < 8 ? at : at8;     \
+    switch (p % 8) {                          \
+    case 0: AT("(%1)", s->one); break;        \
+    case 1: AT("(%1,%2)", s->one); break;     \
+    case 2: AT("(%1,%2,2)", s->one); break;   \
+    case 3: AT("(%1,%2)", s->three); break;   \
+    case 4: AT("(%1,%2,4)", s->one); break;   \
+    case 5: AT("(%1,%2)", s->five); break;    \
+    case 6: AT("(%1,%2,2)", s->three); break; \
+    default: AT("(%1,%2)", s->seven); break;  \
     }
-PE_FETCH(pe_pixel_broadcast, "vbroadcastss")
-PE_FETCH(pe_pixel_load, "vmovups")
+#define PE_MEMORY "m"(*(const uint8_t(*)[PE_REACH])base)
+
+/* One float of the pixel in all lanes. */
+PE_INLINE pe_f32v pe_pixel_broadcast(const float *at, const float *at8, const pe_steps *s, const int p)
+{
+    pe_f32v x;
+#define AT(address, index) __asm__("vbroadcastss " address ", %0" : "=v"(x) : "r"(base), "r"(index), PE_MEMORY)
+    PE_PIXEL(AT)
+#undef AT
+    return x;
+}
+
+#ifdef __AVX512F__
+/* The same of two floats, over and over. */
+PE_INLINE pe_f32v pe_pixel_broadcast2(const float *at, const float *at8, const pe_steps *s, const int p)
+{
+    pe_f32v x;
+#define AT(address, index) __asm__("vbroadcastsd " address ", %0" : "=v"(x) : "r"(base), "r"(index), PE_MEMORY)
+    PE_PIXEL(AT)
+#undef AT
+    return x;
+}
+#endif
+
+/* sum + x * w, x being vectors of the pixel. With intrinsics GCC 12 loads ahead, spills, and computes one sum after the
+ * other. */
+PE_INLINE pe_f32v pe_pixel_fma(pe_f32v sum, pe_f32v w, const float *at, const pe_steps *s, const int p)
+{
+    const float *const at8 = at; /* p < 8 */
+#define AT(address, index) \
+    __asm__("vfmadd231ps " address ", %3, %0" : "+v"(sum) : "r"(base), "r"(index), "v"(w), PE_MEMORY)
+    PE_PIXEL(AT)
+#undef AT
+    return sum;
+}
 #endif

@@ -70,6 +70,16 @@ static bool pe_image_describe(pe_image_f32 *m, const pe_tensor *x, const pe_tens
     return *work <= PE_WORK_BYTES;
 }
 
+/* Room for pe_image_pairs() behind each band. False: too much work memory. */
+static inline bool pe_image_pair(pe_image_f32 *m, size_t *work)
+{
+    const size_t row_bytes = 3 * m->row * sizeof(float);
+    while (m->band > 1 && (size_t)pe_image_rows(m, m->band) * row_bytes > PE_BAND_BYTES)
+        m->band = (m->band + 1) / 2;
+    *work = (size_t)pe_image_rows(m, m->band) * row_bytes + 3 * PE_SLACK_BYTES + 2 * m->pixel * sizeof(float);
+    return *work <= PE_WORK_BYTES;
+}
+
 /* n zeros, and up to PE_LANES - 1 more. */
 static inline float *pe_image_zeros(float *to, size_t n)
 {
@@ -108,6 +118,23 @@ static inline const float *pe_image_band(const pe_image_f32 *m, const float *x, 
     }
     return work;
 }
+
+#ifdef __AVX512F__
+/* A band of rows of y, copied to work, once more behind it: each float beside the one a pixel of y further. */
+static inline const float *pe_image_pairs(const pe_image_f32 *m, int32_t rows, const float *from, float *work)
+{
+    const __m512i low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+    const __m512i high = _mm512_add_epi32(low, _mm512_set1_epi32(8));
+    const size_t n = (size_t)pe_image_rows(m, rows) * m->row;
+    float *const to = work + (n + m->pixel + PE_SLACK_BYTES / sizeof(float)) / PE_LANES * PE_LANES;
+    for (size_t i = 0; i < n; i += PE_LANES) {
+        const pe_f32v a = pe_f32v_load(from + i), b = pe_f32v_load(from + i + m->pixel);
+        pe_f32v_store(to + 2 * i, _mm512_permutex2var_ps(a, low, b));
+        pe_f32v_store(to + 2 * i + PE_LANES, _mm512_permutex2var_ps(a, high, b));
+    }
+    return to;
+}
+#endif
 
 /* Share `part` of `parts` of n things. */
 static inline int32_t pe_share(int32_t n, uint32_t part, uint32_t parts)
