@@ -88,79 +88,84 @@ PE_INLINE void vectors(const layer *l, const job *j, const float *x, const size_
         }
 }
 
-/* Rows first .. end - 1 of y from x where it lies, the image's first pixel in j's channels. zeros: a row of x and more. */
-PE_INLINE void direct(const layer *l, const job *j, const float *x, const float *zeros, int32_t first, int32_t end,
-                      float *y, const int MR)
+/* Rows first .. end - 1 of y from x where it lies; x, y: the image's. zeros: a row of x and more. Channels are inside, as
+ * they lie: those of a block alone would crowd into few sets of the cache. */
+PE_INLINE void direct(const layer *l, const float *x, const float *zeros, int32_t first, int32_t end, float *y,
+                      const int MR)
 {
     const pe_image_f32 *m = &l->image;
     const pe_steps s = pe_steps_of(l->step);
     const pe_clip_v clip = pe_clip_all(&l->clip);
-    const pe_f32v bias = pe_f32v_load(j->bias);
     const size_t c = l->channels, cols = l->count;
     const size_t reach = (size_t)(MR - 1) * l->step + 2 * c; /* of a tile: floats from its first column to the last */
-    pe_f32v b[9];
-    PE_FOR (i, 9)
-        b[i] = pe_f32v_load(j->weights + i * PE_LANES);
     for (int32_t r = first; r < end; r++) {
-        const float *row[3];
+        const float *rows[3];
         PE_FOR (i, 3) {
             const int32_t from = r * m->stride - m->pad + i;
-            row[i] = from < 0 || from >= m->in_rows ? zeros : x + (size_t)from * m->x_row;
+            rows[i] = from < 0 || from >= m->in_rows ? zeros : x + (size_t)from * m->x_row;
         }
-        for (size_t done = 0; done < cols;) {
-            /* Floats from the row's start, the padding included: the first column of the tile, and behind the last. */
-            const size_t column = done * l->step, behind = column + reach + c;
-            const bool over = behind > m->left + m->x_row;
-            pe_f32v sum[8];
-            PE_FOR (p, MR)
-                sum[p] = bias;
-            PE_FOR (i, 3) {
-                /* May point to the padding, which is not read. */
-                const float *at = (const float *)((uintptr_t)row[i] + (column - m->left) * sizeof(float));
-                sum[0] = pe_f32v_fma(pe_f32v_load(column < m->left ? zeros : at), b[3 * i], sum[0]);
-                for (int p = 1; p < MR; p++)
-                    sum[p] = pe_pixel_fma(sum[p], b[3 * i], at, &s, p);
-                at += c;
+        const float *weights = (const float *)((const uint8_t *)l + l->weights);
+        const float *biases = (const float *)((const uint8_t *)l + l->bias);
+        float *to_row = y + (size_t)r * m->y_row;
+        for (size_t channel = 0; channel < c; channel += PE_LANES, weights += 9 * PE_LANES, to_row += PE_LANES) {
+            const pe_f32v bias = pe_f32v_load(biases + channel);
+            pe_f32v b[9];
+            PE_FOR (i, 9)
+                b[i] = pe_f32v_load(weights + i * PE_LANES);
+            for (size_t done = 0; done < cols;) {
+                /* Floats from the row's start, the padding included: the first column of the tile, and behind the last. */
+                const size_t column = done * l->step, behind = column + reach + c;
+                const bool over = behind > m->left + m->x_row;
+                pe_f32v sum[8];
                 PE_FOR (p, MR)
-                    sum[p] = pe_pixel_fma(sum[p], b[3 * i + 1], at, &s, p);
-                at += c;
-                PE_FOR (p, MR - 1)
-                    sum[p] = pe_pixel_fma(sum[p], b[3 * i + 2], at, &s, p);
-                at += (size_t)(MR - 1) * l->step;
-                sum[MR - 1] = pe_f32v_fma(pe_f32v_load(over ? zeros : at), b[3 * i + 2], sum[MR - 1]);
+                    sum[p] = bias;
+                PE_FOR (i, 3) {
+                    /* May point to the padding, which is not read. */
+                    const float *at =
+                        (const float *)((uintptr_t)(rows[i] + channel) + (column - m->left) * sizeof(float));
+                    sum[0] = pe_f32v_fma(pe_f32v_load(column < m->left ? zeros : at), b[3 * i], sum[0]);
+                    for (int p = 1; p < MR; p++)
+                        sum[p] = pe_pixel_fma(sum[p], b[3 * i], at, &s, p);
+                    at += c;
+                    PE_FOR (p, MR)
+                        sum[p] = pe_pixel_fma(sum[p], b[3 * i + 1], at, &s, p);
+                    at += c;
+                    PE_FOR (p, MR - 1)
+                        sum[p] = pe_pixel_fma(sum[p], b[3 * i + 2], at, &s, p);
+                    at += (size_t)(MR - 1) * l->step;
+                    sum[MR - 1] = pe_f32v_fma(pe_f32v_load(over ? zeros : at), b[3 * i + 2], sum[MR - 1]);
+                }
+                float *to = to_row + done * c;
+                PE_FOR (p, MR)
+                    pe_f32v_store(to + (size_t)p * c, pe_f32v_clip(sum[p], &clip));
+                done += (size_t)MR;
+                if (done < cols && cols - done < (size_t)MR)
+                    done = cols - (size_t)MR;
             }
-            float *to = y + (size_t)r * m->y_row + done * c;
-            PE_FOR (p, MR)
-                pe_f32v_store(to + (size_t)p * c, pe_f32v_clip(sum[p], &clip));
-            done += (size_t)MR;
-            if (done < cols && cols - done < (size_t)MR)
-                done = cols - (size_t)MR;
         }
     }
 }
 
 #define TILES(X) X(1) X(2) X(3) X(4) X(5) X(6) X(8)
-#define TILE(MR)                                                                                             \
-    static void vectors_##MR(const layer *l, const job *j, const float *x, size_t n, float *y)               \
-    {                                                                                                        \
-        vectors(l, j, x, n, y, MR, false);                                                                   \
-    }                                                                                                        \
-    static void vectors_3x3_##MR(const layer *l, const job *j, const float *x, size_t n, float *y)           \
-    {                                                                                                        \
-        vectors(l, j, x, n, y, MR, true);                                                                    \
-    }                                                                                                        \
-    static void direct_##MR(const layer *l, const job *j, const float *x, const float *zeros, int32_t first, \
-                            int32_t end, float *y)                                                           \
-    {                                                                                                        \
-        direct(l, j, x, zeros, first, end, y, MR);                                                           \
+#define TILE(MR)                                                                                                      \
+    static void vectors_##MR(const layer *l, const job *j, const float *x, size_t n, float *y)                        \
+    {                                                                                                                 \
+        vectors(l, j, x, n, y, MR, false);                                                                            \
+    }                                                                                                                 \
+    static void vectors_3x3_##MR(const layer *l, const job *j, const float *x, size_t n, float *y)                    \
+    {                                                                                                                 \
+        vectors(l, j, x, n, y, MR, true);                                                                             \
+    }                                                                                                                 \
+    static void direct_##MR(const layer *l, const float *x, const float *zeros, int32_t first, int32_t end, float *y) \
+    {                                                                                                                 \
+        direct(l, x, zeros, first, end, y, MR);                                                                       \
     }
 TILES(TILE)
 #define TILE_ROW(MR) {MR, {vectors_##MR, vectors_3x3_##MR}, direct_##MR},
 static const struct {
     size_t mr;
     vectors_fn *vectors[2];
-    void (*direct)(const layer *l, const job *j, const float *x, const float *zeros, int32_t first, int32_t end,
-                   float *y);
+    void (*direct)(const layer *l, const float *x, const float *zeros, int32_t first, int32_t end, float *y);
 } tiles[] = {TILES(TILE_ROW)};
 
 /* Number of the smallest tile that takes as few steps over n vectors as the largest would. */
@@ -236,19 +241,6 @@ static void pack(const pe_call *c, void *packed)
         }
 }
 
-/* Rows first .. end - 1 of y. x, y: the image's. */
-static void run_direct(const layer *l, int32_t first, int32_t end, const float *x, const float *zeros, float *y)
-{
-    const size_t tile = tile_for(l->count);
-    job j = {.weights = (const float *)((const uint8_t *)l + l->weights),
-             .bias = (const float *)((const uint8_t *)l + l->bias)};
-    for (size_t channel = 0; channel < l->channels; channel += PE_LANES) {
-        tiles[tile].direct(l, &j, x + channel, zeros, first, end, y + channel);
-        j.weights += 9 * PE_LANES;
-        j.bias += PE_LANES;
-    }
-}
-
 /* Rows of y. x: the first window of the first. */
 static void run_rows(const layer *l, int32_t rows, const float *x, float *y)
 {
@@ -292,7 +284,7 @@ static void run_part(const void *packed, uint8_t *arena, uint8_t *work, uint32_t
         const float *x = (const float *)(arena + m->x) + (size_t)n * m->x_image;
         float *y = (float *)(arena + m->y) + (size_t)n * m->y_image;
         if (l->direct)
-            run_direct(l, r, r + rows, x, (const float *)work, y);
+            tiles[tile_for(l->count)].direct(l, x, (const float *)work, r, r + rows, y);
         else
             run_rows(l, rows, pe_image_band(m, x, r, r + rows, (float *)work), y + (size_t)r * m->y_row);
         row += rows;
