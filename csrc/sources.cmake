@@ -3,13 +3,16 @@
 # need from outside is what compilers call by themselves (memcpy, memmove, memset, soft-float and 64-bit helpers).
 set(PYEDGE_SOURCES
   kernels/cpu.c
+  kernels/f16.c
   kernels/fma.c
   kernels/kernels.c
   kernels/layers.c
   kernels/portable/dwconv_f32.c
   kernels/portable/dwconv_s8.c
   kernels/portable/dwconv_fp32_s8.c
+  kernels/portable/gemm_f16.c
   kernels/portable/gemm_f32.c
+  kernels/portable/gemm_fast16.c
   kernels/portable/gemm_s8.c
   kernels/portable/gemm_fp32_s8.c
   ops/add.c

@@ -17,6 +17,7 @@ MARKS = ("<!-- support table -->", "<!-- end of support table -->")
 TYPES = {
     "s8": "int8",
     "s16": "int16",
+    "f16": "float16",
     "f32": "float32",
 }  # suffix of an op kind; a conversion stands under the type that it reads
 MIXED = "any or mixed types"  # kinds without such a suffix
@@ -31,14 +32,19 @@ def read_list(file: str) -> list[list[str]]:
     return lines
 
 
-def roles() -> dict[str, str]:
-    """The micro-kernel that an op kind reaches, {"conv2d_s8": "gemm_s8"}, as kernels.c keeps it for a trimmed build.
+def roles() -> dict[str, list[str]]:
+    """The micro-kernels that an op kind reaches, {"conv2d_s8": ["gemm_s8"]}, as kernels.c keeps them if trimmed.
 
     Rows named as an op are whole ops, which a set may have beside.
     """
     text = (ROOT / "csrc/kernels/kernels.c").read_text(encoding="utf-8")
     rows = re.findall(r"^    \.(\w+) =\s(.*?),\n(?=    \.|\};)", text, re.MULTILINE | re.DOTALL)
-    return {kind: role for role, value in rows for kind in re.findall(r"PE_IF_KEPT\((\w+)", value) if kind != role}
+    reaches: dict[str, list[str]] = {}
+    for role, value in rows:
+        for kind in re.findall(r"PE_IF_KEPT\((\w+)", value):
+            if kind != role:
+                reaches.setdefault(kind, []).append(role)
+    return reaches
 
 
 def table() -> str:
@@ -50,14 +56,14 @@ def table() -> str:
         if arch not in known:
             known.append(arch)
     reaches = roles()
-    if unknown := (set(reaches.values()) ^ set(archs)):
+    if unknown := ({role for found in reaches.values() for role in found} ^ set(archs)):
         raise SystemExit(f"kernels.c and kernels_list.h do not agree on {', '.join(sorted(unknown))}")
     cells: dict[str, dict[str, str]] = {}
     for kind, _ in read_list("ops/ops_list.h"):
-        found = re.fullmatch(r"(\w+?)_(s8|s16|f32)(?:_s8|_s16|_f32|_(\w+))?", kind)
+        found = re.fullmatch(r"(\w+?)_(s8|s16|f16|f32)(?:_s8|_s16|_f32|_(\w+))?", kind)
         op, type_ = (found[1] + (f" {found[3]}" if found[3] else ""), TYPES[found[2]]) if found else (kind, MIXED)
         op = op.removesuffix("_any")
-        portable = archs[reaches[kind]] if kind in reaches else ["portable"]
+        portable = [arch for role in reaches[kind] for arch in archs[role]] if kind in reaches else ["portable"]
         cells.setdefault(op, {})[type_] = ", ".join(dict.fromkeys([*portable, *layers.get(kind, [])]))
     columns = [*TYPES.values(), MIXED]
     head = ["op", *columns]

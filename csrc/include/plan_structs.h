@@ -60,12 +60,14 @@ enum pe_layout {
     PE_LAYOUT_CANONICAL = 0 /* conv [C_out][kh][kw][C_in/groups], depthwise [kh][kw][C_out], linear [C_out][C_in] */
 };
 
-/* How an int32 sum becomes an int8 (docs/arithmetic.md, "requantize"). */
+/* How sums are rounded (docs/arithmetic.md, "requantize" and "float16"); the first four: an int32 sum to an int8. */
 enum pe_rounding {
     PE_ROUND_TFLITE = 0,     /* twice: saturating doubling high multiply, then a rounding shift, half away from zero */
     PE_ROUND_LITERT_REF = 1, /* linear only: double product, half away from zero */
     PE_ROUND_FP32 = 2,       /* float product, half to even, as ONNX Runtime and XNNPACK; kinds of their own */
-    PE_ROUND_S64 = 3         /* int16 only: a 64-bit sum times 15 bits, shifted once, half up */
+    PE_ROUND_S64 = 3,        /* int16 only: a 64-bit sum times 15 bits, shifted once, half up */
+    PE_ROUND_EXACT = 4,      /* float16 only: sums in float32 */
+    PE_ROUND_FAST16 = 5      /* float16 only: sums of 32 products in float16, their sum in float32 */
 };
 
 /* clang-format off */
@@ -199,7 +201,10 @@ enum pe_op_kind {
     PE_OP_SIGNAL_OVERLAP_ADD = 204,   /* x[..,n,size] buffer[..,size]     -> y[..,n*step] buffer; s16 or f32 */
     PE_OP_SIGNAL_FILTER_BANK_F32 = 205, /* x weights unweights f32, starts weight_starts widths s16 -> y[c] f32 */
     PE_OP_SIGNAL_CODES = 206, /* x s16                             -> y s8 */
-    PE_OP_CUSTOM = 210               /* any tensors: a kernel of the user's own (pyedge_custom.h) */
+    PE_OP_CUSTOM = 210,              /* any tensors: a kernel of the user's own (pyedge_custom.h) */
+    PE_OP_LINEAR_F16 = 220,          /* as the _f32 kinds: w float16, x and y float16 or float32, bias float32 */
+    PE_OP_CONV2D_F16 = 221,
+    PE_OP_DEPTHWISE_F16 = 222
 };
 /* clang-format on */
 
@@ -384,7 +389,7 @@ typedef struct pe_conv2d_params {
     int32_t dilation_h, dilation_w;
     int32_t pad_top, pad_left; /* 0 .. 32767 */
     int32_t groups;
-    int32_t rounding; /* pe_rounding; int8 only */
+    int32_t rounding; /* pe_rounding; int8 and float16 */
     int32_t x_zero_point, y_zero_point;
     int32_t y_min, y_max; /* int8 clamp, after the zero point */
     float f_min, f_max;   /* float clamp; -inf, +inf for none */

@@ -32,6 +32,26 @@ typedef pe_gemm_s8_fn pe_gemm_fp32_s8_fn;
 typedef void pe_gemm_f32_fn(size_t m, size_t n, size_t k, const float *a, size_t a_stride, const float *b,
                             const float *bias, float min, float max, float *c, size_t c_stride);
 
+/* What a GEMM by float16 weights reads, writes and clips. */
+typedef struct pe_form_f16 {
+    bool a_is_f16, c_is_f16; /* else float */
+    float min, max;
+} pe_form_f16;
+
+/* As pe_gemm_f32_fn, with a and b widened to float, which is exact; c is rounded to float16 if it is that.
+ *
+ * a     float or float16  [m][k]  row stride a_stride, elements
+ * b     float16           [n][k]  contiguous
+ * bias  float             [n]     or NULL
+ * c     float or float16  [m][n]  row stride c_stride, elements; must not overlap a or b
+ * m, n, k >= 1. Reads nothing past a[m-1][k-1] and b[n-1][k-1]. Scratch: none. */
+typedef void pe_gemm_f16_fn(size_t m, size_t n, size_t k, const void *a, size_t a_stride, const uint16_t *b,
+                            const float *bias, const pe_form_f16 *form, void *c, size_t c_stride);
+
+/* The same with sums in float16: of each PE_FAST16_RUN products in a row, from +0, by fma in float16 (f16.h, pe_fma16);
+ * then that sum is added to the float one. A float of a is rounded to float16 first. */
+typedef pe_gemm_f16_fn pe_gemm_fast16_fn;
+
 /* Where the taps and windows of one channel lie. Strides and steps are in elements. */
 typedef struct pe_dwconv_geometry {
     size_t rows, cols;         /* of y; >= 1 */
@@ -81,6 +101,8 @@ typedef struct pe_kernels {
     pe_gemm_fp32_s8_fn *gemm_fp32_s8;
     pe_dwconv_fp32_s8_fn *dwconv_fp32_s8;
     pe_op_fn *conv2d_s8, *linear_s8, *depthwise_s8; /* NULL: this set has none */
+    pe_gemm_f16_fn *gemm_f16;
+    pe_gemm_fast16_fn *gemm_fast16;
 } pe_kernels;
 
 extern const pe_kernels pe_kernels_rvv; /* in builds with PE_WITH_RVV */

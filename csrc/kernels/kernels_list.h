@@ -3,13 +3,15 @@
  * MR x NR: the tile of outputs, rows (pixels) by channels; KR: neighbours in k that a step takes from one row of
  * weights. LAYOUT: the pe_layout of the weights. ISA: what the CPU must have; NONE: nothing beyond C. Prototypes
  * (kernels.h), the names that bindings show (kernels.c), tests and the README's support table come from here. */
-#define PE_KERNELS(X)                                   \
-    X(gemm_s8, portable, 2, 4, 1, CANONICAL, NONE)      \
-    X(gemm_f32, portable, 2, 4, 1, CANONICAL, NONE)     \
-    X(dwconv_s8, portable, 1, 1, 1, CANONICAL, NONE)    \
-    X(dwconv_f32, portable, 1, 1, 1, CANONICAL, NONE)   \
-    X(gemm_fp32_s8, portable, 1, 1, 1, CANONICAL, NONE) \
-    X(dwconv_fp32_s8, portable, 1, 1, 1, CANONICAL, NONE)
+#define PE_KERNELS(X)                                     \
+    X(gemm_s8, portable, 2, 4, 1, CANONICAL, NONE)        \
+    X(gemm_f32, portable, 2, 4, 1, CANONICAL, NONE)       \
+    X(dwconv_s8, portable, 1, 1, 1, CANONICAL, NONE)      \
+    X(dwconv_f32, portable, 1, 1, 1, CANONICAL, NONE)     \
+    X(gemm_fp32_s8, portable, 1, 1, 1, CANONICAL, NONE)   \
+    X(dwconv_fp32_s8, portable, 1, 1, 1, CANONICAL, NONE) \
+    X(gemm_f16, portable, 2, 4, 1, CANONICAL, NONE)       \
+    X(gemm_fast16, portable, 1, 1, 1, CANONICAL, NONE)
 
 /* Of 32-bit RISC-V with M, instead of the portable ones of their role. */
 #define PE_KERNELS_RV32(X) X(dwconv_s8, rv32, 1, 3, 1, CANONICAL, RV32IM)

@@ -1,5 +1,6 @@
 #include "kernels/kernels.h"
 #include "ops/check.h"
+#include "ops/f16.h"
 #include "ops/window.h"
 
 /* conv2d: y[n, oy, ox, co] = sum over i, j, c of x[n, oy * stride - pad + i * dilation, ..., c] * w[co, i, j, c].
@@ -20,6 +21,7 @@ typedef struct conv {
     uint32_t rows;         /* windows in scratch; 0: x is read where it lies */
 } conv;
 
+/* element: of x, bytes. */
 static conv resolve(const pe_call *c, uint32_t element)
 {
     const pe_conv2d_params *p = c->params;
@@ -30,7 +32,7 @@ static conv resolve(const pe_call *c, uint32_t element)
         .groups = (uint32_t)p->groups,
         .tap_bytes = (uint32_t)w->dims[3] * element,
         .pixel_bytes = (uint32_t)x->dims[3] * element,
-        .k = w->bytes / element / (uint32_t)w->dims[0],
+        .k = pe_tensor_elements(w) / (uint32_t)w->dims[0],
     };
     g.window_bytes = g.k * element;
     bool one_run = g.h.taps == 1 && (g.w.taps == 1 || (g.groups == 1 && g.w.dilation == 1));
@@ -153,6 +155,18 @@ static void gemm_f32(const pe_call *c, const conv *g, uint32_t group, size_t m, 
                          (float *)c->data[c->inputs] + pixel * channels + first, channels);
 }
 
+static void gemm_f16(const pe_call *c, const conv *g, uint32_t group, size_t m, const uint8_t *windows,
+                     size_t window_stride, size_t pixel)
+{
+    const pe_conv2d_params *p = c->params;
+    const size_t channels = (size_t)c->tensor[1]->dims[0], n = channels / g->groups, first = group * n;
+    const float *bias = c->inputs > 2 && c->tensor[2] ? (const float *)c->data[2] + first : NULL;
+    const pe_form_f16 form = pe_form_of(c, p->f_min, p->f_max);
+    const size_t at = (pixel * channels + first) << pe_dtype_shift(c->tensor[c->inputs]->dtype);
+    pe_gemm_f16_of(c, p->rounding)(m, n, g->k, windows, window_stride, (const uint16_t *)c->data[1] + first * g->k,
+                                   bias, &form, (uint8_t *)c->data[c->inputs] + at, channels);
+}
+
 static void run_s8(const pe_call *c)
 {
     const pe_conv2d_params *p = c->params;
@@ -175,13 +189,17 @@ static void run_f32(const pe_call *c)
     run(c, &g, 0, 4, gemm_f32);
 }
 
-/* What both types ask for. */
-static const char *fault(const pe_call *c, uint8_t dtype)
+static void run_f16(const pe_call *c)
+{
+    const uint32_t element = 1u << pe_dtype_shift(c->tensor[0]->dtype);
+    conv g = resolve(c, element);
+    run(c, &g, 0, element, gemm_f16);
+}
+
+static const char *shape_fault(const pe_call *c)
 {
     const pe_conv2d_params *p = c->params;
     const pe_tensor *x = c->tensor[0], *w = c->tensor[1], *y = c->tensor[c->inputs];
-    if (x->dtype != dtype || w->dtype != dtype || y->dtype != dtype)
-        return "conv2d: x, w and y are not of the kind's type";
     if (x->rank != 4 || w->rank != 4 || y->rank != 4)
         return "conv2d: x, w and y need four axes";
     if (y->dims[0] != x->dims[0] || y->dims[3] != w->dims[0])
@@ -192,6 +210,14 @@ static const char *fault(const pe_call *c, uint8_t dtype)
     if (!pe_axis_ok(&h) || !pe_axis_ok(&v))
         return "conv2d: stride, dilation or padding is out of range, or y is larger than they allow";
     return NULL;
+}
+
+/* What all kinds of one type ask for. */
+static const char *fault(const pe_call *c, uint8_t dtype)
+{
+    if (c->tensor[0]->dtype != dtype || c->tensor[1]->dtype != dtype || c->tensor[c->inputs]->dtype != dtype)
+        return "conv2d: x, w and y are not of the kind's type";
+    return shape_fault(c);
 }
 
 static pe_status check_rounding(const pe_call *c, int32_t rounding, uint32_t *scratch_bytes, const char **text)
@@ -238,6 +264,19 @@ static pe_status check_f32(const pe_call *c, uint32_t *scratch_bytes, const char
     return PE_OK;
 }
 
+static pe_status check_f16(const pe_call *c, uint32_t *scratch_bytes, const char **text)
+{
+    const pe_conv2d_params *p = c->params;
+    *text = shape_fault(c);
+    if (!*text)
+        *text = pe_f16_fault(c, c->tensor[1]->dims[0], p->rounding, p->f_min, p->f_max);
+    if (*text)
+        return PE_ERR_SHAPE;
+    conv g = resolve(c, 1u << pe_dtype_shift(c->tensor[0]->dtype));
+    *scratch_bytes = g.rows * g.window_bytes;
+    return PE_OK;
+}
+
 const pe_op_def pe_op_def_conv2d_s8 = {
     .kind = PE_OP_CONV2D_S8,
     .params_bytes = sizeof(pe_conv2d_params),
@@ -270,4 +309,16 @@ const pe_op_def pe_op_def_conv2d_f32 = {
     .name = "conv2d_f32",
     .check = check_f32,
     .run = run_f32,
+};
+
+const pe_op_def pe_op_def_conv2d_f16 = {
+    .kind = PE_OP_CONV2D_F16,
+    .params_bytes = sizeof(pe_conv2d_params),
+    .min_inputs = 2,
+    .max_inputs = 3,
+    .outputs = 1,
+    .optional = 1 << 2,
+    .name = "conv2d_f16",
+    .check = check_f16,
+    .run = run_f16,
 };

@@ -1,5 +1,6 @@
 #include "kernels/kernels.h"
 #include "ops/check.h"
+#include "ops/f16.h"
 #include "ops/window.h"
 
 /* depthwise: y[n, oy, ox, c * multiplier + m] = sum over i, j of x[n, oy * stride - pad + i * dilation, ..., c] *
@@ -184,13 +185,65 @@ static void run_f32(const pe_call *c)
     run(c, 4, 0, kernel_f32);
 }
 
-/* What both types ask for. */
-static const char *fault(const pe_call *c, uint8_t dtype)
+/* One output of float16 weights, window by window where it lies: few taps, so the widening costs more than the edges.
+ * x, w: the channel's first element. */
+static float sum_f16(const pe_axis *h, const pe_axis *v, const void *x, bool x_is_f16, size_t channels,
+                     const uint16_t *w, size_t channels_out, int32_t oy, int32_t ox, float sum, bool fast)
+{
+    uint32_t tap = 0;
+    uint16_t run = 0;
+    for (int32_t i = 0; i < h->taps; i++)
+        for (int32_t j = 0; j < v->taps; j++, w += channels_out) {
+            const int32_t iy = oy * h->stride - h->pad + i * h->dilation,
+                          ix = ox * v->stride - v->pad + j * v->dilation;
+            const bool inside = iy >= 0 && iy < h->in && ix >= 0 && ix < v->in;
+            const size_t at = inside ? ((size_t)iy * (size_t)v->in + (size_t)ix) * channels : 0;
+            if (fast) {
+                const uint16_t value = x_is_f16 ? ((const uint16_t *)x)[at] : pe_f16_round(((const float *)x)[at]);
+                run = pe_fma16(inside ? value : 0, *w, run);
+                if (++tap % PE_FAST16_RUN == 0) {
+                    sum += pe_f16_widen(run);
+                    run = 0;
+                }
+            } else {
+                const float value = x_is_f16 ? pe_f16_widen(((const uint16_t *)x)[at]) : ((const float *)x)[at];
+                sum = pe_fmaf(inside ? value : 0, pe_f16_widen(*w), sum);
+            }
+        }
+    return tap % PE_FAST16_RUN ? sum + pe_f16_widen(run) : sum;
+}
+
+static void run_f16(const pe_call *c)
 {
     const pe_conv2d_params *p = c->params;
     const pe_tensor *x = c->tensor[0], *w = c->tensor[1], *y = c->tensor[c->inputs];
-    if (x->dtype != dtype || w->dtype != dtype || y->dtype != dtype)
-        return "depthwise: x, w and y are not of the kind's type";
+    const pe_axis h = pe_axis_h(p, x, y, w->dims[0]), v = pe_axis_w(p, x, y, w->dims[1]);
+    const size_t channels = (size_t)x->dims[3], channels_out = (size_t)w->dims[2], multiplier = channels_out / channels;
+    const uint32_t shift = pe_dtype_shift(x->dtype);
+    const float *bias = c->inputs > 2 && c->tensor[2] ? c->data[2] : NULL;
+    const pe_form_f16 form = pe_form_of(c, p->f_min, p->f_max);
+    const uint8_t *image = c->data[0];
+    size_t to = 0;
+    for (int32_t n = 0; n < x->dims[0]; n++, image += x->bytes / (uint32_t)x->dims[0])
+        for (int32_t oy = 0; oy < h.out; oy++)
+            for (int32_t ox = 0; ox < v.out; ox++)
+                for (size_t channel = 0; channel < channels_out; channel++, to++) {
+                    const uint8_t *from = image + (channel / multiplier << shift);
+                    const float sum =
+                        sum_f16(&h, &v, from, form.a_is_f16, channels, (const uint16_t *)c->data[1] + channel,
+                                channels_out, oy, ox, bias ? bias[channel] : 0, p->rounding == PE_ROUND_FAST16);
+                    const float value = pe_clip_f32(sum, form.min, form.max);
+                    if (form.c_is_f16)
+                        ((uint16_t *)c->data[c->inputs])[to] = pe_f16_round(value);
+                    else
+                        ((float *)c->data[c->inputs])[to] = value;
+                }
+}
+
+static const char *shape_fault(const pe_call *c)
+{
+    const pe_conv2d_params *p = c->params;
+    const pe_tensor *x = c->tensor[0], *w = c->tensor[1], *y = c->tensor[c->inputs];
     if (x->rank != 4 || w->rank != 3 || y->rank != 4)
         return "depthwise: x and y need four axes, w three";
     if (y->dims[0] != x->dims[0] || y->dims[3] != w->dims[2])
@@ -201,6 +254,14 @@ static const char *fault(const pe_call *c, uint8_t dtype)
     if (!pe_axis_ok(&h) || !pe_axis_ok(&v))
         return "depthwise: stride, dilation or padding is out of range, or y is larger than they allow";
     return NULL;
+}
+
+/* What all kinds of one type ask for. */
+static const char *fault(const pe_call *c, uint8_t dtype)
+{
+    if (c->tensor[0]->dtype != dtype || c->tensor[1]->dtype != dtype || c->tensor[c->inputs]->dtype != dtype)
+        return "depthwise: x, w and y are not of the kind's type";
+    return shape_fault(c);
 }
 
 static pe_status check_rounding(const pe_call *c, int32_t rounding, uint32_t *scratch_bytes, const char **text)
@@ -245,6 +306,16 @@ static pe_status check_f32(const pe_call *c, uint32_t *scratch_bytes, const char
     return PE_OK;
 }
 
+static pe_status check_f16(const pe_call *c, uint32_t *scratch_bytes, const char **text)
+{
+    const pe_conv2d_params *p = c->params;
+    *scratch_bytes = 0;
+    *text = shape_fault(c);
+    if (!*text)
+        *text = pe_f16_fault(c, c->tensor[1]->dims[2], p->rounding, p->f_min, p->f_max);
+    return *text ? PE_ERR_SHAPE : PE_OK;
+}
+
 const pe_op_def pe_op_def_depthwise_s8 = {
     .kind = PE_OP_DEPTHWISE_S8,
     .params_bytes = sizeof(pe_conv2d_params),
@@ -277,4 +348,16 @@ const pe_op_def pe_op_def_depthwise_f32 = {
     .name = "depthwise_f32",
     .check = check_f32,
     .run = run_f32,
+};
+
+const pe_op_def pe_op_def_depthwise_f16 = {
+    .kind = PE_OP_DEPTHWISE_F16,
+    .params_bytes = sizeof(pe_conv2d_params),
+    .min_inputs = 2,
+    .max_inputs = 3,
+    .outputs = 1,
+    .optional = 1 << 2,
+    .name = "depthwise_f16",
+    .check = check_f16,
+    .run = run_f16,
 };

@@ -1,5 +1,6 @@
 #include "kernels/kernels.h"
 #include "ops/check.h"
+#include "ops/f16.h"
 #include "ops/ops.h"
 
 /* linear: y[m, n] = sum over k of x[m, k] * w[n, k]. */
@@ -54,17 +55,32 @@ static void run_f32(const pe_call *c)
     c->kernels->gemm_f32(m, n, k, c->data[0], k, c->data[1], bias, p->f_min, p->f_max, c->data[c->inputs], n);
 }
 
-/* What both types ask for. */
-static const char *fault(const pe_call *c, uint8_t dtype)
+static void run_f16(const pe_call *c)
+{
+    const pe_linear_params *p = c->params;
+    const size_t m = (size_t)c->tensor[0]->dims[0], n = (size_t)c->tensor[1]->dims[0],
+                 k = (size_t)c->tensor[1]->dims[1];
+    const float *bias = c->inputs > 2 && c->tensor[2] ? c->data[2] : NULL;
+    const pe_form_f16 form = pe_form_of(c, p->f_min, p->f_max);
+    pe_gemm_f16_of(c, p->rounding)(m, n, k, c->data[0], k, c->data[1], bias, &form, c->data[c->inputs], n);
+}
+
+static const char *shape_fault(const pe_call *c)
 {
     const pe_tensor *x = c->tensor[0], *w = c->tensor[1], *y = c->tensor[c->inputs];
-    if (x->dtype != dtype || w->dtype != dtype || y->dtype != dtype)
-        return "linear: x, w and y are not of the kind's type";
     if (x->rank != 2 || w->rank != 2 || y->rank != 2)
         return "linear: x, w and y need two axes";
     if (x->dims[1] != w->dims[1] || y->dims[0] != x->dims[0] || y->dims[1] != w->dims[0])
         return "linear: x [M, K], w [N, K] and y [M, N] do not fit together";
     return NULL;
+}
+
+/* What all kinds of one type ask for. */
+static const char *fault(const pe_call *c, uint8_t dtype)
+{
+    if (c->tensor[0]->dtype != dtype || c->tensor[1]->dtype != dtype || c->tensor[c->inputs]->dtype != dtype)
+        return "linear: x, w and y are not of the kind's type";
+    return shape_fault(c);
 }
 
 static pe_status check_rounding(const pe_call *c, bool known, uint32_t *scratch_bytes, const char **text)
@@ -107,6 +123,16 @@ static pe_status check_f32(const pe_call *c, uint32_t *scratch_bytes, const char
     return *text ? PE_ERR_SHAPE : PE_OK;
 }
 
+static pe_status check_f16(const pe_call *c, uint32_t *scratch_bytes, const char **text)
+{
+    const pe_linear_params *p = c->params;
+    *scratch_bytes = 0;
+    *text = shape_fault(c);
+    if (!*text)
+        *text = pe_f16_fault(c, c->tensor[1]->dims[0], p->rounding, p->f_min, p->f_max);
+    return *text ? PE_ERR_SHAPE : PE_OK;
+}
+
 const pe_op_def pe_op_def_linear_s8 = {
     .kind = PE_OP_LINEAR_S8,
     .params_bytes = sizeof(pe_linear_params),
@@ -139,4 +165,16 @@ const pe_op_def pe_op_def_linear_f32 = {
     .name = "linear_f32",
     .check = check_f32,
     .run = run_f32,
+};
+
+const pe_op_def pe_op_def_linear_f16 = {
+    .kind = PE_OP_LINEAR_F16,
+    .params_bytes = sizeof(pe_linear_params),
+    .min_inputs = 2,
+    .max_inputs = 3,
+    .outputs = 1,
+    .optional = 1 << 2,
+    .name = "linear_f16",
+    .check = check_f16,
+    .run = run_f16,
 };

@@ -130,4 +130,7 @@
     X(signal_log, SIGNAL_LOG)                                   \
     X(signal_overlap_add, SIGNAL_OVERLAP_ADD)                   \
     X(signal_filter_bank_f32, SIGNAL_FILTER_BANK_F32)           \
-    X(signal_codes, SIGNAL_CODES)
+    X(signal_codes, SIGNAL_CODES)                               \
+    X(linear_f16, LINEAR_F16)                                   \
+    X(conv2d_f16, CONV2D_F16)                                   \
+    X(depthwise_f16, DEPTHWISE_F16)

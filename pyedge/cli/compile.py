@@ -19,6 +19,13 @@ from ._common import OutputFile, console, emit, json_option, parse_pair, parse_s
 @click.option("--batch", type=click.IntRange(1), help="Size of the first axis, where the model leaves it open.")
 @click.option("--shape", "shapes", multiple=True, metavar="NAME=1,49,10,1", help="Sizes of an input's open axes.")
 @click.option("--rounding", type=click.Choice(["tflite", "litert-ref", "fp32"]), default="tflite", show_default=True)
+@click.option(
+    "--mode",
+    type=click.Choice(["exact", "fast16"]),
+    default="exact",
+    show_default=True,
+    help="Sums of float16 weights.",
+)
 @click.option("--keep", type=click.Choice(["all"]), help="all: give each intermediate tensor memory of its own.")
 @json_option
 def command(
@@ -28,6 +35,7 @@ def command(
     batch: int | None,
     shapes: tuple[str, ...],
     rounding: str,
+    mode: str,
     keep: str | None,
     as_json: bool,
 ) -> None:
@@ -58,7 +66,13 @@ def command(
             raise click.UsageError(f"{path} is a plan already")
         graphs[name] = graph
     plan = compile_graph(
-        graphs, board=board, batch=batch, shapes=parse_shapes(shapes), rounding=rounding, keep="all" if keep else None
+        graphs,
+        board=board,
+        batch=batch,
+        shapes=parse_shapes(shapes),
+        rounding=rounding,
+        mode=mode,
+        keep="all" if keep else None,
     )
     plan.save(output)
     if as_json:

@@ -1,6 +1,7 @@
 """The graph, its importers and builder, and a NumPy reference of every op."""
 
 from . import ops_elementwise as ops_elementwise
+from . import ops_f16 as ops_f16
 from . import ops_hybrid as ops_hybrid
 from . import ops_int8 as ops_int8
 from . import ops_int16 as ops_int16
@@ -11,6 +12,7 @@ from . import ops_sequence as ops_sequence
 from . import ops_signal as ops_signal
 from . import ops_uint8 as ops_uint8
 from . import reference_elementwise as reference_elementwise
+from . import reference_f16 as reference_f16
 from . import reference_hybrid as reference_hybrid
 from . import reference_int8 as reference_int8
 from . import reference_int16 as reference_int16

@@ -400,6 +400,8 @@ class GraphBuilder:
         operands = [x, self._operand(weight), self._operand(bias)]
         if x.dtype == "float32" and operands[1] is not None and operands[1].dtype == "int8":
             kind, attrs = f"{kind}_hybrid", {**attrs, "asymmetric": True}
+        if x.dtype in ("float32", "float16") and operands[1] is not None and operands[1].dtype == "float16":
+            kind, attrs = f"{kind}_f16", {**attrs, "dtype": x.dtype}
         return self._op(kind, operands, attrs, _quantization(scale, zero_point), name)
 
     def _pool(

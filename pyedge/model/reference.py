@@ -5,7 +5,8 @@ double and rounded once, so they agree with the kernels within a tolerance. Slow
 
 rounding: "tflite" rounds the sum of conv2d, depthwise_conv2d and linear twice, as TFLM and CMSIS-NN do; "litert-ref"
 does linear as LiteRT's reference kernel: sum * (double) factor, rounded once, halves away from zero; "fp32" does all
-three as ONNX Runtime and XNNPACK: (float) sum * (float) factor, halves to even.
+three as ONNX Runtime and XNNPACK: (float) sum * (float) factor, halves to even. Layers with float16 weights take their
+mode instead: "exact" or "fast16".
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ def run(
     rounding: str = "tflite",
     keep: bool = False,
     states: dict[str, np.ndarray] | None = None,
+    mode: str = "exact",
 ) -> dict[str, np.ndarray]:
     """Computes a graph.
 
@@ -48,6 +50,7 @@ def run(
         inputs: One array per input, by name, of the input's dtype; their shapes fix the graph's open sizes.
         states: Values of the graph's states by name, those after the run when it returns. Empty: initial values. Keep
             the dict from run to run; without one each run starts from the initial values.
+        mode: How layers with float16 weights sum: "exact" or "fast16".
         keep: Return every tensor that is no constant, not only the outputs. Of an "if" only what it gives.
 
     Returns:
@@ -65,27 +68,28 @@ def run(
     graph = infer_shapes(graph, {name: inputs[name].shape for name in graph.input_names})
     states = {} if states is None else states
     values = {**inputs, **{s.name: states.get(s.name, s.initial) for s in graph.states}}
-    _run(graph, {}, values, rounding)
+    _run(graph, {}, values, rounding, mode)
     states.update({s.name: values[s.next] for s in graph.states})
     if keep:
         return {n: v for n, v in values.items() if n in graph.tensors and graph.tensors[n].data is None}
     return {n: values[n] for n in graph.output_names}
 
 
-def _run(graph: Graph, outer: Mapping[str, Tensor], values: dict[str, np.ndarray], rounding: str) -> None:
+def _run(graph: Graph, outer: Mapping[str, Tensor], values: dict[str, np.ndarray], rounding: str, mode: str) -> None:
     tensors = {**outer, **graph.tensors}
     values.update((n, t.data) for n, t in graph.tensors.items() if t.data is not None)
     for op in graph.ops:
         if op.kind == "if":
             branch = op.attrs["then" if values[op.inputs[0] or ""].any() else "else"]
             inner = dict(values)
-            _run(branch, tensors, inner, rounding)
+            _run(branch, tensors, inner, rounding, mode)
             values.update(zip(op.outputs, (inner[n] for n in branch.output_names), strict=True))
             continue
         operands = [None if n is None else tensors[n] for n in op.inputs]
         arrays = [None if n is None else values[n] for n in op.inputs]
         results = [tensors[n] for n in op.outputs]
-        for y, value in zip(results, evaluate(op, arrays, operands, results, rounding), strict=True):
+        rule = mode if op.kind.endswith("_f16") else rounding
+        for y, value in zip(results, evaluate(op, arrays, operands, results, rule), strict=True):
             values[y.name] = value
 
 

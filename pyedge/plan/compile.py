@@ -42,6 +42,7 @@ def compile(
     shapes: Shapes | None = None,
     rounding: str = "tflite",
     keep: Keep = None,
+    mode: str = "exact",
 ) -> Plan:
     """Compile a graph, or several as named entries of one plan, for a board.
 
@@ -51,6 +52,8 @@ def compile(
         batch: Size of the first axis of every input, where the model leaves it open; 1 if not given.
         shapes: Sizes of open axes, by input name.
         rounding: How int8 sums are rounded: "tflite", "litert-ref" or "fp32" (docs/arithmetic.md, "requantize").
+        mode: How layers with float16 weights sum: "exact", in float32, or "fast16", 32 products at a time in float16
+            (docs/arithmetic.md, "float16").
         keep: "all" gives each intermediate tensor memory of its own, for `Session.tensors()`, and keeps dead channels,
             which are left out otherwise (compress/channels.py): `meta["dead_channels"]` says what that saved.
 
@@ -77,16 +80,18 @@ def compile(
         "keep": keep,
         "graphs": {name: {"name": g.name, **g.meta} for name, g in graphs.items()},
     }
+    if mode != "exact":
+        meta["mode"] = mode
     if keep is None:
         slim = {name: remove_dead_channels(g, rounding) for name, g in fixed.items()}
         reports = [report for _, report in slim.values()]
         if any(report.channels for report in reports):
-            whole = Plan(_image(fixed, rounding, keep, meta))
-            meta["dead_channels"] = _saved(whole, Plan(_image(_graphs(slim), rounding, keep, meta)), reports)
+            whole = Plan(_image(fixed, rounding, keep, mode, meta))
+            meta["dead_channels"] = _saved(whole, Plan(_image(_graphs(slim), rounding, keep, mode, meta)), reports)
         fixed = _graphs(slim)
-    options = {"board": board, "batch": batch, "shapes": shapes, "rounding": rounding, "keep": keep}
+    options = {"board": board, "batch": batch, "shapes": shapes, "rounding": rounding, "keep": keep, "mode": mode}
     source = _Source(graphs, options)
-    plan = Plan(_image(fixed, rounding, keep, meta, profile.isa), source)
+    plan = Plan(_image(fixed, rounding, keep, mode, meta, profile.isa), source)
     if missing := shortages(plan, profile):
         raise PlanError(f"{profile.name}: {'; '.join(missing)}; try: a smaller model, or another of `pyedge boards`")
     return plan
@@ -106,11 +111,13 @@ def _saved(whole: Plan, slim: Plan, reports: Sequence[ChannelReport]) -> dict[st
     }
 
 
-def _image(graphs: Mapping[str, Graph], rounding: str, keep: Keep, meta: Mapping[str, Any], isa: str = "") -> bytes:
+def _image(
+    graphs: Mapping[str, Graph], rounding: str, keep: Keep, mode: str, meta: Mapping[str, Any], isa: str = ""
+) -> bytes:
     """The bytes of a plan of graphs whose shapes are fixed, by entry name. isa: as in fill_room."""
     programs = []
     for name, graph in graphs.items():
-        programs.append(lower(graph if keep == "all" else schedule(graph), name, rounding, keep))
+        programs.append(lower(graph if keep == "all" else schedule(graph), name, rounding, keep, mode))
         if keep is None:
             update_in_place(programs[-1])
             ask_scratch(programs[-1], isa)

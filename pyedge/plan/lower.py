@@ -25,7 +25,9 @@ from . import structs
 from .program import Keep, Program, Step, Value
 
 
-def lower(graph: Graph, entry: str = "main", rounding: str = "tflite", keep: Keep = None) -> Program:
+def lower(
+    graph: Graph, entry: str = "main", rounding: str = "tflite", keep: Keep = None, mode: str = "exact"
+) -> Program:
     """Lowers a graph whose shapes are all known.
 
     Args:
@@ -33,6 +35,7 @@ def lower(graph: Graph, entry: str = "main", rounding: str = "tflite", keep: Kee
         entry: Name of the entry that the program becomes.
         rounding: "tflite"; "litert-ref" for the single rounding of LiteRT's reference fully connected kernel;
             "fp32" for the float rounding of ONNX Runtime and XNNPACK.
+        mode: Of layers with float16 weights: "exact" or "fast16".
         keep: "all" keeps a reshape as a copy, so that its output has a place of its own; else it is a view.
 
     Raises:
@@ -43,7 +46,9 @@ def lower(graph: Graph, entry: str = "main", rounding: str = "tflite", keep: Kee
 
     if rounding not in structs.ROUNDING:
         raise PlanError(f"rounding {rounding!r} is not known; one of {', '.join(structs.ROUNDING)}")
-    build = Builder(graph, entry, structs.ROUNDING[rounding], keep)
+    if mode not in structs.MODES:
+        raise PlanError(f"mode {mode!r} is not known; one of {', '.join(structs.MODES)}")
+    build = Builder(graph, entry, structs.ROUNDING[rounding], keep, structs.MODES[mode])
     for tensor in graph.inputs:
         build.program.inputs.append(build.new(tensor))
     for state in graph.states:
@@ -59,9 +64,9 @@ def lower(graph: Graph, entry: str = "main", rounding: str = "tflite", keep: Kee
 class Builder:
     """Collects values and steps. Names are looked up in the innermost graph first (the arms of an `if` nest)."""
 
-    def __init__(self, graph: Graph, entry: str, rounding: int, keep: Keep) -> None:
+    def __init__(self, graph: Graph, entry: str, rounding: int, keep: Keep, mode: int = structs.MODES["exact"]) -> None:
         self.program = Program(entry)
-        self.rounding, self.keep = rounding, keep
+        self.rounding, self.keep, self.mode = rounding, keep, mode
         self.graphs = [graph]  # from outermost to innermost
         self.numbers: list[dict[str, int]] = [{}]  # of the values made so far, a scope each
 

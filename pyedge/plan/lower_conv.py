@@ -54,9 +54,10 @@ def bias_codes(b: Builder, op: Op, bias: int | None, channels: int) -> np.ndarra
     return data.reshape(-1).astype(np.int64)
 
 
-@lowers("conv2d", "depthwise_conv2d")
-def _conv2d(b: Builder, op: Op) -> None:
-    depthwise = op.kind == "depthwise_conv2d"
+def lower_conv2d(b: Builder, op: Op, kind: str, **more: int) -> None:
+    """Emits a conv2d or depthwise step with the operands of op. more: fields of pe_conv2d_params besides its windows
+    and clamp."""
+    depthwise = kind.startswith("depthwise")
     x, y = b.input(op, 0), b.result(op)
     values = b.program.values
     w = b.input(op, 1)
@@ -77,10 +78,10 @@ def _conv2d(b: Builder, op: Op) -> None:
         "pad_left": left,
         "groups": 0 if depthwise else op.attrs["groups"],
         **clamps(b, op, y),
+        **more,
     }
     bias = b.optional_input(op, 2)
-    kind = b.variant("depthwise" if depthwise else "conv2d", op, x)
-    if kind.endswith("f32"):
+    if not kind.endswith("s8"):
         b.emit(kind, op.name, [x, w, bias], [y], **params)
         return
     ending, q = channel_table(b, op, x, bias, y, (0, 1) if depthwise else (1, 2, 3))
@@ -89,21 +90,32 @@ def _conv2d(b: Builder, op: Op) -> None:
     b.emit(kind + ending, op.name, [x, w, q], [y], **params)
 
 
-@lowers("linear")
-def _linear(b: Builder, op: Op) -> None:
+@lowers("conv2d", "depthwise_conv2d")
+def _conv2d(b: Builder, op: Op) -> None:
+    lower_conv2d(b, op, b.variant("depthwise" if op.kind == "depthwise_conv2d" else "conv2d", op, b.input(op, 0)))
+
+
+def lower_linear(b: Builder, op: Op, kind: str, **more: int) -> None:
+    """Emits a linear step with the operands of op. more: fields of pe_linear_params besides the clamp."""
     x, y = b.input(op, 0), b.result(op)
     values = b.program.values
     w = b.input(op, 1)
     w_dims = values[w].dims
     if len(w_dims) != 2 or math.prod(values[x].dims) % w_dims[1]:
-        raise PlanError(f"op {op.name!r} (linear): input {list(values[x].dims)} and weights {list(w_dims)} don't fit")
+        raise PlanError(
+            f"op {op.name!r} ({op.kind}): input {list(values[x].dims)} and weights {list(w_dims)} don't fit"
+        )
     rows = math.prod(values[x].dims) // w_dims[1]
     x2, y2 = b.view(x, (rows, w_dims[1])), b.view(y, (rows, w_dims[0]))
     bias = b.optional_input(op, 2)
-    kind = b.variant("linear", op, x)
-    if kind == "linear_f32":
-        b.emit(kind, op.name, [x2, w, bias], [y2], **clamps(b, op, y))
+    if not kind.endswith("s8"):
+        b.emit(kind, op.name, [x2, w, bias], [y2], **clamps(b, op, y), **more)
         return
     ending, q = channel_table(b, op, x, bias, y, (1,))
     params = {"rounding": b.rounding, "y_zero_point": b.scale(op, y)[1], **clamps(b, op, y)}
     b.emit(kind + ending, op.name, [x2, w, q], [y2], **params)
+
+
+@lowers("linear")
+def _linear(b: Builder, op: Op) -> None:
+    lower_linear(b, op, b.variant("linear", op, b.input(op, 0)))

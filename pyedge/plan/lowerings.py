@@ -3,6 +3,7 @@
 from . import lower_conv as lower_conv
 from . import lower_custom as lower_custom
 from . import lower_elementwise as lower_elementwise
+from . import lower_f16 as lower_f16
 from . import lower_hybrid as lower_hybrid
 from . import lower_int8 as lower_int8
 from . import lower_int16 as lower_int16

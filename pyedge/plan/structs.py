@@ -28,6 +28,11 @@ ROUNDING: dict[str, int] = {
     "litert-ref": ffi.integer_const("PE_ROUND_LITERT_REF"),
     "fp32": ffi.integer_const("PE_ROUND_FP32"),
 }
+# How the sums of layers with float16 weights are rounded.
+MODES: dict[str, int] = {
+    "exact": ffi.integer_const("PE_ROUND_EXACT"),
+    "fast16": ffi.integer_const("PE_ROUND_FAST16"),
+}
 
 # Name, as in "conv2d_s8", of each op kind, and the reverse.
 KIND_NAMES: dict[int, str] = {

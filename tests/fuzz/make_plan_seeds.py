@@ -50,6 +50,21 @@ def _hybrid_cnn() -> Graph:
     return b.build()
 
 
+def _f16_cnn(x: str, y: str) -> Graph:
+    """Layers of float16 weights, activations of either float."""
+    rng, b = _rng(), pe.GraphBuilder()
+
+    def weight(*shape: int) -> Tensor:
+        return b.constant(rng.normal(0, 1, shape).astype(np.float16))
+
+    h = b.conv2d(b.input("x", (2, 5, 4, 4), x), weight(6, 3, 3, 2), np.ones(6, np.float32), groups=2)
+    h = b.depthwise_conv2d(h, weight(2, 2, 12), stride=2, activation="relu6")
+    b.output("y", b.linear(b.reshape(h, (2, -1)), weight(5, 72)))
+    graph = b.build()
+    graph.ops[-1].attrs["dtype"] = graph.tensors["y"].dtype = y
+    return graph
+
+
 def _uint8_cnn() -> Graph:
     """What a model that was uint8 becomes: weights with a zero point, codes shifted at both ends."""
     rng, graph = _rng(), Graph("uint8")
@@ -421,6 +436,8 @@ def plans() -> dict[str, pe.Plan]:
         "cnn_s8_litert_ref": pe.compile(_int8_cnn(1, "same", 1), rounding="litert-ref"),
         "cnn_s8_kept": pe.compile(_int8_cnn(1, "same", 1), keep="all"),
         "cnn_hybrid": pe.compile(_hybrid_cnn()),
+        "cnn_f16": pe.compile(_f16_cnn("float32", "float16")),
+        "cnn_fast16": pe.compile(_f16_cnn("float16", "float32"), mode="fast16"),
         "cnn_uint8": pe.compile(_uint8_cnn()),
         "int16": pe.compile(_int16()),
         "cnn_f32": pe.compile(_float_cnn()),

@@ -20,6 +20,8 @@ const pe_kernels pe_kernels_rvv = {
         PE_IF_KEPT(conv2d_s8_fp32, 1, 0) || PE_IF_KEPT(linear_s8_fp32, 1, 0) ? pe_gemm_fp32_s8__portable_1x1 : NULL,
     .dwconv_fp32_s8 = PE_IF_KEPT(depthwise_s8_fp32, pe_dwconv_fp32_s8__portable_1x1, NULL),
     .dwconv_f32 = PE_IF_KEPT(depthwise_f32, pe_dwconv_f32__rvv_1x1, NULL),
+    .gemm_f16 = PE_IF_KEPT(conv2d_f16, 1, 0) || PE_IF_KEPT(linear_f16, 1, 0) ? pe_gemm_f16__portable_2x4 : NULL,
+    .gemm_fast16 = PE_IF_KEPT(conv2d_f16, 1, 0) || PE_IF_KEPT(linear_f16, 1, 0) ? pe_gemm_fast16__portable_1x1 : NULL,
     .conv2d_s8 = PE_IF_KEPT(conv2d_s8, pe_conv2d_s8__rvv, NULL),
     .depthwise_s8 = PE_IF_KEPT(depthwise_s8, pe_depthwise_s8__rvv, NULL),
 };

@@ -1,0 +1,47 @@
+/* float16, IEEE binary16, as its 16 bits: every core has integers of that size, few have the type. Round to nearest
+ * even, subnormals kept, infinity beyond 65504; the payload of a NaN is unspecified. */
+#ifndef PE_F16_H
+#define PE_F16_H
+#include "kernels/fma.h"
+
+#define PE_FAST16_RUN 32 /* products that are summed in float16 before the sum goes into a float (docs/arithmetic.md) */
+
+/* Exact. */
+static inline float pe_f16_widen(uint16_t x)
+{
+    const uint32_t sign = (uint32_t)(x & 0x8000) << 16;
+    uint32_t bits = (uint32_t)(x & 0x7FFF) << 13, exponent = 127 - 15;
+    if (bits >= 0x7C00u << 13)
+        exponent = 255 - 31;
+    else if (bits != 0 && bits < 0x0400u << 13) { /* subnormal: up to where a float has its leading bit */
+        for (; bits < 0x0400u << 13; bits <<= 1)
+            exponent--;
+    } else if (bits == 0)
+        exponent = 0;
+    return pe_float_from_bits(sign | (bits + (exponent << 23)));
+}
+
+static inline uint16_t pe_f16_round(float x)
+{
+    const uint32_t bits = pe_float_bits(x), magnitude = bits & 0x7FFFFFFF;
+    const uint16_t sign = (uint16_t)(bits >> 16 & 0x8000);
+    if (magnitude > 0x7F800000)
+        return sign | 0x7E00;
+    if (magnitude >= 0x47800000) /* 65536 */
+        return sign | 0x7C00;
+    uint32_t exponent = magnitude >> 23, shift = 13;
+    if (exponent < 102) /* below a half of the smallest */
+        return sign;
+    uint32_t mantissa = (magnitude & 0x7FFFFF) | 0x800000;
+    if (exponent < 113) {
+        shift += 113 - exponent;
+        exponent = 113;
+    }
+    /* Half to even; a carry goes on into the exponent, and so to infinity. */
+    mantissa = (mantissa + (1u << (shift - 1)) - 1 + (mantissa >> shift & 1)) >> shift;
+    return (uint16_t)(sign | (((exponent - 113) << 10) + mantissa));
+}
+
+/* a * b + c, rounded once. In integers. */
+uint16_t pe_fma16(uint16_t a, uint16_t b, uint16_t c);
+#endif
