@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from .. import Graph, load
+from .. import Graph, load, quantize
 from .. import compile as compile_graph
 from ..boards import load_profile
 from ._common import OutputFile, console, emit, json_option, parse_pair, parse_shapes
@@ -19,6 +19,12 @@ from ._common import OutputFile, console, emit, json_option, parse_pair, parse_s
 @click.option("--batch", type=click.IntRange(1), help="Size of the first axis, where the model leaves it open.")
 @click.option("--shape", "shapes", multiple=True, metavar="NAME=1,49,10,1", help="Sizes of an input's open axes.")
 @click.option("--rounding", type=click.Choice(["tflite", "litert-ref", "fp32"]), default="tflite", show_default=True)
+@click.option("--weights", type=click.Choice(["float16"]), help="float16: half the bytes of a float32 model's weights.")
+@click.option(
+    "--activations",
+    type=click.Choice(["float32", "float16"]),
+    help="With --weights float16: what goes from layer to layer.  [default: float32]",
+)
 @click.option(
     "--mode",
     type=click.Choice(["exact", "fast16"]),
@@ -35,6 +41,8 @@ def command(
     batch: int | None,
     shapes: tuple[str, ...],
     rounding: str,
+    weights: str | None,
+    activations: str | None,
     mode: str,
     keep: str | None,
     as_json: bool,
@@ -46,6 +54,7 @@ def command(
     \b
     Examples:
       pyedge compile kws.tflite -o kws.pedge
+      pyedge compile kws.onnx --weights float16 --mode fast16
       pyedge compile main=kws.tflite wake=wake.tflite -o both.pedge -b virt-rv32
     """
     if len(models) == 1 and (Path(models[0]).exists() or "=" not in models[0]):
@@ -59,12 +68,14 @@ def command(
         if len(files) > 1:
             raise click.UsageError("several models: say where the plan goes, with --output FILE")
         output = OutputFile().convert(files["main"].with_suffix(".pedge"), None, click.get_current_context())
+    if activations and not weights:
+        raise click.UsageError("--activations goes with --weights float16")
     graphs = {}
     for name, path in files.items():
         graph = load(path)
         if not isinstance(graph, Graph):
             raise click.UsageError(f"{path} is a plan already")
-        graphs[name] = graph
+        graphs[name] = quantize(graph, weights=weights, activations=activations) if weights else graph
     plan = compile_graph(
         graphs,
         board=board,

@@ -112,7 +112,7 @@ def _quantize_weights(graph: Graph, op: Op, noise: dict[str, float]) -> None:
     along = [1] * w.ndim
     along[axis] = -1
     codes = np.clip(np.rint(w / scale.reshape(along)), -127, 127).astype(np.int8)
-    noise[op.name] = _sqnr_db(w, codes * scale.reshape(along))
+    noise[op.name] = sqnr_db(w, codes * scale.reshape(along))
     op.inputs[1] = _replace_constant(
         graph, weight, op, codes, Quantization(scale, np.zeros(scale.size, np.int32), axis)
     )
@@ -131,7 +131,7 @@ def _replace_constant(graph: Graph, old: Tensor, op: Op, value: np.ndarray, quan
     return name
 
 
-def _sqnr_db(exact: np.ndarray, rounded: np.ndarray) -> float:
+def sqnr_db(exact: np.ndarray, rounded: np.ndarray) -> float:
     noise = float(np.square(exact - rounded).sum(dtype=np.float64))
     signal = float(np.square(exact).sum(dtype=np.float64))
     return 10 * math.log10(signal / noise) if noise > 0 and signal > 0 else math.inf

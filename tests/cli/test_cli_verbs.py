@@ -76,6 +76,17 @@ def test_compile_saves_the_plan_of_the_library(pyedge, data_dir, tmp_path):
     assert found["plan"]["arena_bytes"] == 768
 
 
+def test_compile_halves_the_weights(pyedge, data_dir, tmp_path):
+    """--weights float16 is pe.quantize before the same plan; --mode says how sums are rounded."""
+    model, options = data_dir / "models" / "mlperf_ic_resnet8_f32.tflite", ["--weights", "float16"]
+    options += ["--activations", "float16", "--mode", "fast16"]
+    assert pyedge("compile", model, "-o", tmp_path / "ic.pedge", *options).code == 0
+    half = pe.quantize(pe.load(model), weights="float16", activations="float16")
+    assert (tmp_path / "ic.pedge").read_bytes() == bytes(pe.compile(half, mode="fast16").data)
+    assert pe.Plan.load(tmp_path / "ic.pedge").const_bytes < 0.51 * pe.compile(pe.load(model)).const_bytes
+    assert pyedge("compile", model, "--activations", "float16").code == 2
+
+
 def test_compile_joins_models_as_entries(pyedge, data_dir, tmp_path):
     """ENTRY=FILE names the entries; the weights that they share are there once."""
     model = data_dir / "models" / f"{TFLITE}.tflite"
