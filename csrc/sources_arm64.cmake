@@ -3,6 +3,7 @@
 include(CheckCCompilerFlag)
 set(PYEDGE_ARM64_LEVELS NEON DOTPROD)
 set(PYEDGE_NEON_SOURCES
+  kernels/neon/add_s8.c
   kernels/neon/conv2d.c
   kernels/neon/conv2d_f32.c
   kernels/neon/conv2d_s8.c
@@ -10,6 +11,7 @@ set(PYEDGE_NEON_SOURCES
   kernels/neon/depthwise.c
   kernels/neon/depthwise_f32.c
   kernels/neon/depthwise_s8.c
+  kernels/neon/pool_s8.c
 )
 set(PYEDGE_NEON_FLAGS -O3)
 set(PYEDGE_DOTPROD_SOURCES

@@ -22,7 +22,7 @@ sys.path.insert(0, str(HERE.parents[1] / "scripts"))
 from try_wheel import Place, prepare  # noqa: E402
 
 # What Linux says in /proc/cpuinfo: XNNPACK chooses kernels by it, and QEMU 7.2 shows that of this computer. -L finds it
-# in the root folder. (part, variant, revision, features): the first three as in the CPU's identification register, MIDR.
+# in the root folder. part, variant, revision (as in the CPU's MIDR) and features.
 BASE = "fp asimd evtstrm aes pmull sha1 sha2 crc32 cpuid"
 CPUS = {
     "cortex-a53": (0xD03, 0, 4, BASE),

@@ -30,6 +30,11 @@
     X(conv2d_s8, rv32, conv2d_s8) \
     X(linear_s8, rv32, linear_s8)
 
+#define PE_OPS_ARMV7EM(X)                  \
+    X(conv2d_s8, armv7em, conv2d_s8)       \
+    X(depthwise_s8, armv7em, depthwise_s8) \
+    X(linear_s8, armv7em, linear_s8)
+
 #define PE_OPS_RVV(X)            \
     X(conv2d_s8, rvv, conv2d_s8) \
     X(depthwise_s8, rvv, depthwise_s8)
@@ -76,6 +81,10 @@
     X(conv2d_s8, neon, conv2d_s8)         \
     X(linear_s8, neon, linear_s8)         \
     X(depthwise_s8, neon, depthwise_s8)   \
+    X(add_s8, neon, add_s8)               \
+    X(avg_pool2d_s8, neon, avg_pool2d_s8) \
+    X(max_pool2d_s8, neon, max_pool2d_s8) \
+    X(mean_s8, neon, mean_s8)             \
     X(depthwise_f32, neon, depthwise_f32) \
     X(conv2d_f32, neon, conv2d_f32)       \
     X(linear_f32, neon, linear_f32)

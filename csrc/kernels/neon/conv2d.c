@@ -6,6 +6,7 @@
 #define BAND_BYTES 16384      /* staged rows at once, if that is more than one row of y needs */
 #define WORK_BYTES (16 << 20) /* staged rows at most: padding or dilation that dwarfs the image is not worth it */
 #define SLACK 16              /* bytes behind the staged rows that are read into products with zero weights */
+#define GATHER 16             /* bytes, below which rows of windows are gathered */
 #define ALIGN(n) (((n) + 63) / 64 * 64)
 
 typedef struct layer {
@@ -16,13 +17,15 @@ typedef struct layer {
     int32_t stride, pad, taps;          /* along a column of x */
     int32_t staged_stride, staged_taps; /* staged rows from one row of y to the next, and from tap to tap */
     bool direct;                        /* x is read where it lies */
-    size_t window_row, elements;        /* of a row of a window; with its padding */
+    bool gathered;                      /* windows are copied next to each other: a row then has all of one */
+    size_t window_row, elements;        /* of a row of a window; with its padding, as tiles see it */
     size_t pixel;                       /* staged bytes from one pixel of y to the next */
     uint32_t channels, blocks, nr, element;
     size_t constants, block_constants; /* offset from the start of the layer; bytes of a block */
     size_t weights, block_weights;
-    pe_neon_tile_fn *tile;
-    int32_t mr;
+    size_t gather_at;                 /* in work */
+    pe_neon_row_fn *row_of, *half_of; /* half_of: for the last block, or NULL */
+    pe_neon_form form;
     pe_neon_stage stage;
     pe_output_s8 out;
     float min, max;
@@ -34,17 +37,18 @@ static int32_t staged_rows(const layer *l, int32_t n)
     return (n - 1) * l->staged_stride + (l->taps - 1) * l->staged_taps + 1;
 }
 
-/* The tile for n pixels in a row: the smallest that needs as few as the largest would. */
-static void choose(layer *l, const pe_neon_tiles *tiles)
+/* The row function for n pixels: with the fewest pixels in its tiles, those done twice and one for each tile counted. */
+static pe_neon_row_fn *choose(pe_neon_row_fn *const *rows, size_t n)
 {
-    int32_t most = 0, wanted;
-    for (int32_t i = 1; i <= PE_NEON_MR && i <= l->cols; i++)
-        most = tiles->tile[i] ? i : most;
-    wanted = (l->cols - 1) / ((l->cols - 1) / most + 1) + 1;
-    while (!tiles->tile[wanted])
-        wanted++;
-    l->mr = wanted;
-    l->tile = tiles->tile[wanted];
+    size_t best = 0, least = SIZE_MAX;
+    for (size_t mr = 1; mr <= PE_NEON_MR && mr <= n; mr++) {
+        const size_t cost = ((n - 1) / mr + 1) * (mr + 1);
+        if (rows[mr] && cost <= least) {
+            best = mr;
+            least = cost;
+        }
+    }
+    return rows[best];
 }
 
 /* Fills *l. False: not a case of these kernels. */
@@ -55,7 +59,7 @@ static bool describe(const pe_call *c, const pe_neon_tiles *tiles, layer *l, pe_
     const pe_tensor *q = c->inputs > 2 ? c->tensor[2] : NULL;
     if (!pe_in_arena(x) || pe_in_arena(w) || (q && pe_in_arena(q)))
         return false;
-    *l = (layer){0};
+    *l = (layer){.element = tiles->element};
     pe_axis h = {1, 1, 1, 1, 1, 0}, v = {x->dims[0], y->dims[0], 1, 1, 1, 0}; /* linear: pixels are the rows of x */
     int32_t c_in = x->dims[1], c_out = y->dims[1], images = 1, x_zero_point = 0;
     if (is_conv) {
@@ -79,14 +83,14 @@ static bool describe(const pe_call *c, const pe_neon_tiles *tiles, layer *l, pe_
         l->min = p->f_min;
         l->max = p->f_max;
     }
+    const size_t pixel = (size_t)c_in * tiles->element;
     if (h.taps == 1 && v.taps == 1 && h.stride == 1 && v.stride == 1 && h.pad == 0 && v.pad == 0 && h.in == h.out &&
-        v.in == v.out) { /* a product: one row of pixels */
+        v.in == v.out && (c_in % tiles->reach == 0 || x->bytes <= BAND_BYTES)) { /* a product: one row of pixels */
         v.in = v.out = images * h.in * v.in;
         h.in = h.out = images = 1;
     }
     if (h.taps == 1)
         h.dilation = 1;
-    const size_t pixel = (size_t)c_in * tiles->element;
     const int64_t last = (int64_t)(v.out - 1) * v.stride + v.taps - v.pad; /* columns of x, and of padding behind */
     const int32_t body = last < 0 ? 0 : last < v.in ? (int32_t)last : v.in;
     l->x = x->offset;
@@ -100,13 +104,16 @@ static bool describe(const pe_call *c, const pe_neon_tiles *tiles, layer *l, pe_
     l->pad = h.pad;
     l->taps = h.taps;
     l->window_row = (size_t)v.taps * (size_t)c_in;
-    l->elements = (l->window_row + tiles->pad - 1) / tiles->pad * tiles->pad;
+    l->gathered = l->element == 1 && l->taps > 1 && l->window_row < GATHER;
+    l->elements = l->gathered ? (size_t)l->taps * l->window_row : l->window_row;
+    l->elements = (l->elements + tiles->pad - 1) / tiles->pad * tiles->pad;
     l->pixel = (size_t)v.stride * pixel;
     l->channels = (uint32_t)c_out;
-    l->element = tiles->element;
     l->nr = tiles->nr;
     l->blocks = (l->channels + l->nr - 1) / l->nr;
-    choose(l, tiles);
+    l->row_of = choose(tiles->row, (size_t)l->cols);
+    if (tiles->half[1] && (l->channels - 1) % l->nr < l->nr / 2)
+        l->half_of = choose(tiles->half, (size_t)l->cols);
     /* Rows that no window reads lie between those of a window with one tap: they are not staged. */
     l->stage = (pe_neon_stage){
         .rows = h.in,
@@ -117,7 +124,7 @@ static bool describe(const pe_call *c, const pe_neon_tiles *tiles, layer *l, pe_
         .body = (size_t)body * pixel,
         .fill = (uint8_t)x_zero_point,
     };
-    l->direct = pe_axis_inside(&h) && pe_axis_inside(&v) && l->elements == l->window_row;
+    l->direct = pe_axis_inside(&h) && pe_axis_inside(&v) && l->window_row % tiles->reach == 0 && !l->gathered;
     l->band = h.out;
     if (l->direct) {
         l->staged_stride = h.stride;
@@ -128,12 +135,13 @@ static bool describe(const pe_call *c, const pe_neon_tiles *tiles, layer *l, pe_
         l->staged_taps = h.dilation;
         while (l->band > 1 && (size_t)staged_rows(l, l->band) * stride > BAND_BYTES)
             l->band = (l->band + 1) / 2;
-        bytes->work = (size_t)staged_rows(l, l->band) * stride + SLACK;
+        l->gather_at = ALIGN((size_t)staged_rows(l, l->band) * stride + SLACK);
+        bytes->work = l->gather_at + (l->gathered ? (size_t)l->cols * l->elements + SLACK : 0);
     }
     l->constants = ALIGN(sizeof *l);
     l->block_constants = is_float ? l->nr * sizeof(float) : sizeof(pe_neon_rq);
     l->weights = ALIGN(l->constants + l->blocks * l->block_constants);
-    l->block_weights = (size_t)l->taps * l->elements * l->nr * l->element;
+    l->block_weights = (l->gathered ? 1 : (size_t)l->taps) * l->elements * l->nr * l->element;
     bytes->packed = l->weights + l->blocks * l->block_weights;
     return bytes->work <= WORK_BYTES;
 }
@@ -154,8 +162,11 @@ void pe_neon_conv_pack(const pe_call *c, const pe_neon_tiles *tiles, void *packe
     const uint8_t *w = c->data[1];
     const void *q = c->inputs > 2 && c->tensor[2] ? c->data[2] : NULL;
     const size_t kr = tiles->kr, element = l->element;
+    if (element == 1)
+        l->form = pe_neon_form_of(q, l->channels, &l->out);
     for (size_t channel = 0; channel < l->channels; channel++) {
         const size_t block = channel / l->nr, lane = channel % l->nr;
+        const size_t nr = l->half_of && block == l->blocks - 1 ? l->nr / 2 : l->nr;
         uint8_t *constants = to + l->constants + block * l->block_constants;
         uint8_t *weights = to + l->weights + block * l->block_weights;
         if (element == 1)
@@ -164,41 +175,86 @@ void pe_neon_conv_pack(const pe_call *c, const pe_neon_tiles *tiles, void *packe
             ((float *)(void *)constants)[lane] = ((const float *)q)[channel];
         for (size_t t = 0; t < (size_t)l->taps; t++)
             for (size_t k = 0; k < l->window_row; k++, w += element) {
-                const size_t step = t * (l->elements / kr) + k / kr;
-                __builtin_memcpy(weights + ((step * l->nr + lane) * kr + k % kr) * element, w, element);
+                const size_t at = t * (l->gathered ? l->window_row : l->elements) + k;
+                __builtin_memcpy(weights + ((at / kr * nr + lane) * kr + at % kr) * element, w, element);
             }
     }
 }
 
-/* Rows of y by all blocks. x: the first row of the first window; row: bytes from one row of x to the next. */
-static void run_rows(const layer *l, int32_t rows, const uint8_t *x, size_t row, uint8_t *y)
+/* Pixels of y: rows and columns, from the first to before the last, by a range of blocks. */
+typedef struct range {
+    int32_t row, rows, col, cols;
+    uint32_t block, blocks;
+} range;
+
+/* Copies the windows of a row of y, each rounded up to `elements`. Rows of GATHER bytes are copied: the next one takes what
+ * was too much. */
+PE_INLINE void gather_taps(const layer *l, const uint8_t *x, size_t row, size_t pixels, uint8_t *to, size_t taps)
+{
+    const size_t window_row = l->window_row, step = l->pixel, elements = l->elements;
+    for (; pixels; pixels--, x += step, to += elements)
+        for (size_t t = 0; t < taps; t++)
+            vst1q_u8(to + t * window_row, vld1q_u8(x + t * row));
+}
+
+static void gather(const layer *l, const uint8_t *x, size_t row, size_t pixels, uint8_t *to)
+{
+    if (l->taps == 3)
+        gather_taps(l, x, row, pixels, to, 3);
+    else
+        gather_taps(l, x, row, pixels, to, (size_t)l->taps);
+}
+
+/* x: the first row of the first window of row r->row; row: bytes from one row of x to the next. */
+static void run_rows(const layer *l, const range *r, const uint8_t *x, size_t row, uint8_t *y)
 {
     const size_t y_pixel = (size_t)l->channels * l->element, y_row = (size_t)l->cols * y_pixel;
-    for (uint32_t b = 0; b < l->blocks; b++, y += l->nr * l->element) {
+    const size_t step = l->gathered ? l->elements : l->pixel;
+    y += (size_t)r->row * y_row + (size_t)r->col * y_pixel;
+    pe_neon_conv_job j = {
+        .taps = l->gathered ? 1 : (size_t)l->taps,
+        .elements = l->elements,
+        .row = (size_t)l->staged_taps * row,
+        .stride = l->channels,
+        .form = l->form,
+        .out = l->out,
+        .min = l->min,
+        .max = l->max,
+    };
+    for (uint32_t b = r->block; b < r->blocks; b++) {
         const uint32_t first = b * l->nr;
-        const pe_neon_conv_job j = {
-            .weights = (const uint8_t *)l + l->weights + b * l->block_weights,
-            .taps = (size_t)l->taps,
-            .elements = l->elements,
-            .row = (size_t)l->staged_taps * row,
-            .constants = (const uint8_t *)l + l->constants + b * l->block_constants,
-            .channels = l->channels - first < l->nr ? l->channels - first : l->nr,
-            .stride = l->channels,
-            .out = l->out,
-            .min = l->min,
-            .max = l->max,
-        };
-        for (int32_t r = 0; r < rows; r++) {
-            const uint8_t *from = x + (size_t)(r * l->staged_stride) * row;
-            uint8_t *to = y + (size_t)r * y_row;
-            for (int32_t done = 0;;) {
-                l->tile(&j, from + (size_t)done * l->pixel, l->pixel, to + (size_t)done * y_pixel);
-                done += l->mr;
-                if (done == l->cols)
-                    break;
-                if (l->cols - done < l->mr) /* the last tile goes back over pixels that are done */
-                    done = l->cols - l->mr;
-            }
+        j.weights = (const uint8_t *)l + l->weights + b * l->block_weights;
+        j.constants = (const uint8_t *)l + l->constants + b * l->block_constants;
+        j.channels = l->channels - first < l->nr ? l->channels - first : l->nr;
+        pe_neon_row_fn *const of = b == l->blocks - 1 && l->half_of ? l->half_of : l->row_of;
+        for (int32_t i = 0; i < r->rows - r->row; i++)
+            of(&j, x + (size_t)(i * l->staged_stride) * row, step, y + (size_t)i * y_row + first * l->element,
+               (size_t)(r->cols - r->col));
+    }
+}
+
+static void run_image(const layer *l, const range *r, const uint8_t *x, uint8_t *y, uint8_t *work)
+{
+    const size_t row = l->direct ? l->stage.row_bytes : pe_neon_stage_stride(&l->stage);
+    const size_t left = (size_t)r->col * l->pixel;
+    if (l->direct) {
+        run_rows(l, r, x + (size_t)(r->row * l->staged_stride) * row + left, row, y);
+        return;
+    }
+    range band = *r;
+    for (; band.row < r->rows; band.row = band.rows) {
+        band.rows = r->rows - band.row < l->band ? r->rows : band.row + l->band;
+        pe_neon_stage_rows(&l->stage, x, band.row * l->stride - l->pad, staged_rows(l, band.rows - band.row), work);
+        if (!l->gathered) {
+            run_rows(l, &band, work + left, row, y);
+            continue;
+        }
+        range one = band;
+        for (; one.row < band.rows; one.row++) {
+            one.rows = one.row + 1;
+            gather(l, work + (size_t)((one.row - band.row) * l->staged_stride) * row + left,
+                   (size_t)l->staged_taps * row, (size_t)(r->cols - r->col), work + l->gather_at);
+            run_rows(l, &one, work + l->gather_at, 0, y);
         }
     }
 }
@@ -206,18 +262,7 @@ static void run_rows(const layer *l, int32_t rows, const uint8_t *x, size_t row,
 void pe_neon_conv_run(const void *packed, uint8_t *arena, uint8_t *work)
 {
     const layer *l = packed;
-    const uint8_t *x = arena + l->x;
-    uint8_t *y = arena + l->y;
-    const size_t y_row = (size_t)l->cols * l->channels * l->element;
-    for (int32_t n = 0; n < l->images; n++, x += l->x_image, y += l->y_image) {
-        if (l->direct) {
-            run_rows(l, l->rows, x, l->stage.row_bytes, y);
-            continue;
-        }
-        for (int32_t r = 0; r < l->rows; r += l->band) {
-            const int32_t rows = l->rows - r < l->band ? l->rows - r : l->band;
-            pe_neon_stage_rows(&l->stage, x, r * l->stride - l->pad, staged_rows(l, rows), work);
-            run_rows(l, rows, work, pe_neon_stage_stride(&l->stage), y + (size_t)r * y_row);
-        }
-    }
+    const range all = {0, l->rows, 0, l->cols, 0, l->blocks};
+    for (size_t n = 0; n < (size_t)l->images; n++)
+        run_image(l, &all, arena + l->x + n * l->x_image, arena + l->y + n * l->y_image, work);
 }

@@ -14,12 +14,14 @@ typedef struct pe_neon_conv_job {
     const void *constants; /* of the block: pe_neon_rq, or floats */
     size_t channels;       /* of the block; y has those alone */
     size_t stride;         /* elements of y from pixel to pixel */
+    pe_neon_form form;
     pe_output_s8 out;
     float min, max;
 } pe_neon_conv_job;
 
-/* MR pixels of y. x: the window of the first; step: bytes from one to the next. */
-typedef void pe_neon_tile_fn(const pe_neon_conv_job *j, const uint8_t *x, size_t step, uint8_t *y);
+/* `pixels` >= MR neighbours of y by tiles of MR; the last tile goes back over pixels that are done. x: the window of the first;
+ * step: bytes from one to the next. */
+typedef void pe_neon_row_fn(const pe_neon_conv_job *j, const uint8_t *x, size_t step, uint8_t *y, size_t pixels);
 
 enum { PE_NEON_MR = 8 };
 
@@ -27,10 +29,30 @@ enum { PE_NEON_MR = 8 };
 typedef struct pe_neon_tiles {
     uint8_t element; /* bytes: 1, 4 */
     uint8_t kr;      /* neighbours in k that stand together for each channel */
-    uint8_t pad;     /* elements: rows of windows are read up to a multiple of it */
+    uint8_t pad;     /* elements: rows of windows are padded to a multiple of it, in weights */
+    uint8_t reach;   /* elements: and read up to a multiple of it */
     uint8_t nr;
-    pe_neon_tile_fn *tile[PE_NEON_MR + 1]; /* of MR pixels; NULL: there is none */
+    pe_neon_row_fn *row[PE_NEON_MR + 1];  /* of MR pixels; NULL: there is none */
+    pe_neon_row_fn *half[PE_NEON_MR + 1]; /* for a last block of nr / 2 channels; all NULL: that is a whole one, too */
 } pe_neon_tiles;
+
+/* A row function of MR pixels at a time, whose elements of y are of a type: tile(job, x, step, y, constants of the tile). Its
+ * copy of the job is one that y cannot be. */
+#define PE_NEON_ROW(name, type, MR, tile, ...)                                                               \
+    static void name(const pe_neon_conv_job *job, const uint8_t *x, size_t step, uint8_t *to, size_t pixels) \
+    {                                                                                                        \
+        const pe_neon_conv_job j = *job;                                                                     \
+        type *y = (type *)(void *)to;                                                                        \
+        for (;;) {                                                                                           \
+            tile(&j, x, step, y, __VA_ARGS__);                                                               \
+            if (pixels == MR)                                                                                \
+                break;                                                                                       \
+            const size_t next = pixels < 2 * MR ? pixels - MR : MR;                                          \
+            pixels -= next;                                                                                  \
+            x += next * step;                                                                                \
+            y += next * j.stride;                                                                            \
+        }                                                                                                    \
+    }
 
 /* The functions of a pe_layer. tiles lives as long as the layer. */
 bool pe_neon_conv_takes(const pe_call *c, const pe_neon_tiles *tiles, pe_layer_bytes *bytes);

@@ -50,25 +50,22 @@ PE_INLINE void tile(const pe_neon_conv_job *j, const uint8_t *x, size_t step, fl
         }
 }
 
-#define TILE(MR)                                                                                \
-    static void tile_##MR(const pe_neon_conv_job *j, const uint8_t *x, size_t step, uint8_t *y) \
-    {                                                                                           \
-        tile(j, x, step, (float *)(void *)y, MR);                                               \
-    }
-TILE(1)
-TILE(2)
-TILE(3)
-TILE(4)
-TILE(5)
-TILE(6)
-TILE(8)
+#define ROW(MR) PE_NEON_ROW(row_##MR, float, MR, tile, MR)
+ROW(1)
+ROW(2)
+ROW(3)
+ROW(4)
+ROW(5)
+ROW(6)
+ROW(8)
 
 static const pe_neon_tiles tiles = {
     .element = 4,
     .kr = 1,
     .pad = 1,
+    .reach = 1,
     .nr = 8,
-    .tile = {NULL, tile_1, tile_2, tile_3, tile_4, tile_5, tile_6, NULL, tile_8},
+    .row = {NULL, row_1, row_2, row_3, row_4, row_5, row_6, NULL, row_8},
 };
 
 static bool takes(const pe_call *c, pe_layer_bytes *bytes)

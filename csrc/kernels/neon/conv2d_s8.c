@@ -42,7 +42,8 @@ PE_INLINE void four(int32x4_t sum[][4], const int8x8_t *a, const int8_t *w, cons
     }
 }
 
-PE_INLINE void tile(const pe_neon_conv_job *j, const int8_t *x, size_t step, int8_t *y, const int MR, const bool narrow)
+PE_INLINE void tile(const pe_neon_conv_job *j, const uint8_t *x, size_t step, int8_t *y, const int MR,
+                    const bool narrow)
 {
     const pe_neon_rq *q = j->constants;
     const int8_t *w = j->weights;
@@ -51,7 +52,7 @@ PE_INLINE void tile(const pe_neon_conv_job *j, const int8_t *x, size_t step, int
         PE_FOR (v, 4)
             sum[p][v] = vld1q_s32(q->bias + 4 * v);
     for (size_t taps = j->taps; taps; taps--, x += j->row) {
-        const int8_t *at = x;
+        const int8_t *at = (const int8_t *)x;
         int8x8_t a[4];
         size_t k = j->elements;
         for (; k >= 8; k -= 8, at += 8, w += 8 * WIDTH) {
@@ -70,38 +71,21 @@ PE_INLINE void tile(const pe_neon_conv_job *j, const int8_t *x, size_t step, int
             w += 4 * WIDTH;
         }
     }
-    PE_FOR (p, MR)
-        PE_FOR (half, 2) {
-            const size_t first = 8 * (size_t)half;
-            if (j->channels > first) {
-                const int32x4_t low = pe_neon_requantize(sum[p][2 * half], q, 2 * half);
-                const int32x4_t high = pe_neon_requantize(sum[p][2 * half + 1], q, 2 * half + 1);
-                const size_t rest = j->channels - first;
-                pe_neon_store(y + (size_t)p * j->stride + first, pe_neon_output(low, high, &j->out),
-                              rest < 8 ? rest : 8);
-            }
-        }
+    pe_neon_finish(sum, q, j->form, &j->out, y, j->stride, j->channels, MR, 4);
 }
 
-#define TILE(MR)                                                                                  \
-    static void narrow_##MR(const pe_neon_conv_job *j, const uint8_t *x, size_t step, uint8_t *y) \
-    {                                                                                             \
-        tile(j, (const int8_t *)x, step, (int8_t *)y, MR, true);                                  \
-    }                                                                                             \
-    static void wide_##MR(const pe_neon_conv_job *j, const uint8_t *x, size_t step, uint8_t *y)   \
-    {                                                                                             \
-        tile(j, (const int8_t *)x, step, (int8_t *)y, MR, false);                                 \
-    }
-TILE(1)
-TILE(2)
-TILE(3)
-TILE(4)
+#define ROWS(MR)                                         \
+    PE_NEON_ROW(narrow_##MR, int8_t, MR, tile, MR, true) \
+    PE_NEON_ROW(wide_##MR, int8_t, MR, tile, MR, false)
+ROWS(1)
+ROWS(2)
+ROWS(3)
+ROWS(4)
 
-#define TILES(kind)                                                                                            \
-    {                                                                                                          \
-        .element = 1, .kr = 2, .pad = 4, .nr = WIDTH, .tile = { NULL, kind##_1, kind##_2, kind##_3, kind##_4 } \
-    }
-static const pe_neon_tiles narrow = TILES(narrow), wide = TILES(wide);
+static const pe_neon_tiles narrow = {
+    .element = 1, .kr = 2, .pad = 4, .reach = 4, .nr = WIDTH, .row = {NULL, narrow_1, narrow_2, narrow_3, narrow_4}};
+static const pe_neon_tiles wide = {
+    .element = 1, .kr = 2, .pad = 4, .reach = 4, .nr = WIDTH, .row = {NULL, wide_1, wide_2, wide_3, wide_4}};
 
 /* The size is the same for both. */
 static bool takes(const pe_call *c, pe_layer_bytes *bytes)

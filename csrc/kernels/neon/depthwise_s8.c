@@ -33,16 +33,7 @@ PE_INLINE void tile(const pe_neon_dw_job *j, const uint8_t *x, int8_t *y, size_t
             }
         }
     }
-    PE_FOR (half, 2) {
-        const size_t first = 8 * (size_t)half;
-        if (lanes > first)
-            PE_FOR (p, PIXELS) {
-                const int32x4_t a = pe_neon_requantize(sum[p][2 * half], q, 2 * half);
-                const int32x4_t b = pe_neon_requantize(sum[p][2 * half + 1], q, 2 * half + 1);
-                pe_neon_store(y + (size_t)p * j->stride + first, pe_neon_output(a, b, &j->out),
-                              lanes - first < 8 ? lanes - first : 8);
-            }
-    }
+    pe_neon_finish(sum, q, PE_NEON_ANY, &j->out, y, j->stride, lanes, PIXELS, 4);
 }
 
 #define TILE(name, PIXELS, narrow)                                                        \

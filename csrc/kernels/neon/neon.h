@@ -23,21 +23,137 @@ static inline void pe_neon_rq_set(pe_neon_rq *to, size_t lane, const pe_channel 
     to->right[lane] = q->b > 0 ? -(q->b & 31) : 0;
 }
 
-/* pe_requantize of channels 4 * v to 4 * v + 3. sqrdmulh is the first rounding: it saturates for -2^31 * -2^31 alone, and no
- * multiplier is negative. So h > -2^31, and taking 1 off where h < 0 and is shifted makes srshl's halves go away from 0. */
-PE_INLINE int32x4_t pe_neon_requantize(int32x4_t sum, const pe_neon_rq *q, const int v)
+/* How short requantization may be, for all channels of a layer. */
+typedef enum pe_neon_form {
+    PE_NEON_ANY,
+    PE_NEON_RIGHT,       /* all shift right by 1 or more */
+    PE_NEON_NONNEGATIVE, /* and the clamp makes all negative results one */
+    PE_NEON_UNSIGNED,    /* and what it leaves is 0 .. 255, less 128 */
+} pe_neon_form;
+
+static inline pe_neon_form pe_neon_form_of(const pe_channel *q, size_t channels, const pe_output_s8 *out)
 {
-    const int32x4_t right = vld1q_s32(q->right + 4 * v);
-    const int32x4_t h = vqrdmulhq_s32(vshlq_s32(sum, vld1q_s32(q->left + 4 * v)), vld1q_s32(q->multiplier + 4 * v));
-    return vrshlq_s32(vsraq_n_s32(h, vandq_s32(h, right), 31), right);
+    for (size_t i = 0; i < channels; i++)
+        if (q[i].b <= 0 || (q[i].b & 31) == 0)
+            return PE_NEON_ANY;
+    if (out->min < out->zero_point)
+        return PE_NEON_RIGHT;
+    return out->zero_point == -128 && out->min == -128 && out->max == 127 ? PE_NEON_UNSIGNED : PE_NEON_NONNEGATIVE;
 }
 
-/* Two vectors of results to 8 int8. Saturated on the way, which changes nothing that the clamp leaves. */
-PE_INLINE int8x8_t pe_neon_output(int32x4_t a, int32x4_t b, const pe_output_s8 *out)
+/* pe_requantize. sqrdmulh is the first rounding: it saturates for -2^31 * -2^31 alone, and no multiplier is negative. So
+ * h > -2^31, and taking 1 off where h < 0 and is shifted makes srshl's halves go away from 0. */
+PE_INLINE int32x4_t pe_neon_requantize_by(int32x4_t sum, int32x4_t multiplier, int32x4_t left, int32x4_t right,
+                                          const pe_neon_form form)
 {
-    const int16x8_t y = vcombine_s16(vqmovn_s32(a), vqmovn_s32(b));
-    const int8x8_t z = vqmovn_s16(vqaddq_s16(y, vdupq_n_s16((int16_t)out->zero_point)));
-    return vmin_s8(vmax_s8(z, vdup_n_s8((int8_t)out->min)), vdup_n_s8((int8_t)out->max));
+    if (form == PE_NEON_ANY)
+        sum = vshlq_s32(sum, left);
+    int32x4_t h = vqrdmulhq_s32(sum, multiplier);
+    if (form == PE_NEON_ANY)
+        h = vsraq_n_s32(h, vandq_s32(h, right), 31);
+    else if (form == PE_NEON_RIGHT)
+        h = vsraq_n_s32(h, h, 31);
+    return vrshlq_s32(h, right);
+}
+
+/* Of channels 4 * v to 4 * v + 3. */
+PE_INLINE int32x4_t pe_neon_requantize(int32x4_t sum, const pe_neon_rq *q, const int v)
+{
+    return pe_neon_requantize_by(sum, vld1q_s32(q->multiplier + 4 * v), vld1q_s32(q->left + 4 * v),
+                                 vld1q_s32(q->right + 4 * v), PE_NEON_ANY);
+}
+
+typedef struct pe_neon_clamp {
+    int16x8_t zero_point;
+    int8x16_t min, max;
+} pe_neon_clamp;
+
+PE_INLINE pe_neon_clamp pe_neon_clamp_of(const pe_output_s8 *out)
+{
+    return (pe_neon_clamp){vdupq_n_s16((int16_t)out->zero_point), vdupq_n_s8((int8_t)out->min),
+                           vdupq_n_s8((int8_t)out->max)};
+}
+
+/* 8 or 16 results to int8. Saturated on the way, which changes nothing that the clamp leaves. */
+PE_INLINE int8x8_t pe_neon_output8(const int32x4_t r[2], const pe_neon_clamp *c, const pe_neon_form form)
+{
+    const int16x8_t y = vqmovn_high_s32(vqmovn_s32(r[0]), r[1]);
+    if (form == PE_NEON_UNSIGNED)
+        return vreinterpret_s8_u8(veor_u8(vqmovun_s16(y), vdup_n_u8(128)));
+    return vmin_s8(vmax_s8(vqmovn_s16(vqaddq_s16(y, c->zero_point)), vget_low_s8(c->min)), vget_low_s8(c->max));
+}
+
+PE_INLINE int8x16_t pe_neon_output16(const int32x4_t r[4], const pe_neon_clamp *c, const pe_neon_form form)
+{
+    const int16x8_t low = vqmovn_high_s32(vqmovn_s32(r[0]), r[1]), high = vqmovn_high_s32(vqmovn_s32(r[2]), r[3]);
+    if (form == PE_NEON_UNSIGNED)
+        return vreinterpretq_s8_u8(veorq_u8(vqmovun_high_s16(vqmovun_s16(low), high), vdupq_n_u8(128)));
+    const int8x8_t half = vqmovn_s16(vqaddq_s16(low, c->zero_point));
+    return vminq_s8(vmaxq_s8(vqmovn_high_s16(half, vqaddq_s16(high, c->zero_point)), c->min), c->max);
+}
+
+/* The first n bytes, 1 .. 16: where a whole register does not fit, two parts that overlap. */
+PE_INLINE void pe_neon_store16(int8_t *y, int8x16_t v, size_t n)
+{
+    static const uint8_t from[32] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
+                                     16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16};
+    if (n == 16) {
+        vst1q_s8(y, v);
+    } else if (n >= 8) {
+        vst1_s8(y, vget_low_s8(v));
+        vst1_s8(y + (n - 8), vget_low_s8(vqtbl1q_s8(v, vld1q_u8(from + (n - 8)))));
+    } else if (n >= 4) {
+        const int32_t first = vgetq_lane_s32(vreinterpretq_s32_s8(v), 0);
+        const int32_t last = vgetq_lane_s32(vreinterpretq_s32_s8(vqtbl1q_s8(v, vld1q_u8(from + (n - 4)))), 0);
+        __builtin_memcpy(y, &first, 4);
+        __builtin_memcpy(y + (n - 4), &last, 4);
+    } else {
+        int8_t bytes[16];
+        vst1q_s8(bytes, v);
+        for (size_t i = 0; i < n; i++)
+            y[i] = bytes[i];
+    }
+}
+
+/* Sums of up to 16 channels of M pixels to y, `stride` apart; each has 4 * V of which the first n <= 4 * V are stored. */
+PE_INLINE void pe_neon_finish_as(int32x4_t sum[][4], const pe_neon_rq *q, const pe_output_s8 *out, int8_t *y,
+                                 size_t stride, size_t n, const int M, const int V, const pe_neon_form form)
+{
+    const pe_neon_clamp clamp = pe_neon_clamp_of(out);
+    int32x4_t multiplier[4], left[4], right[4]; /* once: y might be anywhere */
+    PE_FOR (v, V) {
+        multiplier[v] = vld1q_s32(q->multiplier + 4 * v);
+        left[v] = vld1q_s32(q->left + 4 * v);
+        right[v] = vld1q_s32(q->right + 4 * v);
+    }
+    PE_FOR (p, M)
+        PE_FOR (v, V)
+            sum[p][v] = pe_neon_requantize_by(sum[p][v], multiplier[v], left[v], right[v], form);
+    if (n == 4 * (size_t)V) {
+        PE_FOR (p, M) {
+            if (V == 4)
+                vst1q_s8(y + (size_t)p * stride, pe_neon_output16(sum[p], &clamp, form));
+            else
+                vst1_s8(y + (size_t)p * stride, pe_neon_output8(sum[p], &clamp, form));
+        }
+        return;
+    }
+    PE_FOR (p, M) {
+        const int8x8_t half = pe_neon_output8(sum[p], &clamp, form);
+        pe_neon_store16(y + (size_t)p * stride,
+                        V == 4 ? pe_neon_output16(sum[p], &clamp, form) : vcombine_s8(half, half), n);
+    }
+}
+
+PE_INLINE void pe_neon_finish(int32x4_t sum[][4], const pe_neon_rq *q, pe_neon_form form, const pe_output_s8 *out,
+                              int8_t *y, size_t stride, size_t n, const int M, const int V)
+{
+    switch (form) {
+    case PE_NEON_UNSIGNED: pe_neon_finish_as(sum, q, out, y, stride, n, M, V, PE_NEON_UNSIGNED); break;
+    case PE_NEON_NONNEGATIVE: pe_neon_finish_as(sum, q, out, y, stride, n, M, V, PE_NEON_NONNEGATIVE); break;
+    case PE_NEON_RIGHT: pe_neon_finish_as(sum, q, out, y, stride, n, M, V, PE_NEON_RIGHT); break;
+    default: pe_neon_finish_as(sum, q, out, y, stride, n, M, V, PE_NEON_ANY);
+    }
 }
 
 /* No weight is -128. Then two products of int8 are added as int16 without overflow: 2 * 128 * 127 < 2^15. */
@@ -46,19 +162,6 @@ static inline bool pe_neon_is_narrow(const int8_t *w, size_t n)
     while (n && w[n - 1] != -128)
         n--;
     return n == 0;
-}
-
-/* The first n <= 8 bytes. */
-PE_INLINE void pe_neon_store(int8_t *y, int8x8_t v, size_t n)
-{
-    if (n == 8) {
-        vst1_s8(y, v);
-        return;
-    }
-    int8_t bytes[8];
-    vst1_s8(bytes, v);
-    for (size_t i = 0; i < n; i++)
-        y[i] = bytes[i];
 }
 
 /* pe_clip_f32 of 4. */
