@@ -52,44 +52,61 @@ static pe_status check_s8(const pe_call *c, uint32_t *scratch_bytes, const char 
     return good ? PE_OK : PE_ERR_SHAPE;
 }
 
-/* pe_requantize for shifts of 0 .. 31 and results far from the ends of int32, as check_s8 has them: `twice`, `half` and
- * `toward` are constants of a row. The first rounding is one bit of the low word, the second adds a half less one of
- * negative numbers (ops/requantize.h). */
-typedef struct factor {
-    uint32_t twice, shift, half;
-    int32_t toward; /* -1, or 0 where the second rounding does nothing */
-} factor;
-
-static factor factor_of(int32_t multiplier, int32_t shift)
+/* TFLite's factor of the operand with the larger scale is one half, exactly. */
+static bool is_half(int32_t multiplier, int32_t shift)
 {
-    return (factor){(uint32_t)multiplier << 1, (uint32_t)shift, shift ? 1u << (shift - 1) : 0, shift ? -1 : 0};
+    return multiplier == 1 << 30 && shift == 0;
 }
 
-static inline int32_t scaled(int32_t x, factor f)
-{
-    const uint64_t product = (uint64_t)((int64_t)x * (int64_t)(uint64_t)f.twice);
-    const uint32_t h = (uint32_t)(product >> 32) + ((uint32_t)product >> 31);
-    return (int32_t)(h + (uint32_t)(((int32_t)h >> 31) & f.toward) + f.half) >> f.shift;
-}
-
-/* Whether scaled() is pe_requantize for all three factors: operands stay below 2^30, so does a rounded product. */
+/* Whether row_s8 is right: operands stay below 2^30, so does a rounded product. */
 static bool is_short(const pe_add_params *p)
 {
-    return p->left_shift <= 20 && p->a_shift >= 0 && p->b_shift >= 0 && p->y_shift >= 0;
+    const bool half_a = is_half(p->a_multiplier, p->a_shift), half_b = is_half(p->b_multiplier, p->b_shift);
+    return p->left_shift >= 1 && p->left_shift <= 20 && p->y_shift >= 1 &&
+           ((half_a && (half_b || p->b_shift >= 1)) || (half_b && p->a_shift >= 1));
 }
 
-static void row_s8(uint32_t n, const pe_add_params *p, const int8_t *a, uint32_t a_step, const int8_t *b,
-                   uint32_t b_step, int8_t *y)
+/* pe_requantize for shifts of 1 .. 31 and results far from the ends of int32. The first rounding is one bit of the low
+ * word, the second adds a half less one of negative numbers (ops/requantize.h). */
+static inline int32_t scaled(int32_t x, uint32_t twice, uint32_t shift, uint32_t half)
 {
-    const factor fa = factor_of(p->a_multiplier, p->a_shift), fb = factor_of(p->b_multiplier, p->b_shift),
-                 fy = factor_of(p->y_multiplier, p->y_shift);
+    const uint64_t product = (uint64_t)((int64_t)x * (int64_t)(uint64_t)twice);
+    const uint32_t h = (uint32_t)(product >> 32) + ((uint32_t)product >> 31);
+    return (int32_t)(h + (uint32_t)((int32_t)h >> 31) + half) >> shift;
+}
+
+static inline int32_t operand(int32_t x, uint32_t left, bool half, uint32_t twice, uint32_t shift, uint32_t add)
+{
+    return half ? (int32_t)((uint32_t)x << (left - 1)) : scaled((int32_t)((uint32_t)x << left), twice, shift, add);
+}
+
+/* half_a, half_b are known in each call. */
+static inline void row_of(uint32_t n, const pe_add_params *p, const int8_t *a, uint32_t a_step, const int8_t *b,
+                          uint32_t b_step, int8_t *y, bool half_a, bool half_b)
+{
+    const uint32_t left = (uint32_t)p->left_shift, twice_y = (uint32_t)p->y_multiplier << 1;
+    const uint32_t twice_a = (uint32_t)p->a_multiplier << 1, twice_b = (uint32_t)p->b_multiplier << 1;
+    const uint32_t shift_a = (uint32_t)p->a_shift, shift_b = (uint32_t)p->b_shift, shift_y = (uint32_t)p->y_shift;
+    const uint32_t add_a = 1u << shift_a >> 1, add_b = 1u << shift_b >> 1, add_y = 1u << shift_y >> 1;
     const int32_t za = p->a_zero_point, zb = p->b_zero_point, zy = p->y_zero_point, min = p->y_min, max = p->y_max;
-    const uint32_t left = (uint32_t)p->left_shift;
     for (const int8_t *end = y + n; y != end; a += a_step, b += b_step) {
-        const int32_t av = scaled((int32_t)((uint32_t)(*a - za) << left), fa);
-        const int32_t bv = scaled((int32_t)((uint32_t)(*b - zb) << left), fb);
-        *y++ = (int8_t)pe_clamp_s32(scaled(av + bv, fy) + zy, min, max);
+        const int32_t sum = operand(*a - za, left, half_a, twice_a, shift_a, add_a) +
+                            operand(*b - zb, left, half_b, twice_b, shift_b, add_b);
+        *y++ = (int8_t)pe_clamp_s32(scaled(sum, twice_y, shift_y, add_y) + zy, min, max);
     }
+}
+
+/* Not inlined, for the registers' sake. */
+static __attribute__((noinline)) void row_s8(uint32_t n, const pe_add_params *p, const int8_t *a, uint32_t a_step,
+                                             const int8_t *b, uint32_t b_step, int8_t *y)
+{
+    const bool half_a = is_half(p->a_multiplier, p->a_shift), half_b = is_half(p->b_multiplier, p->b_shift);
+    if (half_a && half_b)
+        row_of(n, p, a, a_step, b, b_step, y, true, true);
+    else if (half_a)
+        row_of(n, p, a, a_step, b, b_step, y, true, false);
+    else
+        row_of(n, p, a, a_step, b, b_step, y, false, true);
 }
 
 static void run_s8(const pe_call *c)

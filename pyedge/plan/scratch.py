@@ -6,14 +6,19 @@ import math
 import re
 
 from . import structs
+from .arena import align
 from .lifetimes import Layout, free_room
 from .program import Program, Step
 
+SPARE = 1 / 16  # how much larger an arena may be for the sake of speed
+_PLANES = 2048  # bytes of planes of depthwise layers that a plan gives in any case
 _WINOGRAD_WEIGHTS = 16384  # bytes of transformed weights that lie in scratch at a time
 
 
 def ask_scratch(program: Program, isa: str) -> None:
     """Gives convolutions the scratch without which the kernels of an ISA do not take them: the windows of 8 pixels."""
+    if isa == "armv7e-m":
+        _ask_armv7em(program)
     if not isa.startswith("rv32"):
         return
     for step in _convolutions(program):
@@ -21,22 +26,76 @@ def ask_scratch(program: Program, isa: str) -> None:
         step.scratch_bytes = max(step.scratch_bytes, 8 * kh * kw * depth + kw * depth)
 
 
-def fill_room(program: Program, layout: Layout, arena_bytes: int, isa: str) -> None:
+def fill_room(program: Program, layout: Layout, arena_bytes: int, isa: str, spare: float = 0) -> None:
     """Gives them more where the arena has the room anyway, for kernels that are faster with it, of the same bits.
 
-    arena_bytes: what the plan takes, for the largest of its entries.
+    arena_bytes: what the plan takes, for the largest of its entries. spare: by what part of it the arena may grow where
+    it has no room for the least that such a kernel asks for.
     """
     if not isa.startswith("rv32"):
         return
     vectors = re.search(r"_zvl(\d+)b", isa)
-    rooms = free_room(program, layout, arena_bytes)
-    for i, step in enumerate(program.steps):
-        offset, room = rooms[i]
+    if not vectors:
+        arena_bytes = _grown(program, layout, arena_bytes, int(arena_bytes * (1 + spare)))
+    for i, (offset, room) in enumerate(free_room(program, layout, arena_bytes)):
+        step = program.steps[i]
         if step.kind != "conv2d_s8" or step.inputs[1] is None:
             continue
         use = _rvv_pixels(program, step, room, int(vectors[1])) if vectors else _rv32_winograd(program, step, room)
         if step.scratch_bytes < use <= room:
             step.scratch_bytes, layout.scratch[i] = use, offset
+            layout.arena_bytes = max(layout.arena_bytes, align(offset + use))
+
+
+def _grown(program: Program, layout: Layout, arena_bytes: int, most: int) -> int:
+    """The arena with which Winograd has the least that it asks for, wherever `most` bytes give it that."""
+    rooms = zip(free_room(program, layout, arena_bytes), free_room(program, layout, most), strict=True)
+    grown = arena_bytes
+    for step, ((_, room), (offset, most_room)) in zip(program.steps, rooms, strict=True):
+        if step.kind == "conv2d_s8" and step.inputs[1] is not None:
+            least = _rv32_winograd(program, step, 0)
+            if room < least <= most_room:
+                grown = max(grown, align(offset + least))
+    return grown
+
+
+def _ask_armv7em(program: Program) -> None:
+    """csrc/kernels/armv7em: four windows as words, and a row of padding or their bytes; a row of weights as words."""
+    for step in program.steps:
+        use = _armv7em_planes(program, step, _PLANES)
+        if step.kind in ("conv2d_s8", "linear_s8") and step.inputs[1] is not None:
+            if not program.values[step.inputs[1]].layout:
+                continue
+            channels, *taps, depth = _dims(program, step)
+            window = math.prod(taps) * depth
+            use = 2 * window
+            if taps:
+                in_bytes = align(4 * window, 4) if depth % 4 else taps[1] * depth
+                use = 8 * window + in_bytes + channels % 2 * 2 * window
+        step.scratch_bytes = max(step.scratch_bytes, use)
+
+
+def _armv7em_planes(program: Program, step: Step, room: int) -> int:
+    """csrc/kernels/armv7em/depthwise_s8.c: planes of four channels, of as many rows as fit but of three at least.
+
+    0: not a case that it takes.
+    """
+    if step.kind != "depthwise_s8" or step.inputs[1] is None or step.inputs[0] is None:
+        return 0
+    p = structs.unpack_params(step.kind, step.params)
+    height, width = program.values[step.outputs[0]].dims[1:3]
+    plain = p["dilation_h"] == p["dilation_w"] == 1 and _dims(program, step)[:2] == (3, 3)
+    if not plain or program.values[step.inputs[0]].dims[3] < 4:
+        return 0
+    rows, columns = height, width
+    down, along = int(p["stride_h"]), int(p["stride_w"])
+    if along > 2 or (down <= 2 and width * -(-height // 4) < height * -(-width // 4)):
+        rows, columns, down, along = width, height, along, down
+    if along > 2:
+        return 0
+    row_bytes = 8 * (-(-columns // 4) * 4 * along + 2)
+    band = min(rows, max(1, (room // row_bytes - 3) // down + 1))
+    return row_bytes * ((band - 1) * down + 3)
 
 
 def _convolutions(program: Program) -> list[Step]:
@@ -57,13 +116,20 @@ def _rvv_pixels(program: Program, step: Step, room: int, vlen: int) -> int:
 
 
 def _rv32_winograd(program: Program, step: Step, room: int) -> int:
-    """csrc/kernels/rv32/winograd_s8.c: four tiles of x, their products, a padded tile, some channels' weights."""
+    """csrc/kernels/rv32/winograd_s8.c: a row of four tiles, its products; four channels' weights and sums or more.
+
+    At least what it needs, however little room there is; 0: not a case that it takes.
+    """
     channels, kh, kw, depth = _dims(program, step)
+    _, height, width, _ = program.values[step.outputs[0]].dims
     p = structs.unpack_params(step.kind, step.params)
     plain = all(p[name] == 1 for name in ("stride_h", "stride_w", "dilation_h", "dilation_w", "groups"))
     if not (plain and (kh, kw) == (3, 3) and depth % 8 == 0 and 16 <= depth <= 1024 and channels % 4 == 0):
         return 0
-    quad = 2 * 16 * 4 * depth
-    fixed = 16 * depth + quad + 4 * 16 * 4 * 4
-    quads = min(max(2, channels // 4), max(2, _WINOGRAD_WEIGHTS // quad), (room - fixed) // quad)
-    return fixed + quads * quad if quads >= 2 else 0
+    if (height + 1) // 2 * ((width + 1) // 2) < 8:
+        return 0
+    fixed = depth + 2 * 4 * 4 * depth + 4 * 4 * 4 * 4
+    weights = 2 * 4 * 4 * 4 * depth
+    quad = weights + 4 * 4 * 4 * 4
+    quads = min(channels // 4, max(1, _WINOGRAD_WEIGHTS // weights), max(1, (room - fixed) // quad))
+    return fixed + quads * quad

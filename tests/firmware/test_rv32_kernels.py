@@ -79,11 +79,11 @@ GRAPHS = {
     # Winograd: tiles that reach beyond the image, fewer than four, two parts of the channels
     "winograd": conv((1, 8, 8, 16), 16, (3, 3)),
     "winograd, odd sides": conv((2, 5, 7, 24), 20, (3, 3), activation="relu6"),
-    "winograd, one tile": conv((1, 3, 4, 16), 4, (3, 3), padding="valid"),
-    "winograd, one row": conv((1, 1, 9, 16), 8, (3, 3), zero_point=127),
-    "winograd, one pixel": conv((1, 1, 1, 16), 36, (3, 3)),
+    "winograd, valid": conv((1, 8, 7, 16), 4, (3, 3), padding="valid"),
+    "winograd, one row": conv((1, 1, 17, 16), 8, (3, 3), zero_point=127),
     "winograd, wide padding": conv((1, 4, 3, 16), 8, (3, 3), padding=((3, 2), (0, 3))),
-    "no winograd: depth": conv((1, 5, 5, 20), 8, (3, 3)),
+    "no winograd: too few tiles": conv((1, 3, 4, 16), 4, (3, 3)),
+    "no winograd: depth": conv((1, 7, 7, 20), 8, (3, 3)),
     # cases for the portable kernel
     "three channels": conv((1, 4, 4, 3), 3, (3, 3)),
     "three pixels": conv((1, 1, 3, 8), 8, (1, 1)),

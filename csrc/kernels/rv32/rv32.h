@@ -40,7 +40,13 @@ typedef struct pe_rv32_depthwise {
 void pe_rv32_depthwise_s8(const pe_rv32_depthwise *t);
 void pe_rv32_depthwise_across_s8(const pe_rv32_depthwise *t);
 
-/* For each of 16 positions p: m[p][r][t] = sum over k of u[p][k][r] * v[p][k][t], modulo 2^32; r, t < 4, k a multiple of 8. */
+/* A row of V of one tile of winograd_s8.c, from two rows of four pixels, as v[k][4 positions][4 tiles]; v: of the tile.
+ *
+ * t[j] = x[j][k] - x[4 + j][k], or their sum where `add`; v[k] = t[0] - t[2], t[1] + t[2], t[2] - t[1], t[1] - t[3]. depth is
+ * a multiple of 8. */
+void pe_rv32_winograd_row_s8(const int8_t *const x[8], size_t depth, int16_t *v, bool add);
+
+/* For each of 4 positions p: m[p][r][t] = sum over k of u[p][k][r] * v[k][p][t], modulo 2^32; r, t < 4, k a multiple of 8. */
 void pe_rv32_winograd_s8(const int16_t *u, const int16_t *v, uint32_t *m, size_t k);
 
 /* A pe_op_fn for windows of 3 x 3 in stride 1; all shifts are short. */
