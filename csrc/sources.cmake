@@ -113,5 +113,15 @@ if(CMAKE_SYSTEM_PROCESSOR STREQUAL riscv32)
 endif()
 # Cortex-M with the DSP extension; PE_WITH_ARMV7EM is defined for all sources.
 if(PYEDGE_ARMV7EM)
-  list(APPEND PYEDGE_SOURCES kernels/armv7em/dot_s8.S kernels/armv7em/gemm_s8.c)
+  list(APPEND PYEDGE_SOURCES
+    kernels/armv7em/conv2d_s8.c
+    kernels/armv7em/depthwise_s8.S
+    kernels/armv7em/depthwise_s8.c
+    kernels/armv7em/dot_s8.S
+    kernels/armv7em/gemm_s8.c
+    kernels/armv7em/linear_s8.S
+    kernels/armv7em/linear_s8.c
+    kernels/armv7em/pairs_s8.S
+    kernels/armv7em/widen_s8.S
+  )
 endif()

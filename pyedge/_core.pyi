@@ -53,6 +53,7 @@ class Plan:
         data: bytes | bytearray | memoryview | npt.NDArray[np.uint8],
         skip_crc: bool = False,
         isa: str | None = None,  # sessions use kernels of this level at most: "portable", "avx2", "avx512"
+        any_layout: bool = False,  # take constants in layouts of boards, too, with which no session runs here
     ) -> None: ...
     @property
     def arena_bytes(self) -> int: ...

@@ -58,7 +58,8 @@ struct Level {
 };
 // From the lowest up; those of another architecture are known, and this CPU has none of their features.
 const Level levels[] = {{"portable", PE_ISA_PORTABLE}, {"avx2", PE_ISA_AVX2},       {"avx512", PE_ISA_AVX512},
-                        {"neon", PE_ISA_NEON},         {"dotprod", PE_ISA_DOTPROD}, {"rvv", PE_ISA_RVV}};
+                        {"neon", PE_ISA_NEON},         {"dotprod", PE_ISA_DOTPROD}, {"i8mm", PE_ISA_I8MM},
+                        {"rvv", PE_ISA_RVV}};
 
 // The features that sessions use: those of the CPU, or of the level that PYEDGE_ISA names if that is lower.
 uint32_t cpu_features;
@@ -179,7 +180,7 @@ template <class T> bool is_aligned(const void *p, T alignment)
 class Plan
 {
   public:
-    Plan(const py::buffer &data, bool skip_crc, const std::optional<std::string> &isa)
+    Plan(const py::buffer &data, bool skip_crc, const std::optional<std::string> &isa, bool any_layout)
         : features_(cpu_features & (isa ? level_features(*isa) : ~0u))
     {
         py::buffer_info info = data.request();
@@ -199,7 +200,8 @@ class Plan
         pe_error err;
         {
             py::gil_scoped_release release;
-            pe_plan_verify(base_, bytes_, skip_crc ? PE_VERIFY_SKIP_CRC : 0, &err);
+            const unsigned flags = (skip_crc ? PE_VERIFY_SKIP_CRC : 0) | (any_layout ? PE_VERIFY_ANY_LAYOUT : 0);
+            pe_plan_verify(base_, bytes_, flags, &err);
         }
         auto number = [](uint32_t n) { return n == PE_NONE ? std::nullopt : std::optional<uint32_t>(n); };
         if (err.status != PE_OK)
@@ -246,7 +248,8 @@ class Session
         pe_status status =
             pe_session_init_packed(&session_, plan_->pack(), arena_.data(), arena_bytes(*plan_->pack(), threads));
         if (status != PE_OK)
-            refuse(status, std::nullopt, std::nullopt, "arena");
+            refuse(status, std::nullopt, std::nullopt,
+                   status == PE_ERR_LAYOUT ? "constants for the kernels of another board" : "arena");
     }
 
     static py::array tensor(const py::object &self, uint32_t number)
@@ -582,8 +585,8 @@ PYBIND11_MODULE(_core, m)
     m.def("op_run", op_run, py::arg("kind"), py::arg("params"), py::arg("inputs"), py::arg("outputs"));
 
     py::class_<Plan, std::shared_ptr<Plan>>(m, "Plan", py::buffer_protocol())
-        .def(py::init<const py::buffer &, bool, const std::optional<std::string> &>(), py::arg("data"),
-             py::arg("skip_crc") = false, py::arg("isa") = py::none())
+        .def(py::init<const py::buffer &, bool, const std::optional<std::string> &, bool>(), py::arg("data"),
+             py::arg("skip_crc") = false, py::arg("isa") = py::none(), py::arg("any_layout") = false)
         .def_property_readonly("arena_bytes", [](const Plan &p) { return p.header()->arena_bytes; })
         .def_property_readonly("data", [](const py::object &self) { return py::memoryview(self); })
         .def_buffer([](Plan &p) {

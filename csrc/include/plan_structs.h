@@ -57,7 +57,8 @@ enum pe_tensor_kind {
 };
 
 enum pe_layout {
-    PE_LAYOUT_CANONICAL = 0 /* conv [C_out][kh][kw][C_in/groups], depthwise [kh][kw][C_out], linear [C_out][C_in] */
+    PE_LAYOUT_CANONICAL = 0, /* conv [C_out][kh][kw][C_in/groups], depthwise [kh][kw][C_out], linear [C_out][C_in] */
+    PE_LAYOUT_MIXED_ROWS = 1 /* of conv2d_s8 and linear_s8, for Cortex-M with DSP: docs/plan.md, "Mixed rows" */
 };
 
 /* How sums are rounded (docs/arithmetic.md, "requantize" and "float16"); the first four: an int32 sum to an int8. */
@@ -307,7 +308,7 @@ typedef struct pe_plan_header {
     uint16_t minor; /* of the oldest version with all fields in use; a reader refuses what it does not know */
     uint32_t file_bytes;
     uint32_t crc32;         /* IEEE, of bytes 16 .. file_bytes */
-    uint32_t layout;        /* pe_layout of the constants */
+    uint32_t layout;        /* pe_layout that constants may have beside the canonical one */
     uint32_t arena_bytes;   /* all that the caller provides: activations and scratch */
     uint32_t scratch_bytes; /* largest scratch of one op, contained in arena_bytes */
     uint32_t state_bytes;   /* start of the arena that only states use; not 0: an entry "reset" sets them */
@@ -323,11 +324,11 @@ typedef struct pe_plan_header {
 } pe_plan_header;
 
 typedef struct pe_tensor {
-    uint32_t name; /* in strings; of the records of a state one has a name, the others see it in another shape */
-    uint8_t dtype; /* pe_dtype */
-    uint8_t kind;  /* pe_tensor_kind */
-    uint8_t rank;  /* 0 .. PE_MAX_RANK */
-    uint8_t reserved;
+    uint32_t name;   /* in strings; of the records of a state one has a name, the others see it in another shape */
+    uint8_t dtype;   /* pe_dtype */
+    uint8_t kind;    /* pe_tensor_kind */
+    uint8_t rank;    /* 0 .. PE_MAX_RANK */
+    uint8_t layout;  /* pe_layout: 0, or of a constant the header's */
     int32_t dims[6]; /* >= 1; unused ones are 1 */
     uint32_t offset; /* multiple of 16, into the arena or the constants */
     uint32_t bytes;  /* product of dims times the size of dtype */

@@ -48,7 +48,10 @@ typedef struct pe_error {
     const char *text; /* what was wrong, static or inside the plan; never NULL */
 } pe_error;
 
-enum { PE_VERIFY_SKIP_CRC = 1 }; /* for fuzzing, and for callers that have just checked a stronger hash */
+enum {
+    PE_VERIFY_SKIP_CRC = 1,  /* for fuzzing, and for callers that have just checked a stronger hash */
+    PE_VERIFY_ANY_LAYOUT = 2 /* to read a plan for another board, which no session here takes */
+};
 
 uint32_t pe_abi_version(void);
 const char *pe_status_text(pe_status status); /* short, static, never NULL */

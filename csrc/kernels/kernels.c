@@ -16,7 +16,8 @@
 #endif
 #ifdef PE_WITH_ARMV7EM
 #define PE_ARMV7EM(armv7em, portable) armv7em
-#define PE_ARMV7EM_NAMES PE_KERNELS_ARMV7EM(PE_KERNEL_NAME)
+#define PE_ARMV7EM_OP_NAME(op, arch, kind) #op "__" #arch,
+#define PE_ARMV7EM_NAMES PE_KERNELS_ARMV7EM(PE_KERNEL_NAME) PE_OPS_ARMV7EM(PE_ARMV7EM_OP_NAME)
 #else
 #define PE_ARMV7EM(armv7em, portable) portable
 #define PE_ARMV7EM_NAMES
@@ -46,9 +47,15 @@ static const pe_kernels portable = {
     .dwconv_f32 = PE_IF_KEPT(depthwise_f32, pe_dwconv_f32__portable_1x1, NULL),
     .gemm_f16 = PE_IF_KEPT(conv2d_f16, 1, 0) || PE_IF_KEPT(linear_f16, 1, 0) ? pe_gemm_f16__portable_2x4 : NULL,
     .gemm_fast16 = PE_IF_KEPT(conv2d_f16, 1, 0) || PE_IF_KEPT(linear_f16, 1, 0) ? pe_gemm_fast16__portable_1x1 : NULL,
-    .conv2d_s8 = PE_RV32(PE_IF_KEPT(conv2d_s8, pe_conv2d_s8__rv32, NULL), NULL),
-    .linear_s8 = PE_RV32(PE_IF_KEPT(linear_s8, pe_linear_s8__rv32, NULL), NULL),
+    .conv2d_s8 = PE_IF_KEPT(conv2d_s8, PE_RV32(pe_conv2d_s8__rv32, PE_ARMV7EM(pe_conv2d_s8__armv7em, NULL)), NULL),
+    .linear_s8 = PE_IF_KEPT(linear_s8, PE_RV32(pe_linear_s8__rv32, PE_ARMV7EM(pe_linear_s8__armv7em, NULL)), NULL),
+    .depthwise_s8 = PE_IF_KEPT(depthwise_s8, PE_ARMV7EM(pe_depthwise_s8__armv7em, NULL), NULL),
 };
+
+bool pe_kernels_take(uint32_t layout)
+{
+    return layout == PE_LAYOUT_CANONICAL || PE_ARMV7EM(layout == PE_LAYOUT_MIXED_ROWS, false);
+}
 
 const pe_kernels *pe_kernels_best(uint32_t features)
 {

@@ -89,6 +89,7 @@ PE_KERNELS_RVV(PE_KERNEL_PROTOTYPE)
 #undef PE_KERNEL_PROTOTYPE
 #define PE_OP_PROTOTYPE(op, arch, kind) pe_op_fn pe_##op##__##arch;
 PE_OPS_RV32(PE_OP_PROTOTYPE)
+PE_OPS_ARMV7EM(PE_OP_PROTOTYPE)
 PE_OPS_RVV(PE_OP_PROTOTYPE)
 #undef PE_OP_PROTOTYPE
 
@@ -109,6 +110,9 @@ extern const pe_kernels pe_kernels_rvv; /* in builds with PE_WITH_RVV */
 
 /* The fastest set for a CPU with these features (cpu.h); the same bits as every other. */
 const pe_kernels *pe_kernels_best(uint32_t features);
+
+/* Whether this build has kernels for constants of a pe_layout. */
+bool pe_kernels_take(uint32_t layout);
 
 /* The names of all kernels of this build, "gemm_s8__portable_2x4"; the last element is NULL. */
 extern const char *const pe_kernel_names[];

@@ -101,7 +101,8 @@ static pe_status check_rounding(const pe_call *c, bool known, uint32_t *scratch_
 static pe_status check_s8(const pe_call *c, uint32_t *scratch_bytes, const char **text)
 {
     const int32_t rounding = ((const pe_linear_params *)c->params)->rounding;
-    return check_rounding(c, rounding == PE_ROUND_TFLITE || rounding == PE_ROUND_LITERT_REF, scratch_bytes, text);
+    const bool known = rounding == PE_ROUND_TFLITE || (rounding == PE_ROUND_LITERT_REF && !c->tensor[1]->layout);
+    return check_rounding(c, known, scratch_bytes, text);
 }
 
 static pe_status check_s8_fp32(const pe_call *c, uint32_t *scratch_bytes, const char **text)
@@ -139,6 +140,7 @@ const pe_op_def pe_op_def_linear_s8 = {
     .min_inputs = 3,
     .max_inputs = 3,
     .outputs = 1,
+    .packed = 1 << 1,
     .name = "linear_s8",
     .check = check_s8,
     .run = run_s8,

@@ -22,6 +22,7 @@ typedef struct pe_op_def {
     uint16_t params_bytes;
     uint8_t min_inputs, max_inputs, outputs;
     uint8_t optional; /* bit i: input i may be absent (PE_NONE) */
+    uint8_t packed;   /* bit i: input i may have a layout of its own (pe_layout) */
     bool open;        /* custom: params_bytes or more, and any number of outputs; its check decides */
     const char *name; /* kind's name in lower case without PE_OP_: "conv2d_s8" */
     /* Checks dtypes, ranks, shapes and params; sets *scratch_bytes; on failure sets *text and returns a negative status. */

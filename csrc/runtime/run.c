@@ -56,6 +56,8 @@ pe_status pe_session_bind(pe_session *s, const uint8_t *plan, const pe_kernels *
                           void *arena, size_t arena_bytes)
 {
     const size_t own = pe_plan_arena_bytes(plan);
+    if (!pe_kernels_take(header(plan)->layout))
+        return PE_ERR_LAYOUT;
     if ((uintptr_t)arena % PE_ARENA_ALIGN != 0)
         return PE_ERR_ALIGN;
     if (arena_bytes < own)

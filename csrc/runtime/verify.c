@@ -1,3 +1,4 @@
+#include "kernels/kernels.h"
 #include "ops/check.h"
 #include "ops/ops.h"
 
@@ -57,8 +58,10 @@ static pe_status check_header(view *v, size_t plan_bytes, unsigned flags)
         return refuse(v, PE_ERR_SECTION, PE_NONE, PE_NONE, "file_bytes");
     if (!(flags & PE_VERIFY_SKIP_CRC) && pe_crc32(0, v->base + 16, h->file_bytes - 16) != h->crc32)
         return refuse(v, PE_ERR_CRC, PE_NONE, PE_NONE, "CRC-32");
-    if (h->layout != PE_LAYOUT_CANONICAL)
+    if (h->layout > PE_LAYOUT_MIXED_ROWS)
         return refuse(v, PE_ERR_LAYOUT, PE_NONE, PE_NONE, "unknown layout of constants");
+    if (!(flags & PE_VERIFY_ANY_LAYOUT) && !pe_kernels_take(h->layout))
+        return refuse(v, PE_ERR_LAYOUT, PE_NONE, PE_NONE, "constants for the kernels of another board");
     if (h->arena_bytes > PE_MAX_EXTENT || h->scratch_bytes > h->arena_bytes || h->state_bytes > h->arena_bytes)
         return refuse(v, PE_ERR_SECTION, PE_NONE, PE_NONE, "arena_bytes, scratch_bytes or state_bytes");
     return PE_OK;
@@ -129,8 +132,8 @@ static pe_status check_tensor(const view *v, uint32_t number)
         return refuse(v, PE_ERR_TENSOR, PE_NONE, number, fault);
     if (t->kind < PE_TENSOR_ARENA || t->kind > PE_TENSOR_STATE)
         return refuse(v, PE_ERR_TENSOR, PE_NONE, number, "unknown kind of place");
-    if (t->reserved != 0)
-        return refuse(v, PE_ERR_TENSOR, PE_NONE, number, "a field of a newer version is in use");
+    if (t->layout != PE_LAYOUT_CANONICAL && (t->layout != v->header->layout || t->kind != PE_TENSOR_CONST))
+        return refuse(v, PE_ERR_LAYOUT, PE_NONE, number, "the layout is not that of the plan's constants");
     uint32_t limit = t->kind == PE_TENSOR_ARENA   ? v->header->arena_bytes
                      : t->kind == PE_TENSOR_STATE ? v->header->state_bytes
                                                   : v->header->consts.bytes;
@@ -154,6 +157,11 @@ pe_status pe_op_check(const pe_op_def *def, const pe_call *c, uint32_t *scratch_
     for (uint32_t i = 0; i < (uint32_t)c->inputs + c->outputs; i++) {
         if (!c->tensor[i] && (i >= c->inputs || !(def->optional >> i & 1)))
             return PE_ERR_OP;
+    }
+    *text = "a constant in a layout that the op does not take";
+    for (uint32_t i = 0; i < (uint32_t)c->inputs + c->outputs; i++) {
+        if (c->tensor[i] && c->tensor[i]->layout && !(i < c->inputs && def->packed >> i & 1))
+            return PE_ERR_LAYOUT;
     }
     *text = "params_bytes";
     if (def->open ? c->params_bytes < def->params_bytes : c->params_bytes != def->params_bytes)

@@ -12,12 +12,13 @@ from ..errors import PlanError, ShapeError
 from ..model.graph import Graph
 from ..model.ops import infer_shapes
 from .fit import shortages
+from .layouts import lay_out
 from .lifetimes import layout
 from .lower import lower
 from .plan import Plan
 from .program import RESET, Keep
 from .schedule import schedule
-from .scratch import ask_scratch, fill_room
+from .scratch import SPARE, ask_scratch, fill_room
 from .states import place_states, reset_program, update_in_place
 from .writer import write
 
@@ -91,7 +92,9 @@ def compile(
         fixed = _graphs(slim)
     options = {"board": board, "batch": batch, "shapes": shapes, "rounding": rounding, "keep": keep, "mode": mode}
     source = _Source(graphs, options)
-    plan = Plan(_image(fixed, rounding, keep, mode, meta, profile.isa), source)
+    plan = Plan(_image(fixed, rounding, keep, mode, meta, profile.isa, SPARE, profile.layout), source)
+    if shortages(plan, profile):
+        plan = Plan(_image(fixed, rounding, keep, mode, meta, profile.isa, 0, profile.layout), source)
     if missing := shortages(plan, profile):
         raise PlanError(f"{profile.name}: {'; '.join(missing)}; try: a smaller model, or another of `pyedge boards`")
     return plan
@@ -112,14 +115,25 @@ def _saved(whole: Plan, slim: Plan, reports: Sequence[ChannelReport]) -> dict[st
 
 
 def _image(
-    graphs: Mapping[str, Graph], rounding: str, keep: Keep, mode: str, meta: Mapping[str, Any], isa: str = ""
+    graphs: Mapping[str, Graph],
+    rounding: str,
+    keep: Keep,
+    mode: str,
+    meta: Mapping[str, Any],
+    isa: str = "",
+    spare: float = 0,
+    constants: str = "canonical",
 ) -> bytes:
-    """The bytes of a plan of graphs whose shapes are fixed, by entry name. isa: as in fill_room."""
+    """The bytes of a plan of graphs whose shapes are fixed, by entry name.
+
+    isa, spare: as in fill_room. constants: the layout of those for which a board has kernels.
+    """
     programs = []
     for name, graph in graphs.items():
         programs.append(lower(graph if keep == "all" else schedule(graph), name, rounding, keep, mode))
         if keep is None:
             update_in_place(programs[-1])
+            lay_out(programs[-1], constants)
             ask_scratch(programs[-1], isa)
     if any(p.states for p in programs):
         if RESET in graphs:
@@ -130,7 +144,7 @@ def _image(
     if keep is None:
         arena_bytes = max(places.arena_bytes for places in layouts)
         for program, places in zip(programs, layouts, strict=True):
-            fill_room(program, places, arena_bytes, isa)
+            fill_room(program, places, arena_bytes, isa, spare)
     return write(programs, layouts, meta, keep == "all")
 
 

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 from .. import _core
 from ..errors import PlanError
 from .arena import align
+from .layouts import canonical
 from .program import Keep
-from .reader import Entry, PlanOp, PlanTensor, read
+from .reader import Entry, PlanOp, PlanTensor, read, read_header
+from .structs import LAYOUT_CANONICAL
 
 if TYPE_CHECKING:
     from ..model.custom import Kernel
@@ -49,12 +51,14 @@ class Plan:
         Raises:
             PlanError: bytes that are no plan, or a damaged one; says what and where.
         """
-        self.core = _verified(data)
-        self.data: memoryview = self.core.data
+        core = _verified(data)
+        self.data: memoryview = core.data
         self._source = source
-        tables = read(self.data)
+        header = read_header(self.data)
+        # What runs here has no kernels for layouts of boards: it takes the same constants in the canonical one.
+        self.core = core if header["layout"] == LAYOUT_CANONICAL else _verified(canonical(self.data))
+        tables = read(self.core.data)
         _check_custom(tables.ops)
-        header = tables.header
         self.tensors, self.ops, self.meta = tables.tensors, tables.ops, tables.meta
         self.states = tables.states
         self.entries: dict[str, Entry] = {}
@@ -184,7 +188,7 @@ class Plan:
 
 def _verified(data: bytes | bytearray | memoryview) -> _core.Plan:
     try:
-        return _core.Plan(data)
+        return _core.Plan(data, any_layout=True)
     except _core.PlanRefused as error:
         _, status, op, tensor, text = error.args
     where = "" if op is None else f", op {op}"

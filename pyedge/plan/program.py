@@ -38,6 +38,7 @@ class Value:
     data: np.ndarray | None = None
     scale: float = 0.0
     zero_point: int = 0
+    layout: int = 0  # pe_layout of a constant
 
     @property
     def bytes(self) -> int:

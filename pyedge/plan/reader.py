@@ -64,7 +64,6 @@ class Entry:
 class Tables:
     """Everything in a plan but the constants' bytes."""
 
-    header: dict[str, Any]  # fields of pe_plan_header; sections as (offset, bytes)
     tensors: tuple[PlanTensor, ...]
     ops: tuple[PlanOp, ...]
     entries: tuple[Entry, ...]
@@ -72,12 +71,19 @@ class Tables:
     states: tuple[PlanTensor, ...]
 
 
+def read_header(data: memoryview) -> dict[str, Any]:
+    """The fields of pe_plan_header of a verified plan; sections as (offset, bytes)."""
+    header = np.frombuffer(data, structs.record_dtype("pe_plan_header"), 1)[0]
+    names = header.dtype.names or ()
+    return {n: (int(header[n][0]), int(header[n][1])) if header.dtype[n].names else int(header[n]) for n in names}
+
+
 def read(data: memoryview) -> Tables:
     """The tables of a verified plan. Text may be any bytes, and meta that is not a JSON object reads as {}."""
-    header = np.frombuffer(data, structs.record_dtype("pe_plan_header"), 1)[0]
+    header = read_header(data)
 
     def section(name: str) -> memoryview:
-        offset, size = int(header[name]["offset"]), int(header[name]["bytes"])
+        offset, size = header[name]
         return data[offset : offset + size]
 
     def table(name: str, struct: str) -> np.ndarray:
@@ -130,9 +136,7 @@ def read(data: memoryview) -> Tables:
         return Entry(number, text(int(r["name"])), first, ops[first : first + count], lists[0], lists[1])
 
     entries = tuple(entry(i, r) for i, r in enumerate(table("entries", "pe_entry")))
-    names = header.dtype.names or ()
-    fields = {n: (int(header[n][0]), int(header[n][1])) if header.dtype[n].names else int(header[n]) for n in names}
-    return Tables(fields, tensors, ops, entries, _meta(bytes(section("meta"))), states)
+    return Tables(tensors, ops, entries, _meta(bytes(section("meta"))), states)
 
 
 def _meta(data: bytes) -> dict[str, Any]:

@@ -36,11 +36,11 @@ class _Consts:
 
     def __init__(self) -> None:
         self.data = bytearray()
-        self.offsets: dict[tuple[str, bytes], int] = {}
+        self.offsets: dict[tuple[object, ...], int] = {}
 
-    def add(self, array: np.ndarray) -> int:
+    def add(self, array: np.ndarray, layout: int) -> int:
         content = np.ascontiguousarray(array).astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
-        key = (array.dtype.name, content)
+        key = (array.dtype.name, content, *((layout, array.shape) if layout else ()))
         if key not in self.offsets:
             self.data += bytes(align(len(self.data)) - len(self.data))
             self.offsets[key] = len(self.data)
@@ -73,7 +73,8 @@ class _Tables:
             kind=kind,
             rank=len(value.dims),
             dims=[*value.dims, *(1,) * (structs.MAX_RANK - len(value.dims))],
-            offset=self.consts.add(value.data) if offset is None and value.data is not None else offset,
+            layout=value.layout,
+            offset=self.consts.add(value.data, value.layout) if offset is None and value.data is not None else offset,
             bytes=value.bytes,
             scale=value.scale,
             zero_point=value.zero_point,
@@ -185,7 +186,7 @@ def write(
         "major": structs.MAJOR,
         "minor": structs.MINOR_STATE if state_bytes else structs.MINOR_STATE - 1,
         "file_bytes": len(image),
-        "layout": structs.LAYOUT_CANONICAL,
+        "layout": max((v.layout for p in programs for v in p.values), default=structs.LAYOUT_CANONICAL),
         "arena_bytes": arena_bytes,
         "scratch_bytes": max((s.scratch_bytes for p in programs for s in p.steps), default=0),
         "state_bytes": state_bytes,

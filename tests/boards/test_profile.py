@@ -68,10 +68,10 @@ def test_a_linux_board_says_how_pyedge_gets_there(profile: boards.Profile) -> No
 
 
 def test_a_plan_has_the_layout_of_its_board() -> None:
-    """The one layout that there is: number 0 of pe_layout, in the header."""
-    plan = pe.compile(digits_int8(), board="esp32-c3")
-    assert boards.load_profile("esp32-c3").layout == "canonical"
-    assert int.from_bytes(bytes(plan.data[16:20]), "little") == 0
+    """Its number in the header is the profile's."""
+    for number, (board, layout) in enumerate((("esp32-c3", "canonical"), ("mps2-an386", "mixed-rows"))):
+        assert boards.load_profile(board).layout == layout
+        assert int.from_bytes(bytes(pe.compile(digits_int8(), board=board).data[16:20]), "little") == number
 
 
 @pytest.mark.parametrize(
