@@ -1,10 +1,13 @@
 """Builds the wheels that are published, for every CPU and CPython, on one x86-64 or arm64 computer.
 
-    build_wheels.py [--arch ARCH ...] [--python 3.13 ...] [--out dist] [--work build/wheels]
+    build_wheels.py [--arch ARCH ...] [--python 3.13 ...] [--compiler zig] [--out dist] [--work build/wheels]
 
 The compiler is Zig's clang (PyPI package ziglang), with a C library as old as is asked for. CPython's headers come
 from Debian's packages (needs mmdebstrap), or from an installed python3.X where Debian has none. Wheels of a Python that
 is to be had nowhere are left out with a line that says so.
+
+--compiler debian: clang-19 for C and Debian's cross g++ for C++, which are quick because their libraries are built.
+Such wheels need a C library as new as this computer's, and so are for tests, not to be published.
 """
 
 from __future__ import annotations
@@ -51,11 +54,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--arch", nargs="+", choices=ARCHS, default=list(ARCHS))
     parser.add_argument("--python", nargs="+", choices=PYTHONS, default=PYTHONS)
+    parser.add_argument("--compiler", choices=("zig", "debian"), default="zig")
     parser.add_argument("--out", type=Path, default=ROOT / "dist")
     parser.add_argument("--work", type=Path, default=ROOT / "build" / "wheels")
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
-    compilers = zig_programs(given.work.resolve() / "zig")
+    compilers = zig_programs(given.work.resolve() / "zig") if given.compiler == "zig" else None
     missing = 0
     for arch in given.arch:
         for python in given.python:
@@ -124,19 +128,36 @@ def unpack_debian(arch: str, suite: str, packages: Sequence[str], root: Path) ->
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)
 
 
-def build(name: str, python: str, headers: Path, compilers: Path, work: Path, out: Path) -> Path:
+def zig_toolchain(name: str, programs: Path) -> str:
+    arch = ARCHS[name]
+    target = f"{arch.triple}.{arch.glibc}"
+    return (
+        f"set(CMAKE_C_COMPILER {programs}/zcc)\nset(CMAKE_CXX_COMPILER {programs}/zc++)\n"
+        f"set(CMAKE_AR {programs}/zar)\nset(CMAKE_RANLIB {programs}/zranlib)\n"
+        f"set(CMAKE_C_COMPILER_TARGET {target})\nset(CMAKE_CXX_COMPILER_TARGET {target})\n"
+        f"set(CMAKE_C_FLAGS_INIT -mcpu={arch.cpu})\nset(CMAKE_CXX_FLAGS_INIT -mcpu={arch.cpu})\n"
+    )
+
+
+def debian_toolchain(name: str) -> str:
+    triple = ARCHS[name].triple
+    gxx = f"{triple}-g++"
+    if missing := [program for program in ("clang-19", gxx) if not shutil.which(program)]:
+        sys.exit(f"build_wheels.py: no {' and no '.join(missing)}; try: apt-get install clang-19 g++-{triple}")
+    return (
+        f"set(CMAKE_C_COMPILER clang-19)\nset(CMAKE_C_COMPILER_TARGET {triple})\nset(CMAKE_CXX_COMPILER {gxx})\n"
+        f"set(CMAKE_AR {triple}-ar)\nset(CMAKE_RANLIB {triple}-ranlib)\n"
+    )
+
+
+def build(name: str, python: str, headers: Path, zig: Path | None, work: Path, out: Path) -> Path:
     """Builds one wheel with the Python that runs this, and gives it the tags of the Python that it is for."""
     arch = ARCHS[name]
     toolchain = work / f"{name}.cmake"
-    target = f"{arch.triple}.{arch.glibc}"
     toolchain.write_text(
-        "set(CMAKE_SYSTEM_NAME Linux)\n"
-        f"set(CMAKE_SYSTEM_PROCESSOR {name})\n"
-        f"set(CMAKE_C_COMPILER {compilers}/zcc)\nset(CMAKE_CXX_COMPILER {compilers}/zc++)\n"
-        f"set(CMAKE_AR {compilers}/zar)\nset(CMAKE_RANLIB {compilers}/zranlib)\n"
-        f"set(CMAKE_C_COMPILER_TARGET {target})\nset(CMAKE_CXX_COMPILER_TARGET {target})\n"
-        f"set(CMAKE_C_FLAGS_INIT -mcpu={arch.cpu})\nset(CMAKE_CXX_FLAGS_INIT -mcpu={arch.cpu})\n"
-        "set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)\n"
+        f"set(CMAKE_SYSTEM_NAME Linux)\nset(CMAKE_SYSTEM_PROCESSOR {name})\n"
+        + (zig_toolchain(name, zig) if zig else debian_toolchain(name))
+        + "set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)\n"
     )
     tag = "cp" + python.replace(".", "")
     fresh = work / f"wheel-{name}-{tag}"
@@ -152,7 +173,8 @@ def build(name: str, python: str, headers: Path, compilers: Path, work: Path, ou
     environment = {k: v for k, v in os.environ.items() if k not in ("CFLAGS", "CXXFLAGS", "LDFLAGS", "CC", "CXX")}
     subprocess.run(command, check=True, env={**environment, "PIP_DISABLE_PIP_VERSION_CHECK": "1"})
     (wheel,) = fresh.glob("*.whl")
-    tags = ["--python-tag", tag, "--abi-tag", tag, "--platform-tag", arch.tag]
+    platform = arch.tag if zig else f"linux_{name}"
+    tags = ["--python-tag", tag, "--abi-tag", tag, "--platform-tag", platform]
     subprocess.run(
         [sys.executable, "-m", "wheel", "tags", "--remove", *tags, wheel], check=True, stdout=subprocess.DEVNULL
     )

@@ -9,11 +9,14 @@ on one CPU that has all levels: the tests go through those below its own as well
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from try_wheel import ROOT, install_pure, prepare, run
+from try_wheel import ROOT, Place, install_pure, prepare, run
 
 PYTEST = ("iniconfig", "packaging", "pluggy", "pytest")
 RECORDED = ("tests/plan/test_litert_ops.py",)
@@ -67,17 +70,27 @@ def main() -> int:
         sys.exit(f"{place.arch} has no {', '.join(sorted(unknown))} here; there are {', '.join(known)}")
     if not (place.site / "pytest").exists():
         install_pure(PYTEST, place.site)
+    # The longest first, one for each core of this computer.
+    asked = sorted((known[name] for name in given.cpu or known), key=lambda cpu: -len(cpu.tests))
     failed = []
-    for name in given.cpu or known:
-        cpu = known[name]
-        print(f"== {place.arch} {cpu.name}", flush=True)
-        tests = [str(ROOT / file) for file in cpu.tests]
-        options = ["-q", "-x", "-p", "no:cacheprovider", f"--rootdir={ROOT}"]
-        if run(place, cpu.name, ["-c", PROGRAM, cpu.level, *options, *tests]):
-            failed.append(cpu.name)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for cpu, (status, said) in zip(asked, pool.map(lambda cpu: run_tests(place, cpu), asked), strict=True):
+            print(f"== {place.arch} {cpu.name}\n{said}", flush=True)
+            if status:
+                failed.append(cpu.name)
     if failed:
         print(f"failed on {', '.join(failed)}")
     return int(bool(failed))
+
+
+def run_tests(place: Place, cpu: Cpu) -> tuple[int, str]:
+    """Exit status and what was said."""
+    tests = [str(ROOT / file) for file in cpu.tests]
+    options = ["-q", "-x", "-p", "no:cacheprovider", f"--rootdir={ROOT}"]
+    with tempfile.TemporaryFile("w+") as said:
+        status = run(place, cpu.name, ["-c", PROGRAM, cpu.level, *options, *tests], said)
+        said.seek(0)
+        return status, said.read()
 
 
 if __name__ == "__main__":

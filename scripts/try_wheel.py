@@ -17,6 +17,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from build_wheels import ARCHS, unpack_debian
 
@@ -101,8 +102,8 @@ def install_pure(packages: Sequence[str], site: Path) -> None:
     subprocess.run([*pip, "--target", str(site), *packages], check=True)
 
 
-def run(place: Place, cpu: str | None, arguments: Sequence[str]) -> int:
-    """Python with these arguments on a CPU of QEMU; its exit status."""
+def run(place: Place, cpu: str | None, arguments: Sequence[str], output: IO[str] | None = None) -> int:
+    """Python with these arguments on a CPU of QEMU; its exit status. What it says goes to output if that is given."""
     root = place.root
     model = ["-cpu", cpu] if cpu else []
     program = [place.qemu, "-L", str(root), *model, str(root / "usr" / "bin" / place.python)]
@@ -113,7 +114,8 @@ def run(place: Place, cpu: str | None, arguments: Sequence[str]) -> int:
         "PYTHONDONTWRITEBYTECODE": "1",
         **{k: v for k, v in os.environ.items() if k.startswith("PYEDGE_")},
     }
-    return subprocess.run([*program, *arguments], env=environment, cwd="/", check=False).returncode
+    command = [*program, *arguments]
+    return subprocess.run(command, env=environment, cwd="/", stdout=output, stderr=output, check=False).returncode
 
 
 if __name__ == "__main__":
