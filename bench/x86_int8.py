@@ -44,7 +44,7 @@ def conditions(blocks: int, runs: int) -> list[str]:
     return [
         f"CPU: {cpu[1] if cpu else platform.processor()}, {os.cpu_count()} cores",
         f"load average before {os.getloadavg()[0]:.1f}",
-        f"pyedge {pe.__version__}, kernels {pe.cpu_features().isa}; one thread",
+        f"pyedge {pe.__version__}, kernels {pe.cpu_features().isa}",
         f"{blocks} blocks of {runs} runs of each engine, in turns; us: medians over all blocks",
         time.strftime("%Y-%m-%d"),
     ]

@@ -18,32 +18,44 @@ import pyedge as pe
 Array = npt.NDArray[Any]
 
 
-def network() -> pe.Plan:
-    """A MobileNet of 200 M MACs, more than 1 ms on any core, whose layers are split by rows, columns and channels."""
+def network(dtype: str) -> pe.Plan:
+    """A MobileNet of 200 M MACs, of 600 M in int8: more than 1 ms on any core. Layers are split by rows, columns and
+    channels."""
     rng = np.random.default_rng(0)
+    is_int8 = dtype == "int8"
+    images = 6 if is_int8 else 2
+    quant: Any = {"scale": 0.05, "zero_point": -128} if is_int8 else {}
 
-    def floats(*shape: int) -> Array:
-        return rng.normal(0, 0.1, shape).astype(np.float32)
+    def weights(*shape: int) -> Any:
+        if not is_int8:
+            return rng.normal(0, 0.1, shape).astype(np.float32)
+        axis = 2 if len(shape) == 3 else 0
+        scales = [float(s) for s in rng.uniform(0.001, 0.02, shape[axis])]
+        return b.constant(rng.integers(-127, 128, shape, np.int8), scale=scales, axis=axis)
+
+    def bias(n: int) -> Array:
+        return rng.integers(-1000, 1000, n, np.int32) if is_int8 else rng.normal(0, 0.1, n).astype(np.float32)
 
     b = pe.GraphBuilder()
-    x = b.input("x", (2, 96, 96, 3), "float32")
-    y, c = b.conv2d(x, floats(40, 3, 3, 3), floats(40), stride=2, activation="relu6"), 40
+    x = b.input("x", (images, 96, 96, 3), dtype, **quant)
+    y, c = b.conv2d(x, weights(40, 3, 3, 3), bias(40), stride=2, activation="relu6", **quant), 40
     for n, stride in [(80, 1), (80, 2), (160, 1), (300, 2), (600, 2)]:
-        y = b.depthwise_conv2d(y, floats(3, 3, c), floats(c), stride=stride, activation="relu6")
-        y, c = b.conv2d(y, floats(n, 1, 1, c), floats(n), activation="relu6"), n
-    y = b.conv2d(y, floats(300, 3, 3, c), None)
-    b.output("y", b.linear(b.reshape(y, (2, 36 * 300)), floats(100, 36 * 300)))
+        y = b.depthwise_conv2d(y, weights(3, 3, c), bias(c), stride=stride, activation="relu6", **quant)
+        y, c = b.conv2d(y, weights(n, 1, 1, c), bias(n), activation="relu6", **quant), n
+    y = b.conv2d(y, weights(300, 3, 3, c), None, **quant)
+    b.output("y", b.linear(b.reshape(y, (images, 36 * 300)), weights(100, 36 * 300), **quant))
     return pe.compile(b.build())
 
 
-@pytest.fixture(scope="module")
-def plan() -> pe.Plan:
-    return network()
+@pytest.fixture(scope="module", params=["float32", "int8"])
+def plan(request: pytest.FixtureRequest) -> pe.Plan:
+    return network(request.param)
 
 
 @pytest.fixture(scope="module")
-def x() -> Array:
-    return np.random.default_rng(1).random((2, 96, 96, 3), np.float32)
+def x(plan: pe.Plan) -> Array:
+    x = np.random.default_rng(1).random(plan.inputs[0].shape, np.float32)
+    return x if plan.inputs[0].dtype == "float32" else (x * 255 - 128).astype(np.int8)
 
 
 @pytest.fixture(scope="module")

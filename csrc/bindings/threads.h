@@ -1,5 +1,6 @@
 // Threads of a session: n - 1 of them beside the caller, started when first needed. They take parts of a layer from one
-// counter, the caller too, so that nobody waits for a thread that has not come. A thread without work spins for at most
+// counter, the caller too, so that nobody waits for a thread that has not come. The caller takes the first, the others the
+// last: so much of what a thread reads in a layer is what it wrote in the one before, in its own core's cache. A thread without work spins for at most
 // 20 us, the distance of two layers, and then sleeps.
 // For core.cpp, which includes it behind FloatControl.
 
@@ -33,8 +34,9 @@ class Threads
     typedef void call_fn(void *job, uint32_t part, uint32_t thread);
 
     struct State {
-        // What is to do: number of the job << 32 | parts << 16 | next part. One word, so that a thread that comes late
-        // takes a part of the job that there is, or none; a job stays until all its parts are done.
+        // What is to do: number of the job << 36 | parts << 24 | taken from the front << 12 | from the back. One word, so
+        // that a thread that comes late takes a part of the job that there is, or none; a job stays until all its parts
+        // are done.
         std::atomic<uint64_t> ticket{0};
         call_fn *call = nullptr;
         void *job = nullptr;
@@ -46,16 +48,19 @@ class Threads
         std::vector<std::thread> threads;
     };
 
-    static bool has_parts(uint64_t ticket) { return (ticket & 0xFFFF) < (ticket >> 16 & 0xFFFF); }
+    static uint32_t parts_of(uint64_t ticket) { return ticket >> 24 & 0xFFF; }
+    static uint32_t front_of(uint64_t ticket) { return ticket >> 12 & 0xFFF; }
+    static uint32_t back_of(uint64_t ticket) { return ticket & 0xFFF; }
+    static bool has_parts(uint64_t ticket) { return front_of(ticket) + back_of(ticket) < parts_of(ticket); }
 
     // Parts of the job until none is left.
     static void take(State &s, uint32_t thread)
     {
         for (uint64_t t = s.ticket; has_parts(t);) {
-            if (!s.ticket.compare_exchange_weak(t, t + 1))
+            if (!s.ticket.compare_exchange_weak(t, t + (thread == 0 ? 1 << 12 : 1)))
                 continue;
-            s.call(s.job, static_cast<uint32_t>(t & 0xFFFF), thread);
-            if (++s.done == (t >> 16 & 0xFFFF) && s.waiting) {
+            s.call(s.job, thread == 0 ? front_of(t) : parts_of(t) - 1 - back_of(t), thread);
+            if (++s.done == parts_of(t) && s.waiting) {
                 std::lock_guard<std::mutex> guard(s.lock);
                 s.finished.notify_one();
             }
@@ -107,7 +112,7 @@ class Threads
         s.call = call;
         s.job = job;
         s.done = 0;
-        s.ticket = ((s.ticket >> 32) + 1) << 32 | static_cast<uint64_t>(parts) << 16;
+        s.ticket = ((s.ticket >> 36) + 1) << 36 | static_cast<uint64_t>(parts) << 24;
         if (s.asleep != 0) {
             std::lock_guard<std::mutex> guard(s.lock);
             s.came.notify_all();

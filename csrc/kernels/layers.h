@@ -38,6 +38,14 @@ typedef struct pe_listed_layer {
 
 extern const pe_listed_layer pe_layers[];
 
+/* Share `part` of `parts` of n things. */
+static inline int32_t pe_share(int32_t n, uint32_t part, uint32_t parts)
+{
+    if (parts == 1) /* a division is long for a small layer */
+        return n * (int32_t)part;
+    return (int32_t)((int64_t)n * part / parts);
+}
+
 /* Tensors that the caller or an op writes, at run time. */
 static inline bool pe_in_arena(const pe_tensor *t)
 {

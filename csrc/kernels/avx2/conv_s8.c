@@ -23,6 +23,7 @@ typedef struct layer {
     size_t x, y; /* in the arena */
     pe_conv_shape shape;
     int32_t band;               /* rows of y */
+    int32_t columns;            /* of a product, that are staged at once; 0: no product */
     size_t row;                 /* staged elements of a row */
     uint32_t blocks, steps;     /* pairs in a row of a window; depthwise: pairs of taps */
     size_t weights, constants;  /* offsets from the start of the layer */
@@ -144,25 +145,24 @@ static void tile_1(const layer *l, const int16_t *staged, const int16_t *w, cons
     tile(l, staged, w, q, y, channels, 1);
 }
 
-/* A row of y of one block. */
-static void conv_row(const layer *l, const int16_t *staged, const int16_t *w, const constants *q, int8_t *y,
+/* n pixels of a row of y, of one block. */
+static void conv_row(const layer *l, const int16_t *staged, const int16_t *w, const constants *q, int32_t n, int8_t *y,
                      uint32_t channels)
 {
     const pe_conv_shape *s = &l->shape;
     const size_t step = (size_t)s->w.stride * s->c;
-    int32_t x = 0;
-    for (; x + 4 <= s->w.out; x += 4, staged += 4 * step, y += 4 * s->c_out)
+    for (; n >= 4; n -= 4, staged += 4 * step, y += 4 * s->c_out)
         tile_4(l, staged, w, q, y, channels);
-    for (; x < s->w.out; x++, staged += step, y += s->c_out)
+    for (; n; n--, staged += step, y += s->c_out)
         tile_1(l, staged, w, q, y, channels);
 }
 
 /* The same for depthwise. w: [pairs of taps][2][8 channels][2]. */
-static void depthwise_row(const layer *l, const int16_t *staged, const int16_t *w, const constants *q, int8_t *y,
-                          uint32_t channels)
+static void depthwise_row(const layer *l, const int16_t *staged, const int16_t *w, const constants *q, int32_t n,
+                          int8_t *y, uint32_t channels)
 {
     const pe_conv_shape *s = &l->shape;
-    for (int32_t x = 0; x < s->w.out; x++, staged += (size_t)s->w.stride * s->c, y += s->c) {
+    for (; n; n--, staged += (size_t)s->w.stride * s->c, y += s->c) {
         __m256i low = _mm256_loadu_si256((const void *)q->bias), high = _mm256_loadu_si256((const void *)(q->bias + 8));
         const int16_t *at = w;
         for (uint32_t t = 0; t < l->steps; t++, at += 32) {
@@ -176,47 +176,104 @@ static void depthwise_row(const layer *l, const int16_t *staged, const int16_t *
     }
 }
 
-typedef void row_fn(const layer *l, const int16_t *staged, const int16_t *w, const constants *q, int8_t *y,
-                    uint32_t channels);
-
-static inline __attribute__((always_inline)) void run(const layer *l, uint8_t *arena, uint8_t *work, row_fn *row,
-                                                      const size_t block_weights, const bool depthwise)
-{
-    const pe_conv_shape *s = &l->shape;
-    const int8_t *x = (const int8_t *)arena + l->x;
-    int8_t *y = (int8_t *)arena + l->y;
-    const size_t y_row = (size_t)s->w.out * s->c_out;
-    for (int32_t n = 0; n < s->images;
-         n++, x += (size_t)s->h.in * (size_t)s->w.in * s->c, y += (size_t)s->h.out * y_row)
-        for (int32_t first = 0; first < s->h.out; first += l->band) {
-            const int32_t rows = s->h.out - first < l->band ? s->h.out - first : l->band;
-            stage(l, x, first * s->h.stride - s->h.pad, staged_rows(l, rows), (int16_t *)(void *)work);
-            for (uint32_t b = 0; b < l->blocks; b++) {
-                const uint32_t channel = b * CHANNELS, left = s->c_out - channel;
-                const int16_t *w = (const int16_t *)(const void *)((const uint8_t *)l + l->weights) + b * block_weights;
-                const constants *q = (const constants *)(const void *)((const uint8_t *)l + l->constants) + b;
-                for (int32_t r = 0; r < rows; r++)
-                    row(l,
-                        (const int16_t *)(const void *)work + (size_t)(r * s->h.stride) * l->row +
-                            (depthwise ? channel : 0),
-                        w, q, y + (size_t)(first + r) * y_row + channel, left);
-            }
-        }
-}
-
 static size_t block_weights(const layer *l, bool depthwise)
 {
     return (depthwise ? 1 : (size_t)l->shape.h.taps) * l->steps * 32;
 }
 
+typedef void row_fn(const layer *l, const int16_t *staged, const int16_t *w, const constants *q, int32_t n, int8_t *y,
+                    uint32_t channels);
+
+/* Blocks first .. end - 1 of n columns of some rows of y. staged, y: of the first pixel. */
+static void run_blocks(const layer *l, row_fn *row, uint32_t first, uint32_t end, int32_t rows, int32_t n,
+                       const int16_t *staged, int8_t *y)
+{
+    const pe_conv_shape *s = &l->shape;
+    const bool depthwise = row == depthwise_row;
+    const size_t step = (size_t)s->h.stride * l->row, y_row = (size_t)s->w.out * s->c_out;
+    const int16_t *weights = (const int16_t *)(const void *)((const uint8_t *)l + l->weights);
+    const constants *q = (const constants *)(const void *)((const uint8_t *)l + l->constants);
+    for (uint32_t b = first; b < end; b++) {
+        const uint32_t channel = b * CHANNELS;
+        const int16_t *from = staged + (depthwise ? channel : 0);
+        int8_t *to = y + channel;
+        for (int32_t r = 0; r < rows; r++, from += step, to += y_row)
+            row(l, from, weights + b * block_weights(l, depthwise), q + b, n, to, s->c_out - channel);
+    }
+}
+
+/* Columns of a product, a band of them at a time. */
+static void run_columns(const layer *l, uint32_t first, uint32_t last, int32_t col, int32_t end, const int8_t *x,
+                        int8_t *y, int16_t *work)
+{
+    const size_t c = l->shape.c;
+    for (int32_t n; col < end; col += n) {
+        n = end - col < l->columns ? end - col : l->columns;
+        const int8_t *from = x + (size_t)col * c;
+        for (size_t i = 0; i < (size_t)n * c; i++)
+            work[i] = from[i];
+        run_blocks(l, conv_row, first, last, 1, n, work, y + (size_t)col * l->shape.c_out);
+    }
+}
+
+/* Rows row .. end - 1 of all images. */
+static void run_rows(const layer *l, row_fn *kernel, uint32_t first, uint32_t last, int32_t row, int32_t end,
+                     const int8_t *x, int8_t *y, int16_t *work)
+{
+    const pe_conv_shape *s = &l->shape;
+    const size_t y_row = (size_t)s->w.out * s->c_out;
+    while (row < end) {
+        const int32_t n = row / s->h.out, r = row % s->h.out;
+        int32_t rows = s->h.out - r < end - row ? s->h.out - r : end - row;
+        rows = rows < l->band ? rows : l->band;
+        stage(l, x + (size_t)n * (size_t)s->h.in * (size_t)s->w.in * s->c, r * s->h.stride - s->h.pad,
+              staged_rows(l, rows), work);
+        run_blocks(l, kernel, first, last, rows, s->w.out, work, y + (size_t)row * y_row);
+        row += rows;
+    }
+}
+
+static void run_part(const layer *l, uint8_t *arena, uint8_t *work, uint32_t part, uint32_t parts, row_fn *row)
+{
+    const pe_conv_shape *s = &l->shape;
+    const int8_t *x = (const int8_t *)arena + l->x;
+    int8_t *y = (int8_t *)arena + l->y;
+    int16_t *staged = (int16_t *)(void *)work;
+    uint32_t first = 0, last = l->blocks;
+    int32_t piece = 0, end = l->columns ? s->w.out : s->images * s->h.out;
+    if ((uint32_t)end >= parts || l->blocks == 1) {
+        piece = pe_share(end, part, parts);
+        end = pe_share(end, part + 1, parts);
+    } else { /* too few, but many channels */
+        first = (uint32_t)pe_share((int32_t)l->blocks, part, parts);
+        last = (uint32_t)pe_share((int32_t)l->blocks, part + 1, parts);
+    }
+    if (first == last)
+        return;
+    if (l->columns)
+        run_columns(l, first, last, piece, end, x, y, staged);
+    else
+        run_rows(l, row, first, last, piece, end, x, y, staged);
+}
+
+static void part_conv(const void *packed, uint8_t *arena, uint8_t *work, uint32_t part, uint32_t parts)
+{
+    run_part(packed, arena, work, part, parts, conv_row);
+}
+
+static void part_depthwise(const void *packed, uint8_t *arena, uint8_t *work, uint32_t part, uint32_t parts)
+{
+    run_part(packed, arena, work, part, parts, depthwise_row);
+}
+
 static void run_conv(const void *packed, uint8_t *arena, uint8_t *work)
 {
-    run(packed, arena, work, conv_row, block_weights(packed, false), false);
+    part_conv(packed, arena, work, 0, 1);
 }
 
 static void run_depthwise(const void *packed, uint8_t *arena, uint8_t *work)
 {
-    run(packed, arena, work, depthwise_row, block_weights(packed, true), true);
+    part_depthwise(packed, arena, work, 0, 1);
 }
 
 static size_t align64(size_t n)
@@ -244,6 +301,16 @@ static bool describe(const pe_call *c, layer *l, pe_layer_bytes *bytes, bool dep
     l->weights = l->constants + l->blocks * sizeof(constants);
     bytes->packed = l->weights + l->blocks * block_weights(l, depthwise) * sizeof(int16_t);
     bytes->work = (size_t)staged_rows(l, l->band) * l->row * sizeof(int16_t) + SLACK;
+    if (!depthwise && s->images * s->h.out == 1 && taps == 1 && s->h.pad == 0 && s->w.stride == 1 && s->w.pad == 0 &&
+        s->w.in == s->w.out) { /* a product: one row of pixels */
+        const size_t pixel = s->c * sizeof(int16_t), most = BAND_BYTES / pixel;
+        l->columns = most < 4 ? 4 : most < (size_t)s->w.out ? (int32_t)most : s->w.out;
+        bytes->work = (size_t)l->columns * pixel + SLACK;
+    }
+    /* Each product of depthwise is a part of a vector, and x is staged: of more weight than in convolutions. */
+    const uint64_t pixels = (uint64_t)s->images * (uint64_t)s->h.out * (uint64_t)s->w.out;
+    const uint64_t macs = pixels * c->tensor[1]->bytes * (depthwise ? 4 : 1);
+    bytes->part = macs < PE_MACS_TO_SPLIT ? NULL : depthwise ? part_depthwise : part_conv;
     return bytes->work <= WORK_BYTES;
 }
 

@@ -7,8 +7,11 @@
  * Rows of x are staged in bands. There a row of a window is a run of bytes, so that no windows are copied: a tile of MR
  * pixels by NR * 16 channels broadcasts 4 bytes of each pixel and multiplies them by 4 weights of each channel. Runs that
  * are no multiple of 4 bytes end in zero weights. Rows of windows that lie above or below the image are skipped where
- * padding is 0 as u, which is where zero_point(x) is -128. */
+ * padding is 0 as u, which is where zero_point(x) is -128. A product is one row of pixels, staged in chunks that leave room in
+ * the L2 cache. */
 
+#define CHUNK_BYTES (1 << 18)
+#define MIN_COLUMNS 16   /* of a chunk: no fewer than a tile has */
 #define BAND_BYTES 32768 /* staged rows at once, if that is more than one row of y needs */
 
 /* What a tile needs besides its pixels. */
@@ -31,7 +34,7 @@ typedef void pixels_fn(const job *j, const uint8_t *u, size_t step, size_t n, in
 typedef struct block {
     uint32_t first, channels;
     uint32_t nr, form;
-    pixels_fn *pixels;
+    pixels_fn *pixels;         /* of whole rows */
     size_t weights, constants; /* offsets from the start of the layer: [kh][kd][nr][64], pe_rq16[nr] */
 } block;
 
@@ -45,6 +48,8 @@ typedef struct layer {
     bool skip;                           /* rows of padding */
     size_t window_row, kd;               /* bytes of a row of a window; in steps of 4, narrow: 8 */
     bool narrow;                         /* one block of up to 8 channels */
+    bool product;                        /* a window is one pixel, and pixels are neighbours */
+    int32_t pieces;                      /* rows of all images; columns of a product */
     size_t pixel;                        /* staged bytes from one pixel of y to the next */
     uint32_t channels, blocks;
     pe_stage stage;
@@ -290,8 +295,10 @@ TILES(TILE)
 static const pe_tile tiles[] = {TILES(TILE_SIZE)};
 static pixels_fn *const pixels_of[] = {TILES(TILE_PIXELS)};
 
-static pixels_fn *choose(size_t n, uint32_t nr)
+static pixels_fn *choose(const layer *l, size_t n, uint32_t nr)
 {
+    if (l->narrow)
+        return n >= 16 ? narrow_16 : narrow_8;
     return pixels_of[pe_tile_for(tiles, sizeof tiles / sizeof tiles[0], n, nr)];
 }
 
@@ -310,6 +317,15 @@ static int32_t staged_rows(const layer *l, int32_t n)
 {
     return (n - 1) * l->staged_stride + (l->taps - 1) * l->staged_taps + 1;
 }
+
+/* Most columns of a product that are staged at once; the last chunk may take MIN_COLUMNS more. */
+static size_t chunk_columns(const layer *l)
+{
+    const size_t n = CHUNK_BYTES / l->pixel;
+    return (n > MIN_COLUMNS ? n : MIN_COLUMNS) + MIN_COLUMNS;
+}
+
+static pe_layer_part_fn run_part;
 
 /* Everything but the blocks. False: not a case of these kernels. */
 static bool describe(const pe_call *c, layer *l, pe_layer_bytes *bytes)
@@ -357,6 +373,15 @@ static bool describe(const pe_call *c, layer *l, pe_layer_bytes *bytes)
     while (l->band > 1 && (size_t)staged_rows(l, l->band) * stride > BAND_BYTES)
         l->band = (l->band + 1) / 2;
     bytes->work = (size_t)staged_rows(l, l->band) * stride + PE_STAGE_SLACK;
+    l->product =
+        images * h.out == 1 && h.taps == 1 && h.pad == 0 && v.taps == 1 && v.stride == 1 && v.pad == 0 && v.in == v.out;
+    l->pieces = l->product ? v.out : images * h.out;
+    if (l->product) {
+        const size_t columns = chunk_columns(l);
+        bytes->work = (columns < (size_t)v.out ? columns : (size_t)v.out) * pixel + 64 + PE_STAGE_SLACK;
+    }
+    const uint64_t macs = (uint64_t)images * (uint64_t)h.out * (uint64_t)v.out * c->tensor[1]->bytes;
+    bytes->part = macs >= PE_MACS_TO_SPLIT ? run_part : NULL;
     bytes->packed = align64(sizeof *l + l->blocks * sizeof(block));
     if (bytes->work > WORK_BYTES)
         return false;
@@ -420,7 +445,7 @@ static void pack(const pe_call *c, void *packed)
         b->first = 64 * i;
         b->channels = l->channels - b->first < 64 ? l->channels - b->first : 64;
         b->nr = nr_of(b->channels);
-        b->pixels = l->narrow ? (l->cols >= 16 ? narrow_16 : narrow_8) : choose((size_t)l->cols, b->nr);
+        b->pixels = choose(l, (size_t)l->cols, b->nr);
         b->constants = at;
         at += b->nr * sizeof(pe_rq16);
         b->weights = at;
@@ -430,12 +455,16 @@ static void pack(const pe_call *c, void *packed)
     }
 }
 
-static void run_band(const layer *l, int32_t first, int32_t end, const uint8_t *staged, size_t stride, int8_t *y)
+/* Blocks first .. end - 1 of rows r .. r_end - 1 of y, or of a chunk of n columns. staged: of row r; y: the image's, or the
+ * chunk's. */
+static void run_blocks(const layer *l, const block *first, const block *end, int32_t r, int32_t r_end, int32_t n,
+                       const uint8_t *staged, size_t stride, int8_t *y)
 {
     const size_t y_row = (size_t)l->cols * l->channels;
-    for (const block *b = l->block; b != l->block + l->blocks; b++) {
+    for (const block *b = first; b != end; b++) {
         const int8_t *weights = (const int8_t *)l + b->weights;
         const size_t tap_bytes = l->kd * b->nr * 64;
+        pixels_fn *const tile = n == l->cols ? b->pixels : choose(l, (size_t)n, b->nr);
         job j = {.kd = l->kd,
                  .row = stride * (size_t)l->staged_taps,
                  .q = (const void *)((const uint8_t *)l + b->constants),
@@ -443,8 +472,8 @@ static void run_band(const layer *l, int32_t first, int32_t end, const uint8_t *
                  .channels = b->channels,
                  .stride = l->channels,
                  .out = &l->out};
-        for (int32_t r = first; r < end; r++) {
-            const int32_t top = r * l->stride - l->pad;
+        for (int32_t i = r; i < r_end; i++) {
+            const int32_t top = i * l->stride - l->pad;
             int32_t from = 0, to = l->taps;
             if (l->skip) {
                 const int32_t d = l->dilation, below = l->stage.rows - top; /* rows of x from top on */
@@ -455,24 +484,63 @@ static void run_band(const layer *l, int32_t first, int32_t end, const uint8_t *
             }
             j.weights = weights + (size_t)from * tap_bytes;
             j.taps = (size_t)(to - from);
-            b->pixels(&j, staged + (size_t)(r - first) * (size_t)l->staged_stride * stride + (size_t)from * j.row,
-                      l->pixel, (size_t)l->cols, y + (size_t)r * y_row + b->first);
+            tile(&j, staged + (size_t)(i - r) * (size_t)l->staged_stride * stride + (size_t)from * j.row, l->pixel,
+                 (size_t)n, y + (size_t)i * y_row + b->first);
         }
     }
 }
 
-static void run(const void *packed, uint8_t *arena, uint8_t *work)
+/* Columns col .. end - 1 of a product. */
+static void run_columns(const layer *l, const block *first, const block *last, int32_t col, int32_t end,
+                        const uint8_t *x, int8_t *y, uint8_t *work)
+{
+    const int32_t most = (int32_t)chunk_columns(l);
+    for (int32_t n; col < end; col += n) {
+        n = end - col <= most ? end - col : most - MIN_COLUMNS;
+        pe_stage stage = l->stage;
+        stage.body = (size_t)n * l->pixel;
+        pe_stage_rows(&stage, x + (size_t)col * l->pixel, 0, 1, work);
+        run_blocks(l, first, last, 0, 1, n, work + pe_stage_gap(&stage), 0, y + (size_t)col * l->channels);
+    }
+}
+
+/* Rows piece .. last - 1 of all images. */
+static void run_rows(const layer *l, const block *first, const block *end, int32_t piece, int32_t last,
+                     const uint8_t *x, int8_t *y, uint8_t *work)
+{
+    const size_t stride = pe_stage_stride(&l->stage);
+    while (piece < last) {
+        const int32_t n = piece / l->rows, r = piece % l->rows;
+        int32_t rows = l->rows - r < last - piece ? l->rows - r : last - piece;
+        rows = rows < l->band ? rows : l->band;
+        pe_stage_rows(&l->stage, x + (size_t)n * l->x_image, r * l->stride - l->pad, staged_rows(l, rows), work);
+        run_blocks(l, first, end, r, r + rows, l->cols, work + pe_stage_gap(&l->stage), stride,
+                   y + (size_t)n * l->y_image);
+        piece += rows;
+    }
+}
+
+static void run_part(const void *packed, uint8_t *arena, uint8_t *work, uint32_t part, uint32_t parts)
 {
     const layer *l = packed;
-    const size_t stride = pe_stage_stride(&l->stage);
-    const uint8_t *x = arena + l->x;
-    int8_t *y = (int8_t *)arena + l->y;
-    for (int32_t n = 0; n < l->images; n++, x += l->x_image, y += l->y_image)
-        for (int32_t r = 0; r < l->rows; r += l->band) {
-            const int32_t end = l->rows - r < l->band ? l->rows : r + l->band;
-            pe_stage_rows(&l->stage, x, r * l->stride - l->pad, staged_rows(l, end - r), work);
-            run_band(l, r, end, work + pe_stage_gap(&l->stage), stride, y);
-        }
+    const block *first = l->block, *end = l->block + l->blocks;
+    int32_t piece = 0, last = l->pieces;
+    const bool by_pieces =
+        l->product ? (uint32_t)l->pieces >= MIN_COLUMNS * parts : (uint32_t)l->pieces >= parts || l->blocks == 1;
+    if (by_pieces) {
+        piece = pe_share(l->pieces, part, parts);
+        last = pe_share(l->pieces, part + 1, parts);
+    } else { /* too few, but many channels */
+        first = l->block + pe_share((int32_t)l->blocks, part, parts);
+        end = l->block + pe_share((int32_t)l->blocks, part + 1, parts);
+    }
+    if (first != end)
+        (l->product ? run_columns : run_rows)(l, first, end, piece, last, arena + l->x, (int8_t *)arena + l->y, work);
+}
+
+static void run(const void *packed, uint8_t *arena, uint8_t *work)
+{
+    run_part(packed, arena, work, 0, 1);
 }
 
 const pe_layer pe_layer_conv2d_s8__avx512 = {PE_OP_CONV2D_S8, "conv2d_s8__avx512", takes, pack, run};

@@ -262,6 +262,8 @@ static int32_t staged_rows(const layer *l, int32_t n)
     return (n - 1) * l->stride_h + (l->kh - 1) * l->dilation + 1;
 }
 
+static pe_layer_part_fn run_part;
+
 /* Everything but the blocks. False: not a case of these kernels. */
 static bool describe(const pe_call *c, layer *l, pe_layer_bytes *bytes)
 {
@@ -324,6 +326,9 @@ static bool describe(const pe_call *c, layer *l, pe_layer_bytes *bytes)
     const size_t taps = (size_t)l->kh * (size_t)l->groups * (l->pair ? 2 : 1);
     bytes->packed =
         align64(sizeof *l + l->blocks * sizeof(block)) + l->blocks * l->vectors * (taps * 64 + sizeof(pe_rq16));
+    /* Each product is a part of a vector, and x is staged: of more weight than in convolutions. */
+    const uint64_t macs = 4 * (uint64_t)shape.images * l->y_image * (uint64_t)h.taps * (uint64_t)v.taps;
+    bytes->part = macs >= PE_MACS_TO_SPLIT ? run_part : NULL;
     return bytes->work <= WORK_BYTES;
 }
 
@@ -384,19 +389,27 @@ static void pack(const pe_call *c, void *packed)
     }
 }
 
-static void run(const void *packed, uint8_t *arena, uint8_t *work)
+static void run_part(const void *packed, uint8_t *arena, uint8_t *work, uint32_t part, uint32_t parts)
 {
     const layer *l = packed;
-    const uint8_t *x = arena + l->x;
-    int8_t *y = (int8_t *)arena + l->y;
     const size_t y_row = (size_t)l->cols * l->channels;
-    for (int32_t n = 0; n < l->images; n++, x += l->x_image, y += l->y_image)
-        for (int32_t r = 0; r < l->rows; r += l->band) {
-            const int32_t rows = l->rows - r < l->band ? l->rows - r : l->band;
-            pe_stage_rows(&l->stage, x, r * l->stride_h - l->pad, staged_rows(l, rows), work);
-            for (const block *b = l->block; b != l->block + l->blocks; b++)
-                l->run[b->form](l, b, work + pe_stage_gap(&l->stage), rows, y + (size_t)r * y_row);
-        }
+    const int32_t total = l->images * l->rows, end = pe_share(total, part + 1, parts);
+    for (int32_t row = pe_share(total, part, parts); row < end;) {
+        const int32_t n = row / l->rows, r = row % l->rows;
+        int32_t rows = l->rows - r < end - row ? l->rows - r : end - row;
+        rows = rows < l->band ? rows : l->band;
+        const uint8_t *x = arena + l->x + (size_t)n * l->x_image;
+        int8_t *y = (int8_t *)arena + l->y + (size_t)n * l->y_image + (size_t)r * y_row;
+        pe_stage_rows(&l->stage, x, r * l->stride_h - l->pad, staged_rows(l, rows), work);
+        for (const block *b = l->block; b != l->block + l->blocks; b++)
+            l->run[b->form](l, b, work + pe_stage_gap(&l->stage), rows, y);
+        row += rows;
+    }
+}
+
+static void run(const void *packed, uint8_t *arena, uint8_t *work)
+{
+    run_part(packed, arena, work, 0, 1);
 }
 
 const pe_layer pe_layer_depthwise_s8__avx512 = {PE_OP_DEPTHWISE_S8, "depthwise_s8__avx512", takes, pack, run};

@@ -72,7 +72,7 @@ PE_INLINE void rows(const layer *l, const block *b, const uint8_t *u, int8_t *y,
     }
 }
 
-static void run(const void *packed, uint8_t *arena, uint8_t *work)
+static void run_part(const void *packed, uint8_t *arena, uint8_t *work, uint32_t part, uint32_t parts)
 {
     const layer *l = packed;
     const uint8_t *x = arena + l->x;
@@ -80,7 +80,8 @@ static void run(const void *packed, uint8_t *arena, uint8_t *work)
     const __m512i flip = _mm512_set1_epi8(-128);
     for (size_t i = 0; i < l->k; i += 64)
         _mm512_storeu_si512(work + i, _mm512_xor_si512(_mm512_maskz_loadu_epi8(pe_first64(l->k - i), x + i), flip));
-    for (const block *b = l->block; b != l->block + l->blocks; b++) {
+    const block *const end = l->block + pe_share((int32_t)l->blocks, part + 1, parts);
+    for (const block *b = l->block + pe_share((int32_t)l->blocks, part, parts); b != end; b++) {
         switch (b->vectors) {
         case 8: rows(l, b, work, y + b->first, 8); break;
         case 4: rows(l, b, work, y + b->first, 4); break;
@@ -88,6 +89,11 @@ static void run(const void *packed, uint8_t *arena, uint8_t *work)
         default: rows(l, b, work, y + b->first, 1);
         }
     }
+}
+
+static void run(const void *packed, uint8_t *arena, uint8_t *work)
+{
+    run_part(packed, arena, work, 0, 1);
 }
 
 static size_t align64(size_t n)
@@ -119,6 +125,7 @@ static bool takes(const pe_call *c, pe_layer_bytes *bytes)
         bytes->packed += 512 * (size_t)steps_for(k, vectors) + vectors * (64 + sizeof(pe_rq16));
     }
     bytes->work = align64(k) + 64;
+    bytes->part = (uint64_t)k * channels >= PE_MACS_TO_SPLIT ? run_part : NULL;
     return true;
 }
 

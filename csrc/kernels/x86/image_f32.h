@@ -135,10 +135,4 @@ static inline const float *pe_image_pairs(const pe_image_f32 *m, int32_t rows, c
     return to;
 }
 #endif
-
-/* Share `part` of `parts` of n things. */
-static inline int32_t pe_share(int32_t n, uint32_t part, uint32_t parts)
-{
-    return (int32_t)((int64_t)n * part / parts);
-}
 #endif
