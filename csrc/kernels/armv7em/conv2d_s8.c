@@ -24,50 +24,103 @@ typedef struct layer {
     uint32_t *lone;      /* a last channel without a pair, widened */
 } layer;
 
-static void copy(int8_t *to, const int8_t *from, uint32_t n)
+static inline int8_t *fill(int8_t *to, uint8_t value, uint32_t n)
+{
+    for (; n; n--)
+        *to++ = (int8_t)value;
+    return to;
+}
+
+static inline int8_t *copy(int8_t *to, const int8_t *from, uint32_t n)
 {
     for (; n >= 4; n -= 4, to += 4, from += 4)
         __builtin_memcpy(to, from, 4);
     for (; n; n--)
         *to++ = *from++;
+    return to;
 }
 
-/* A window as bytes. */
-static int8_t *gather(const layer *l, int32_t y, int32_t x, int8_t *to)
+/* Rows of n bytes, from_row apart, one after the other; not inlined, for the registers' sake. */
+static __attribute__((noinline)) int8_t *copy_rows(int8_t *to, const int8_t *from, uint32_t from_row, uint32_t rows,
+                                                   uint32_t n)
 {
-    const uint32_t row_bytes = (uint32_t)l->w.in * l->pixel_bytes, run = (uint32_t)l->w.taps * l->tap_bytes;
-    const bool inside = l->w.dilation == 1 && l->tap_bytes == l->pixel_bytes && x >= 0 && x + l->w.taps <= l->w.in;
-    for (int32_t i = 0; i < l->h.taps; i++, y += l->h.dilation, to += run) {
-        if (y < 0 || y >= l->h.in) {
-            pe_fill_bytes(to, l->zero_point, run);
-            continue;
+    for (; rows; rows--, from += from_row) {
+        const int8_t *s = from;
+        for (const int8_t *const end = s + (n & ~3u); s != end; s += 4, to += 4)
+            __builtin_memcpy(to, s, 4);
+        if (n & 2) {
+            __builtin_memcpy(to, s, 2);
+            s += 2, to += 2;
         }
-        const int8_t *const row = l->image + (uint32_t)y * row_bytes;
-        if (inside) {
-            copy(to, row + (uint32_t)x * l->pixel_bytes, run);
-            continue;
-        }
-        int8_t *tap = to;
-        for (int32_t j = 0, ix = x; j < l->w.taps; j++, ix += l->w.dilation, tap += l->tap_bytes)
-            if (ix < 0 || ix >= l->w.in)
-                pe_fill_bytes(tap, l->zero_point, l->tap_bytes);
-            else
-                copy(tap, row + (uint32_t)ix * l->pixel_bytes, l->tap_bytes);
+        if (n & 1)
+            *to++ = *s;
     }
     return to;
 }
 
-/* The windows of output pixels first, first + step, ..., to l->words. */
-static void widen(const layer *l, uint32_t first, uint32_t step)
+/* How many of n positions x, x + step, ... lie before 0. */
+static inline uint32_t before(int32_t x, int32_t step, int32_t n)
+{
+    const int32_t outside = x < 0 ? (step - 1 - x) / step : 0;
+    return (uint32_t)(outside < n ? outside : n);
+}
+
+/* A window as bytes, from pixel (y, x) of the image on. */
+static int8_t *gather(const layer *l, int32_t y, int32_t x, int8_t *to)
+{
+    const uint32_t row_bytes = (uint32_t)l->w.in * l->pixel_bytes, taps = (uint32_t)l->w.taps;
+    const uint32_t first = before(x, l->w.dilation, l->w.taps), end = before(x - l->w.in, l->w.dilation, l->w.taps);
+    const uint32_t left = first * l->tap_bytes, right = (taps - end) * l->tap_bytes;
+    const bool is_run = l->w.dilation == 1 && l->tap_bytes == l->pixel_bytes;
+    const uint32_t column = (uint32_t)(x + (int32_t)first * l->w.dilation) * l->pixel_bytes;
+    const uint32_t tap_step = (uint32_t)l->w.dilation * l->pixel_bytes;
+    for (int32_t i = 0; i < l->h.taps; i++, y += l->h.dilation) {
+        if (y < 0 || y >= l->h.in || end <= first) {
+            to = fill(to, l->zero_point, taps * l->tap_bytes);
+            continue;
+        }
+        const int8_t *const row = l->image + (uint32_t)y * row_bytes + column;
+        to = fill(to, l->zero_point, left);
+        if (is_run)
+            to = copy(to, row, (end - first) * l->tap_bytes);
+        else
+            for (uint32_t j = 0; j < end - first; j++)
+                to = copy(to, row + j * tap_step, l->tap_bytes);
+        to = fill(to, l->zero_point, right);
+    }
+    return to;
+}
+
+/* The windows of output pixels first, first + step, ..., to l->words: by way of bytes. */
+static void widen_bytes(const layer *l, uint32_t first, uint32_t step)
+{
+    const bool is_run = l->w.dilation == 1 && l->tap_bytes == l->pixel_bytes;
+    const uint32_t row_bytes = (uint32_t)l->w.in * l->pixel_bytes, run = (uint32_t)l->w.taps * l->tap_bytes;
+    const int32_t last_y = l->h.in - 1 - (l->h.taps - 1) * l->h.dilation, last_x = l->w.in - l->w.taps;
+    const int8_t *from[PIXELS];
+    int8_t *end = l->bytes;
+    int32_t oy = (int32_t)first / l->w.out, ox = (int32_t)first % l->w.out;
+    for (int p = 0; p < PIXELS; p++) {
+        const int32_t y = oy * l->h.stride - l->h.pad, x = ox * l->w.stride - l->w.pad;
+        from[p] = end;
+        if (is_run && y >= 0 && y <= last_y && x >= 0 && x <= last_x)
+            end = copy_rows(end, l->image + (uint32_t)y * row_bytes + (uint32_t)x * l->pixel_bytes,
+                            (uint32_t)l->h.dilation * row_bytes, (uint32_t)l->h.taps, run);
+        else
+            end = gather(l, y, x, end);
+        if (step && ++ox == l->w.out) {
+            ox = 0;
+            oy++;
+        }
+    }
+    pe_armv7em_widen4(from, l->words, l->k);
+}
+
+/* The same, from where they lie. */
+static void widen_runs(const layer *l, uint32_t first, uint32_t step)
 {
     const int8_t *from[PIXELS];
     uint32_t *to = l->words;
-    if (l->even_step) {
-        for (uint32_t p = 0; p < PIXELS; p++)
-            from[p] = l->image + (first + p * step) * l->even_step;
-        pe_armv7em_widen4(from, to, l->k);
-        return;
-    }
     int32_t y[PIXELS], x[PIXELS];
     bool inside = l->w.dilation == 1 && l->tap_bytes == l->pixel_bytes;
     int32_t oy = (int32_t)first / l->w.out, ox = (int32_t)first % l->w.out;
@@ -79,15 +132,6 @@ static void widen(const layer *l, uint32_t first, uint32_t step)
             ox = 0;
             oy++;
         }
-    }
-    if (!l->in_runs) {
-        int8_t *end = l->bytes;
-        for (int p = 0; p < PIXELS; p++) {
-            from[p] = end;
-            end = gather(l, y[p], x[p], end);
-        }
-        pe_armv7em_widen4(from, to, l->k);
-        return;
     }
     const int32_t runs = inside ? 1 : l->w.taps;
     const uint32_t run = inside ? (uint32_t)l->w.taps * l->tap_bytes : l->tap_bytes;
@@ -108,7 +152,19 @@ static void widen(const layer *l, uint32_t first, uint32_t step)
     }
 }
 
-/* Channels `first` .. `last` - 1 of a pair from its sums. */
+static void widen(const layer *l, uint32_t first, uint32_t step)
+{
+    if (!l->even_step) {
+        (l->in_runs ? widen_runs : widen_bytes)(l, first, step);
+        return;
+    }
+    const int8_t *from[PIXELS];
+    for (uint32_t p = 0; p < PIXELS; p++)
+        from[p] = l->image + (first + p * step) * l->even_step;
+    pe_armv7em_widen4(from, l->words, l->k);
+}
+
+/* The first `last` channels of a pair from its sums. */
 static void requantize(const layer *l, const pe_armv7em_pairs *t, const uint32_t *sums, uint32_t last)
 {
     for (uint32_t i = 0; i < last; i++)

@@ -72,7 +72,7 @@
     vmov r10, REST
     cmp r10, #0
     bne 5f
-    vmov lr, Q
+9:  vmov lr, Q
     ldr r6, [lr, #12]
     ldr r7, [lr, #36]
     sub r2, r2, r3
@@ -142,6 +142,8 @@
     subs lr, lr, #1
     bne 7b
 8:  vmov r10, REST
+    cmp r10, #4
+    blo 9b                      /* one chunk, and no sums */
     ubfx r11, r10, #2, #16
     vmov CHUNKS, r11
     vmov lr, Q

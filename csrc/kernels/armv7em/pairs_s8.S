@@ -109,7 +109,7 @@
     vmov r10, REST
     cmp r10, #0
     bne 5f
-    vmov lr, Q
+9:  vmov lr, Q
     ldr r12, [lr, #12]
     EACH_PIXEL UNMIX
 
@@ -164,6 +164,8 @@
     vmov CHUNKS, r10
     bne 7b
 8:  vmov r10, REST
+    cmp r10, #4
+    blo 9b                      /* one chunk, and no sums */
     ubfx r11, r10, #2, #16
     vmov CHUNKS, r11
     vmov lr, Q
