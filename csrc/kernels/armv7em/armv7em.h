@@ -103,6 +103,21 @@ typedef struct pe_armv7em_depthwise {
 void pe_armv7em_depthwise1_s8(const pe_armv7em_depthwise *t);
 void pe_armv7em_depthwise2_s8(const pe_armv7em_depthwise *t);
 
+/* y = requantize(((a << 19) + a_offset) + scaled((b << 20) + b_offset)), of y_end - y elements; scaled() rounds twice, by
+ * b_twice / 2^32 and by 2^b_shift. y may be a or b. */
+typedef struct pe_armv7em_add {
+    const int8_t *a, *b;
+    int8_t *y, *y_end;
+    int32_t a_offset, b_offset;
+    uint32_t b_twice;
+    int32_t b_half; /* 2^(b_shift - 1) */
+    uint32_t b_shift;
+    uint32_t y_twice, y_shift_less_1;
+    int32_t offset; /* 2 * zero point + 1 */
+} pe_armv7em_add;
+
+void pe_armv7em_add_s8(const pe_armv7em_add *t);
+
 /* Element i of a row of k weights, in a block of mixed rows: pairs of rows by `pairs`. */
 static inline int8_t pe_armv7em_weight(const int8_t *block, uint32_t pairs, uint32_t k, uint32_t row, uint32_t i)
 {
