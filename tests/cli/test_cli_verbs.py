@@ -140,13 +140,13 @@ def test_inspect_writes_a_model_for_viewers(pyedge, folder, data_dir, tmp_path):
     ],
 )
 def test_inspect_measures_all_ram_of_a_board(pyedge, data_dir, model, board, tflm_arena_bytes):
-    """It is less than TFLite Micro's arena alone; scratch adds at most 2 KiB to the tensors of these models."""
+    """It is less than TFLite Micro's arena alone; scratch adds at most 2 KiB to the tensors, or 1/16 for speed."""
     path = data_dir / "models" / f"{model}.tflite"
     memory = pyedge("inspect", path, "-b", board, "--json").json["memory"]
     assert memory["sum"] == memory["arena"] + memory["statics"] + memory["stack"]
     assert memory["sum"] <= tflm_arena_bytes
     assert memory["arena"] >= memory["tensors"] > 0
-    assert memory["arena"] - memory["tensors"] <= 2048
+    assert memory["arena"] <= (memory["tensors"] + 2048) * 17 / 16
     assert 100 < memory["stack"] < memory["stack_size"]
     text = pyedge("inspect", path, "-b", board)
     assert text.code == 0
