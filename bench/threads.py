@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from x86_int8 import conditions
+from x86_int8 import machine
 
 import pyedge as pe
 
@@ -75,7 +75,7 @@ def main() -> int:
     parser.add_argument("-n", "--runs", type=int, default=40)
     parser.add_argument("-o", "--output", type=Path, help="write the table to this file as well")
     args = parser.parse_args()
-    lines = [f"- {c}" for c in conditions(1, args.runs)]
+    lines = [f"- {c}" for c in machine()]
     lines += [
         "",
         f"| network | M MACs | 1 thread, ms | {args.threads} threads, ms | times faster |",

@@ -38,16 +38,19 @@ LAYERS = [  # name, side of the image, C, C_out, depthwise
 ]
 
 
-def conditions(blocks: int, runs: int) -> list[str]:
+def machine() -> list[str]:
+    """What figures are to be read with."""
     info = Path("/proc/cpuinfo").read_text(errors="replace") if Path("/proc/cpuinfo").exists() else ""
     cpu = re.search(r"^model name\s*:\s*(.*)$", info, re.M)
     return [
         f"CPU: {cpu[1] if cpu else platform.processor()}, {os.cpu_count()} cores",
-        f"load average before {os.getloadavg()[0]:.1f}",
-        f"pyedge {pe.__version__}, kernels {pe.cpu_features().isa}",
-        f"{blocks} blocks of {runs} runs of each engine, in turns; us: medians over all blocks",
-        time.strftime("%Y-%m-%d"),
+        f"load average {os.getloadavg()[0]:.1f}",
+        f"pyedge {pe.__version__}, kernels {pe.cpu_features().isa}; {time.strftime('%Y-%m-%d')}",
     ]
+
+
+def conditions(blocks: int, runs: int) -> list[str]:
+    return [*machine(), f"{blocks} blocks of {runs} runs of each engine, in turns; us: medians over all blocks"]
 
 
 def interleaved(ours: Run, theirs: Run, blocks: int, runs: int) -> tuple[float, float, float]:

@@ -30,7 +30,7 @@ from .errors import (
     UnsupportedOpError,
     VerificationError,
 )
-from .plan import Plan, Profile
+from .plan import Plan
 from .session import CpuFeatures, Session, cpu_features
 from .tensor import Quantization, Tensor
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from .model.builder import GraphBuilder
     from .model.graph import Graph, Op, State
     from .plan.compile import compile
+    from .plan.profile import Profile
     from .tune.evaluate import evaluate
     from .tune.quantize import quantize
 
@@ -56,6 +57,7 @@ _FIRST_USE = {
     "quantize": "tune.quantize",
     "register_op": "custom",
     "unregister_op": "custom",
+    "Profile": "plan.profile",
 }
 
 __all__ = [

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
 from . import _core
 from .errors import BusyError, PlanError, ShapeError
-from .plan import RESET, Entry, Keep, OpCount, Plan, PlanTensor, Profile
+from .plan import RESET, Entry, Plan, PlanTensor
 from .tensor import array_dtype
+
+if TYPE_CHECKING:
+    from .plan import Keep, Profile
 
 Array = np.ndarray[Any, Any]
 
@@ -157,6 +160,8 @@ class Session:
             runs: Timed runs; from 6 on each median has a 95 % interval.
             warmup: Runs before them that are not counted.
         """
+        from .plan.profile import OpCount, Profile
+
         if runs < 1 or warmup < 0:
             raise ValueError(f"runs={runs}, warmup={warmup}: at least 1 and 0")
         e = self.plan.entry(entry)

@@ -232,6 +232,7 @@ def test_the_median_has_a_distribution_free_interval() -> None:
     assert median_interval([6, 5, 4, 3, 2, 1]) == (1, 6)
     assert median_interval(range(1, 11)) == (2, 9)
     assert median_interval(range(1, 101)) == (40, 61)
+    assert median_interval(range(1, 2001)) == (956, 1045)
     rng = np.random.default_rng(0)
     samples = (1e6 * rng.exponential(size=(2000, 25))).astype(int)
     inside = [low <= 1e6 * np.log(2) <= high for low, high in (median_interval(s) or (0, 0) for s in samples)]

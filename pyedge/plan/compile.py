@@ -16,7 +16,8 @@ from .layouts import lay_out
 from .lifetimes import layout
 from .lower import lower
 from .plan import Plan
-from .program import RESET, Keep
+from .program import Keep
+from .reader import RESET
 from .schedule import schedule
 from .scratch import SPARE, ask_scratch, fill_room
 from .states import place_states, reset_program, update_in_place

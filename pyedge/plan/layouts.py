@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .. import _core
 from . import structs
-from .program import Program, Step
+
+if TYPE_CHECKING:
+    from .program import Program, Step
 
 _BLOCK = {4: 2, 2: 4}  # rows that are mixed together, by rank of the weights: conv2d_s8, linear_s8
 

@@ -5,19 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from .. import _core
 from ..errors import PlanError
-from .arena import align
-from .layouts import canonical
-from .program import Keep
 from .reader import Entry, PlanOp, PlanTensor, read, read_header
 from .structs import LAYOUT_CANONICAL
 
 if TYPE_CHECKING:
     from ..model.custom import Kernel
+    from .program import Keep
 
 
 class Source(Protocol):
@@ -56,7 +53,7 @@ class Plan:
         self._source = source
         header = read_header(self.data)
         # What runs here has no kernels for layouts of boards: it takes the same constants in the canonical one.
-        self.core = core if header["layout"] == LAYOUT_CANONICAL else _verified(canonical(self.data))
+        self.core = core if header["layout"] == LAYOUT_CANONICAL else _verified(_canonical(self.data))
         tables = read(self.core.data)
         _check_custom(tables.ops)
         self.tensors, self.ops, self.meta = tables.tensors, tables.ops, tables.meta
@@ -76,7 +73,8 @@ class Plan:
     def load(cls, path: str | PathLike[str]) -> Plan:
         """The plan in a file. Raises PlanError."""
         try:
-            return cls(Path(path).read_bytes())
+            with open(path, "rb") as file:
+                return cls(file.read())
         except OSError as error:
             raise PlanError(f"{path}: {error.strerror or error}") from None
         except PlanError as error:
@@ -85,7 +83,8 @@ class Plan:
     def save(self, path: str | PathLike[str]) -> None:
         """Writes the plan to a file. Raises PlanError."""
         try:
-            Path(path).write_bytes(self.data)
+            with open(path, "wb") as file:
+                file.write(self.data)
         except OSError as error:
             raise PlanError(f"{path}: {error.strerror or error}") from None
 
@@ -156,6 +155,8 @@ class Plan:
 
     def live_bytes(self, entry: str = "main") -> int:
         """The largest set of an entry's tensors that live at one step; memory that tensors share is counted once."""
+        from .arena import align
+
         lifetimes = self.lifetimes(entry)
         most = 0
         for step in range(-1, len(self.entry(entry).ops) + 1):
@@ -198,6 +199,12 @@ def _verified(data: bytes | bytearray | memoryview) -> _core.Plan:
     if status == "unknown op":
         raise PlanError(f"the plan needs an op that this version of pyedge does not have: {text}{where}")
     raise PlanError(f"not a valid plan: {status}{where}: {text}")
+
+
+def _canonical(data: memoryview) -> bytes:
+    from .layouts import canonical
+
+    return canonical(data)
 
 
 def _check_custom(ops: Sequence[PlanOp]) -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 SCHEMA = 1  # of to_dict() and to_json(); changes when a field changes its meaning
 
@@ -25,7 +26,7 @@ def median_interval(samples: npt.ArrayLike) -> Interval | None:
     n = x.size
     # The interval from the r-th smallest to the r-th largest misses the median with 2 P(Bin(n, 1/2) < r).
     r, below = 0, 0
-    while 2 * (below + math.comb(n, r)) <= 0.05 * 2**n:
+    while 40 * (below + math.comb(n, r)) <= 2**n:  # in integers: a float ends at 1024 samples
         below += math.comb(n, r)
         r += 1
     return (int(x[r - 1]), int(x[n - r])) if r else None
@@ -90,6 +91,8 @@ class Profile:
 
     def to_json(self) -> str:
         """to_dict() as text."""
+        import json
+
         return json.dumps(self.to_dict(), sort_keys=True)
 
     def table(self) -> str:

@@ -12,8 +12,6 @@ from ..tensor import array_dtype
 
 Keep = Literal["all"] | None
 
-RESET = "reset"  # name of the entry that gives states their initial values; PE_RESET_ENTRY of pyedge.h
-
 # Kinds whose output may lie on an input of the same size: each output element depends on the same element alone.
 IN_PLACE = frozenset({"add_s8", "add_f32", "clip_s8", "clip_f32", "requantize_s8", "copy"})
 

@@ -6,12 +6,14 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..tensor import Quantization, Tensor, array_dtype
 from . import structs
+
+RESET = "reset"  # name of the entry that gives states their initial values; PE_RESET_ENTRY of pyedge.h
 
 
 @dataclass
@@ -60,8 +62,7 @@ class Entry:
         return sum(op.macs for op in self.ops)
 
 
-@dataclass(frozen=True)
-class Tables:
+class Tables(NamedTuple):
     """Everything in a plan but the constants' bytes."""
 
     tensors: tuple[PlanTensor, ...]

@@ -7,8 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from .profile import columns
-from .program import RESET
-from .reader import PlanOp, PlanTensor
+from .reader import RESET, PlanOp, PlanTensor
 
 if TYPE_CHECKING:
     from .plan import Plan

@@ -11,7 +11,8 @@ from ..model.graph import Graph
 from .arena import align
 from .lifetimes import StatePlaces
 from .lower import Builder
-from .program import IN_PLACE, OVER_INPUT, RESET, Program, Step
+from .program import IN_PLACE, OVER_INPUT, Program, Step
+from .reader import RESET
 
 
 def update_in_place(program: Program) -> None:
