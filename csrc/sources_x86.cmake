@@ -3,6 +3,7 @@
 set(PYEDGE_AVX512_SOURCES
   kernels/avx512/add_mean_f32.c
   kernels/avx512/add_s8.c
+  kernels/avx512/conv2d_f16.c
   kernels/avx512/conv2d_f32.c
   kernels/avx512/conv2d_s8.c
   kernels/avx512/depthwise_f32.c
@@ -17,6 +18,7 @@ set(PYEDGE_AVX512_FLAGS
   -O3 -mavx2 -mfma -mf16c -mbmi2 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx512vbmi -mavx512vbmi2)
 set(PYEDGE_AVX2_SOURCES
   kernels/avx2/add_mean_f32.c
+  kernels/avx2/conv2d_f16.c
   kernels/avx2/conv2d_f32.c
   kernels/avx2/conv_s8.c
   kernels/avx2/depthwise_f32.c

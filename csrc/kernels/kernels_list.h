@@ -58,7 +58,9 @@
     X(add_f32, avx512, add_f32)                 \
     X(avg_pool2d_f32, avx512, avg_pool2d_f32)   \
     X(mean_f32, avx512, mean_f32)               \
-    X(softmax_f32, avx512, softmax_f32)
+    X(softmax_f32, avx512, softmax_f32)         \
+    X(conv2d_f16, avx512, conv2d_f16)           \
+    X(linear_f16, avx512, linear_f16)
 
 #define PE_LAYERS_AVX2(X)                     \
     X(conv2d_s8, avx2, conv2d_s8)             \
@@ -71,7 +73,9 @@
     X(add_f32, avx2, add_f32)                 \
     X(avg_pool2d_f32, avx2, avg_pool2d_f32)   \
     X(mean_f32, avx2, mean_f32)               \
-    X(softmax_f32, avx2, softmax_f32)
+    X(softmax_f32, avx2, softmax_f32)         \
+    X(conv2d_f16, avx2, conv2d_f16)           \
+    X(linear_f16, avx2, linear_f16)
 
 #define PE_LAYERS_DOTPROD(X)         \
     X(conv2d_s8, dotprod, conv2d_s8) \

@@ -1,0 +1,1 @@
+#include "kernels/x86/conv2d_f16.h"

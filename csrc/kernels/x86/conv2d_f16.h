@@ -1,0 +1,415 @@
+#include "kernels/layers.h"
+#include "kernels/tiles.h"
+#include "kernels/x86/f16.h"
+#include "ops/window.h"
+
+/* conv2d_f16, and linear_f16 as a convolution of one pixel a row: a product of windows by output channels.
+ *
+ * Weights lie as float16 in the order in which tiles read them, [k][NR * PE_LANES]. Windows are copied to a panel of floats,
+ * some pixels at a time, unless the pixels of x are floats and few. For many pixels the weights of a block are widened once
+ * a panel; for few each is widened as it is read, and all there is to gain is half the bytes. */
+
+#define PANEL_BYTES (512 << 10) /* of the second-level cache */
+#define WIDEN_MOST 4096         /* taps of a block whose weights are widened: 512 KiB with AVX-512 */
+#define WORK_MOST (64 << 20)    /* bytes of one panel's pixel and one block: what no network asks for */
+
+typedef struct job {
+    const void *weights; /* [k][nr * PE_LANES]: float, or float16 */
+    const float *bias;   /* [nr * PE_LANES] */
+    size_t k, x_row;     /* floats from pixel to pixel */
+    size_t channels;     /* of the block */
+    size_t y_row;        /* elements from pixel to pixel */
+    bool y_is_f16;
+    pe_clip clip;
+} job;
+
+/* n pixels of y, n >= MR of the tile. */
+typedef void pixels_fn(const job *j, const float *x, size_t n, void *y, size_t first);
+
+/* Channels that tiles do together. */
+typedef struct block {
+    uint32_t first, channels, nr;
+    size_t weights, bias; /* bytes from the start of the layer: float16 [k][nr][PE_LANES], float [nr][PE_LANES] */
+} block;
+
+typedef struct layer {
+    pe_axis h, w;
+    size_t x, y;                           /* in the arena, bytes */
+    size_t pixels, channels_in, depth;     /* of y, of x, of a group of x */
+    size_t k, row, panel_rows;             /* taps; floats of a panel from pixel to pixel; pixels of a panel */
+    uint32_t channels, groups, blocks, nr; /* of y; ..; of a group; vectors of a block */
+    bool x_is_f16, y_is_f16, in_place, widened, fast16, by_pixels;
+    pe_clip clip;
+    block block[];
+} layer;
+
+/* To the elements from `at` on of MR pixels of y. */
+PE_INLINE void store_tile(const job *j, pe_f32v sum[][8], void *y, size_t at, const int MR, const int NR)
+{
+    const pe_clip_v clip = pe_clip_all(&j->clip);
+    const size_t last = j->channels - PE_LANES * (size_t)(NR - 1); /* channels of the last vector */
+    uint16_t *halves = (uint16_t *)y + at;
+    float *floats = (float *)y + at;
+    if (j->y_is_f16) {
+        PE_FOR (p, MR) {
+            PE_FOR (k, NR)
+                pe_f16v_store_first(halves + PE_LANES * k, pe_f32v_clip(sum[p][k], &clip),
+                                    k < NR - 1 ? PE_LANES : last);
+            halves += j->y_row;
+        }
+        return;
+    }
+    PE_FOR (p, MR) {
+        PE_FOR (k, NR - 1)
+            pe_f32v_store(floats + PE_LANES * k, pe_f32v_clip(sum[p][k], &clip));
+        pe_f32v_store_first(floats + PE_LANES * (NR - 1), pe_f32v_clip(sum[p][NR - 1], &clip), last);
+        floats += j->y_row;
+    }
+}
+
+/* MR pixels at once; the last tile goes back over pixels that are done. */
+PE_INLINE void pixels(const job *j, const float *x, size_t n, void *y, size_t first, const int MR, const int NR,
+                      const bool WIDENED)
+{
+    const pe_steps s = pe_steps_of(j->x_row);
+    for (size_t done = 0;;) {
+        pe_f32v sum[16][8];
+        const float *w = j->weights, *at = x + done * j->x_row, *at8 = at + 8 * j->x_row;
+        const uint16_t *halves = j->weights;
+        PE_FOR (k, NR)
+            PE_FOR (p, MR)
+                sum[p][k] = pe_f32v_load(j->bias + PE_LANES * k);
+        for (size_t i = j->k; i; i--, at++, at8++, w += PE_LANES * NR, halves += PE_LANES * NR) {
+            pe_f32v b[8];
+            PE_FOR (k, NR)
+                b[k] = WIDENED ? pe_f32v_load(w + PE_LANES * k) : pe_f16v_load(halves + PE_LANES * k);
+            PE_FOR (p, MR) {
+                const pe_f32v a = pe_pixel_broadcast(at, at8, &s, p);
+                PE_FOR (k, NR)
+                    sum[p][k] = pe_f32v_fma(a, b[k], sum[p][k]);
+            }
+        }
+        store_tile(j, sum, y, first + done * j->y_row, MR, NR);
+        done += (size_t)MR;
+        if (done == n)
+            return;
+        if (n - done < (size_t)MR)
+            done = n - (size_t)MR;
+    }
+}
+
+/* The same with sums in float16. */
+PE_INLINE void pixels_fast16(const job *j, const float *x, size_t n, void *y, size_t first, const int MR, const int NR)
+{
+    for (size_t done = 0;;) {
+        pe_f32v sum[4][8];
+        const float *at = x + done * j->x_row;
+        const uint16_t *w = j->weights;
+        PE_FOR (k, NR)
+            PE_FOR (p, MR)
+                sum[p][k] = pe_f32v_load(j->bias + PE_LANES * k);
+        for (size_t left = j->k, runs; left; left -= runs) {
+            pe_f32v run[4][4];
+            PE_FOR (k, NR)
+                PE_FOR (p, MR)
+                    run[p][k] = pe_f32v_all(0);
+            runs = left < PE_FAST16_RUN ? left : PE_FAST16_RUN;
+            for (size_t i = runs; i; i--, at++, w += PE_LANES * NR)
+                PE_FOR (k, NR) {
+                    const pe_f32v b = pe_f16v_load(w + PE_LANES * k);
+                    PE_FOR (p, MR)
+                        run[p][k] = pe_f16v_fma(pe_f32v_all(at[(size_t)p * j->x_row]), b, run[p][k]);
+                }
+            PE_FOR (k, NR)
+                PE_FOR (p, MR)
+                    sum[p][k] = pe_f32v_add(sum[p][k], run[p][k]);
+        }
+        store_tile(j, sum, y, first + done * j->y_row, MR, NR);
+        done += (size_t)MR;
+        if (done == n)
+            return;
+        if (n - done < (size_t)MR)
+            done = n - (size_t)MR;
+    }
+}
+
+/* clang-format off */
+/* Sums, weights and one float of x fit into the 32 or 16 registers. NR of many pixels keeps the traffic from the second-level
+ * cache low; that of few has enough sums for the latency of an FMA. */
+#ifdef __AVX512F__
+enum { NR_MANY = 2, NR_FEW = 4, MR_MOST = 14 };
+#define TILES_MANY(X) \
+    X(1, 2) X(2, 2) X(4, 2) X(6, 2) X(8, 2) X(10, 2) X(12, 2) X(14, 2) \
+    X(1, 1) X(2, 1) X(4, 1) X(8, 1) X(14, 1)
+#define TILES_FEW(X) \
+    X(1, 8) \
+    X(1, 4) X(2, 4) X(3, 4) X(4, 4) X(6, 4) \
+    X(1, 3) X(2, 3) X(4, 3) X(8, 3) \
+    X(1, 2) X(2, 2) X(4, 2) X(8, 2) \
+    X(1, 1) X(2, 1) X(4, 1) X(8, 1)
+#else
+enum { NR_MANY = 2, NR_FEW = 2, MR_MOST = 6 };
+#define TILES_MANY(X) \
+    X(1, 2) X(2, 2) X(3, 2) X(4, 2) X(5, 2) X(6, 2) \
+    X(1, 1) X(2, 1) X(4, 1) X(8, 1)
+#define TILES_FEW(X) \
+    X(1, 8) \
+    X(1, 2) X(2, 2) X(3, 2) X(4, 2) X(5, 2) X(6, 2) \
+    X(1, 1) X(2, 1) X(4, 1) X(8, 1)
+#endif
+#define TILES_FAST16(X) X(1, 1) X(2, 1) X(4, 1) X(1, 2) X(1, 3) X(1, 4)
+enum { NR_ROW = 8, NR_FAST16_FEW = 4 };
+/* clang-format on */
+
+#define TILE_MANY(MR, NR)                                                                       \
+    static void many_##MR##x##NR(const job *j, const float *x, size_t n, void *y, size_t first) \
+    {                                                                                           \
+        pixels(j, x, n, y, first, MR, NR, true);                                                \
+    }
+#define TILE_FEW(MR, NR)                                                                       \
+    static void few_##MR##x##NR(const job *j, const float *x, size_t n, void *y, size_t first) \
+    {                                                                                          \
+        pixels(j, x, n, y, first, MR, NR, false);                                              \
+    }
+#define TILE_FAST16(MR, NR)                                                                       \
+    static void fast16_##MR##x##NR(const job *j, const float *x, size_t n, void *y, size_t first) \
+    {                                                                                             \
+        pixels_fast16(j, x, n, y, first, MR, NR);                                                 \
+    }
+TILES_MANY(TILE_MANY)
+TILES_FEW(TILE_FEW)
+TILES_FAST16(TILE_FAST16)
+
+#define TILE_SIZE(MR, NR) {MR, NR},
+#define MANY(MR, NR) many_##MR##x##NR,
+#define FEW(MR, NR) few_##MR##x##NR,
+#define FAST16(MR, NR) fast16_##MR##x##NR,
+static const pe_tile sizes_many[] = {TILES_MANY(TILE_SIZE)}, sizes_few[] = {TILES_FEW(TILE_SIZE)},
+                     sizes_fast16[] = {TILES_FAST16(TILE_SIZE)};
+static pixels_fn *const pixels_many[] = {TILES_MANY(MANY)}, *const pixels_few[] = {TILES_FEW(FEW)},
+                        *const pixels_of_fast16[] = {TILES_FAST16(FAST16)};
+
+static pixels_fn *choose(const layer *l, size_t n, uint32_t nr)
+{
+    if (l->fast16)
+        return pixels_of_fast16[pe_tile_for(sizes_fast16, sizeof sizes_fast16 / sizeof *sizes_fast16, n, nr)];
+    if (l->widened)
+        return pixels_many[pe_tile_for(sizes_many, sizeof sizes_many / sizeof *sizes_many, n, nr)];
+    return pixels_few[pe_tile_for(sizes_few, sizeof sizes_few / sizeof *sizes_few, n, nr)];
+}
+
+static size_t align64(size_t n)
+{
+    return (n + 63) / 64 * 64;
+}
+
+/* Vectors of a block that has this many channels ahead of it. */
+static uint32_t vectors_of(const layer *l, uint32_t channels)
+{
+    const uint32_t n = (channels + PE_LANES - 1) / PE_LANES, rest = l->nr == NR_ROW ? (uint32_t)NR_FEW : l->nr;
+    return n >= l->nr ? l->nr : n > rest ? rest : n;
+}
+
+static pe_layer_part_fn run_part;
+
+/* Everything but the blocks. False: not a case of these kernels. */
+static bool describe(const pe_call *c, layer *l, pe_layer_bytes *bytes)
+{
+    const pe_tensor *x = c->tensor[0], *w = c->tensor[1], *y = c->tensor[c->inputs];
+    const pe_tensor *bias = c->inputs > 2 ? c->tensor[2] : NULL;
+    if (!pe_in_arena(x) || pe_in_arena(w) || (bias && pe_in_arena(bias)))
+        return false;
+    *l = (layer){.x = x->offset,
+                 .y = y->offset,
+                 .channels_in = (size_t)x->dims[x->rank - 1],
+                 .channels = (uint32_t)w->dims[0],
+                 .k = pe_tensor_elements(w) / (size_t)w->dims[0],
+                 .x_is_f16 = x->dtype == PE_F16,
+                 .y_is_f16 = y->dtype == PE_F16};
+    int32_t rounding;
+    if (x->rank == 2) {
+        const pe_linear_params *p = c->params;
+        l->h = l->w = (pe_axis){1, 1, 1, 1, 1, 0};
+        l->groups = 1;
+        l->clip = (pe_clip){p->f_min, p->f_max};
+        rounding = p->rounding;
+    } else {
+        const pe_conv2d_params *p = c->params;
+        l->h = pe_axis_h(p, x, y, w->dims[1]);
+        l->w = pe_axis_w(p, x, y, w->dims[2]);
+        l->groups = (uint32_t)p->groups;
+        l->clip = (pe_clip){p->f_min, p->f_max};
+        rounding = p->rounding;
+    }
+    if (!pe_clip_fits(&l->clip))
+        return false;
+    l->fast16 = rounding == PE_ROUND_FAST16;
+    l->depth = l->channels_in / l->groups;
+    l->pixels = pe_tensor_elements(y) / l->channels;
+    const size_t x_pixels = pe_tensor_elements(x) / l->channels_in;
+    const bool windows_are_pixels = l->h.taps == 1 && l->w.taps == 1 && l->pixels == x_pixels && l->groups == 1 &&
+                                    l->h.pad == 0 && l->w.pad == 0 && l->h.stride == 1 && l->w.stride == 1;
+    l->widened = !l->fast16 && l->pixels >= 2 * MR_MOST && l->k <= WIDEN_MOST;
+    l->in_place = windows_are_pixels && !l->x_is_f16 && !l->fast16 && !l->widened;
+    l->nr = l->fast16 ? (l->pixels < 4 ? NR_FAST16_FEW : 1) : l->widened ? NR_MANY : l->pixels == 1 ? NR_ROW : NR_FEW;
+    l->row =
+        l->in_place ? l->k : (l->k + 15) / 16 * 16 + 16; /* not a power of two, which would fall on few cache lines */
+    size_t rows = PANEL_BYTES / (l->row * sizeof(float));
+    rows = (l->pixels - 1) / (rows ? rows : 1) + 1; /* panels */
+    rows = ((l->pixels - 1) / rows / MR_MOST + 1) * MR_MOST;
+    l->panel_rows = rows < l->pixels ? rows : l->pixels;
+    bytes->work = l->in_place ? 0 : align64(l->panel_rows * l->row * sizeof(float));
+    if (l->widened)
+        bytes->work += l->k * NR_MANY * PE_LANES * sizeof(float);
+    if (bytes->work > WORK_MOST)
+        return false;
+    size_t vectors = 0;
+    const uint32_t group = l->channels / l->groups;
+    for (uint32_t left = group, n; left; left -= n, l->blocks++) {
+        const uint32_t nr = vectors_of(l, left);
+        n = left < nr * PE_LANES ? left : nr * PE_LANES;
+        vectors += nr;
+    }
+    vectors *= l->groups;
+    bytes->packed = align64(sizeof *l + (size_t)l->blocks * l->groups * sizeof(block)) +
+                    vectors * PE_LANES * (sizeof(float) + l->k * sizeof(uint16_t));
+    l->by_pixels = l->pixels >= 2 * MR_MOST;
+    bytes->part = (uint64_t)l->pixels * pe_tensor_elements(w) >= PE_MACS_TO_SPLIT ? run_part : NULL;
+    return true;
+}
+
+static bool takes(const pe_call *c, pe_layer_bytes *bytes)
+{
+    layer l;
+    return describe(c, &l, bytes);
+}
+
+static void pack(const pe_call *c, void *packed)
+{
+    layer *l = packed;
+    pe_layer_bytes bytes = {0};
+    describe(c, l, &bytes);
+    const uint16_t *w = c->data[1];
+    const float *bias = c->inputs > 2 && c->tensor[2] ? c->data[2] : NULL;
+    const uint32_t group = l->channels / l->groups, blocks = l->blocks * l->groups;
+    size_t at = align64(sizeof *l + blocks * sizeof(block));
+    uint32_t first = 0, left = group;
+    for (block *b = l->block; b != l->block + blocks; b++) {
+        *b = (block){.first = first, .nr = vectors_of(l, left)};
+        const size_t width = (size_t)b->nr * PE_LANES;
+        b->channels = left < width ? left : (uint32_t)width;
+        b->bias = at;
+        b->weights = at + width * sizeof(float);
+        at = b->weights + l->k * width * sizeof(uint16_t);
+        float *to_bias = (float *)((uint8_t *)packed + b->bias);
+        uint16_t *to = (uint16_t *)((uint8_t *)packed + b->weights);
+        for (size_t n = 0; n < width; n++)
+            to_bias[n] = n < b->channels && bias ? bias[first + n] : 0;
+        for (size_t k = 0, end; k < l->k; k = end) { /* some lines at a time, which stay in the cache */
+            end = l->k - k < 32 ? l->k : k + 32;
+            for (size_t n = 0; n < width; n++) /* channels beyond the block's are not stored */
+                for (size_t i = k; i < end; i++)
+                    to[i * width + n] = n < b->channels ? w[(first + n) * l->k + i] : 0;
+        }
+        first += b->channels;
+        left -= b->channels;
+        left = left ? left : group;
+    }
+}
+
+static float *zeros(float *to, size_t n)
+{
+    __builtin_memset(to, 0, n * sizeof *to);
+    return to + n;
+}
+
+/* The window of a pixel of y, floats in the order of the weights; x_first: the group's first channel. */
+static void pack_pixel(const layer *l, const void *x, size_t pixel, size_t x_first, float *to)
+{
+    const size_t columns = (size_t)l->w.out, rows = (size_t)l->h.out;
+    const size_t n = pixel / columns / rows;
+    const int32_t oy = (int32_t)(pixel / columns % rows), ox = (int32_t)(pixel % columns);
+    /* Columns that lie one after the other in x are copied together. */
+    const int32_t span = l->groups == 1 && l->w.dilation == 1 ? l->w.taps : 1;
+    int32_t iy = oy * l->h.stride - l->h.pad;
+    for (int32_t i = 0; i < l->h.taps; i++, iy += l->h.dilation) {
+        int32_t ix = ox * l->w.stride - l->w.pad;
+        for (int32_t j = 0; j < l->w.taps; j += span, ix += l->w.dilation) {
+            int32_t first = ix < 0 ? -ix : 0, end = l->w.in - ix;
+            end = end < span ? end : span;
+            if (iy < 0 || iy >= l->h.in || first >= end) {
+                to = zeros(to, (size_t)span * l->depth);
+                continue;
+            }
+            const size_t at = ((n * (size_t)l->h.in + (size_t)iy) * (size_t)l->w.in + (size_t)(ix + first));
+            const size_t inside = (size_t)(end - first) * l->depth;
+            to = zeros(to, (size_t)first * l->depth);
+            pe_f16v_widen(to, x, at * l->channels_in + x_first, inside, l->x_is_f16);
+            to = zeros(to + inside, (size_t)(span - end) * l->depth);
+        }
+    }
+}
+
+/* Pixels first .. first + n - 1, at most a panel, by some blocks of one group. */
+static void run_panel(const layer *l, const block *from, const block *end, const uint8_t *arena, float *work,
+                      size_t first, size_t n, size_t group, void *y)
+{
+    const float *x = (const float *)(const void *)(arena + l->x) + first * l->k;
+    float *widened = (float *)((uint8_t *)work + (l->in_place ? 0 : align64(l->panel_rows * l->row * sizeof(float))));
+    if (!l->in_place) {
+        for (size_t i = 0; i < n; i++) {
+            float *to = work + i * l->row;
+            pack_pixel(l, arena + l->x, first + i, group * l->depth, to);
+            for (size_t k = 0; l->fast16 && !l->x_is_f16 && k < l->k; k += PE_LANES) /* a row has the room */
+                pe_f32v_store(to + k, pe_f16v_round(pe_f32v_load(to + k)));
+        }
+        x = work;
+    }
+    for (const block *b = from; b != end; b++) {
+        const void *weights = (const uint8_t *)l + b->weights;
+        if (l->widened) {
+            pe_f16v_widen(widened, weights, 0, l->k * b->nr * PE_LANES, true);
+            weights = widened;
+        }
+        const job j = {.weights = weights,
+                       .bias = (const float *)(const void *)((const uint8_t *)l + b->bias),
+                       .k = l->k,
+                       .x_row = l->row,
+                       .channels = b->channels,
+                       .y_row = l->channels,
+                       .y_is_f16 = l->y_is_f16,
+                       .clip = l->clip};
+        const size_t most = n / MR_MOST * MR_MOST, at = first * l->channels + b->first;
+        if (most)
+            choose(l, most, b->nr)(&j, x, most, y, at);
+        if (most < n)
+            choose(l, n - most, b->nr)(&j, x + most * l->row, n - most, y, at + most * l->channels);
+    }
+}
+
+static void run_part(const void *packed, uint8_t *arena, uint8_t *work, uint32_t part, uint32_t parts)
+{
+    const layer *l = packed;
+    const size_t share = l->by_pixels ? l->pixels : l->blocks, from = share * part / parts,
+                 end = share * (part + 1) / parts;
+    const size_t first = l->by_pixels ? from : 0, last = l->by_pixels ? end : l->pixels;
+    const size_t block_first = l->by_pixels ? 0 : from, block_end = l->by_pixels ? l->blocks : end;
+    if (block_first == block_end)
+        return;
+    for (size_t pixel = first; pixel < last; pixel += l->panel_rows) {
+        const size_t n = last - pixel < l->panel_rows ? last - pixel : l->panel_rows;
+        for (size_t group = 0; group < l->groups; group++) {
+            const block *blocks = l->block + group * l->blocks;
+            run_panel(l, blocks + block_first, blocks + block_end, arena, (float *)(void *)work, pixel, n, group,
+                      arena + l->y);
+        }
+    }
+}
+
+static void run(const void *packed, uint8_t *arena, uint8_t *work)
+{
+    run_part(packed, arena, work, 0, 1);
+}
+
+const pe_layer PE_LEVEL(pe_layer_conv2d_f16) = {PE_OP_CONV2D_F16, PE_LEVEL_NAME(conv2d_f16), takes, pack, run};
+const pe_layer PE_LEVEL(pe_layer_linear_f16) = {PE_OP_LINEAR_F16, PE_LEVEL_NAME(linear_f16), takes, pack, run};
