@@ -3,7 +3,8 @@
     emulated_tests.py WHEEL [--work build/wheels] [--cpu CPU ...]
 
 Outputs recorded elsewhere (tests/golden) are computed on every CPU. Layer kernels are compared with the portable ones
-on one CPU that has all levels: the tests go through those below its own as well. try_wheel.py says what is needed.
+on one CPU: the tests go through the levels below its own as well; those of a higher level on one more. try_wheel.py
+says what is needed.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from try_wheel import ROOT, Place, install_pure, prepare, run
 PYTEST = ("iniconfig", "packaging", "pluggy", "pytest")
 RECORDED = ("tests/plan/test_litert_ops.py",)
 LAYERS = ("tests/csrc/test_layers.py",)
+I8MM = tuple(f"{LAYERS[0]}::test_{op}_has_the_portable_bits" for op in ("conv2d_s8", "linear_s8"))
 
 # In one process, because it takes a second to begin.
 PROGRAM = """
@@ -47,7 +49,7 @@ CPUS = {
         Cpu("cortex-a53", "neon", RECORDED),
         Cpu("cortex-a72", "neon", RECORDED),
         Cpu("cortex-a76", "dotprod", RECORDED + LAYERS),
-        Cpu("max,pauth-impdef=on", "dotprod", RECORDED),  # its own way to sign pointers takes three times as long
+        Cpu("max,pauth-impdef=on", "i8mm", RECORDED + I8MM),  # its own way to sign pointers takes three times as long
     ),
     "riscv64": (
         Cpu("rv64,v=false", "portable", RECORDED),

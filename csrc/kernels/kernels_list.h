@@ -77,6 +77,10 @@
     X(conv2d_f16, avx2, conv2d_f16)           \
     X(linear_f16, avx2, linear_f16)
 
+#define PE_LAYERS_I8MM(X)         \
+    X(conv2d_s8, i8mm, conv2d_s8) \
+    X(linear_s8, i8mm, linear_s8)
+
 #define PE_LAYERS_DOTPROD(X)         \
     X(conv2d_s8, dotprod, conv2d_s8) \
     X(linear_s8, dotprod, linear_s8)
@@ -96,7 +100,7 @@
 #if defined PE_WITH_X86
 #define PE_LAYERS(X) PE_LAYERS_AVX512(X) PE_LAYERS_AVX2(X)
 #elif defined PE_WITH_ARM64
-#define PE_LAYERS(X) PE_LAYERS_DOTPROD(X) PE_LAYERS_NEON(X)
+#define PE_LAYERS(X) PE_LAYERS_I8MM(X) PE_LAYERS_DOTPROD(X) PE_LAYERS_NEON(X)
 #else
 #define PE_LAYERS(X)
 #endif

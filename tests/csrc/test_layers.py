@@ -13,7 +13,7 @@ import pyedge as pe
 from pyedge import _core
 
 Array = npt.NDArray[Any]
-LEVELS = (["avx2", "avx512"], ["neon", "dotprod"], ["rvv"])  # of an architecture, from the lowest up
+LEVELS = (["avx2", "avx512"], ["neon", "fp16", "dotprod", "i8mm"], ["rvv"])  # of an architecture, from the lowest up
 BEST = _core.cpu_features()[0]
 USABLE = next((levels[: levels.index(BEST) + 1] for levels in LEVELS if BEST in levels), [])
 pytestmark = pytest.mark.skipif(not USABLE, reason="no layer kernels for this CPU")
@@ -70,9 +70,12 @@ def bits(data: bytes, dtype: str) -> Array:
     return x
 
 
-def layer(name: str) -> str | None:
-    """The layer kernel of that name on the best level that this CPU can run; None: there is none."""
-    levels = [level for level in USABLE if level != "rvv"]  # whose kernels are a set (kernels.h), below the layers
+def layer(name: str, pixels: int = 2) -> str | None:
+    """The layer kernel of that name on the best level that this CPU can run; None: there is none.
+
+    pixels: in a row of the output. rvv's kernels are a set (kernels.h), below the layers, and i8mm's take pairs of pixels.
+    """
+    levels = [level for level in USABLE if level != "rvv" and (level != "i8mm" or pixels > 1)]
     names = {f"{name}__{level}" for level in levels} & set(_core.kernels())
     return max(names, key=lambda n: USABLE.index(n.split("__")[1]), default=None)
 
@@ -143,8 +146,9 @@ def test_conv2d_s8_has_the_portable_bits(case: dict[str, Any]) -> None:
     """For ordinary constants and for some with bits turned; the input and other tensors stay as they are."""
     rng = np.random.default_rng(list(map(ord, repr(case))))
     for flips in (0, 0, 3, 40):
-        kernels = check(conv_graph(rng, case), rng, flips)
-    assert kernels == [layer("conv2d_s8")]
+        graph = conv_graph(rng, case)
+        kernels = check(graph, rng, flips)
+    assert kernels == [layer("conv2d_s8", graph.outputs[0].shape[2])]
 
 
 def depthwise_graph(rng: np.random.Generator, case: dict[str, Any]) -> pe.Graph:
@@ -206,7 +210,7 @@ def test_linear_s8_has_the_portable_bits(m: int, n: int, k: int) -> None:
         y = b.linear(x, b.constant(w, scale=scale), bias, activation=activation(rng), **quant(rng, k))
         b.output("y", y)
         kernels = check(b.build(), rng, flips)
-    assert kernels[-1] == ((layer("linear_row_s8") if m == 1 else None) or layer("linear_s8"))
+    assert kernels[-1] == ((layer("linear_row_s8") if m == 1 else None) or layer("linear_s8", m))
 
 
 @pytest.mark.parametrize("n", [1, 15, 64, 65, 500])

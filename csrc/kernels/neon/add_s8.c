@@ -103,7 +103,8 @@ PE_INLINE void run_as(const layer *packed, uint8_t *arena, const operand_form fa
         int8_t rest[2][16] = {0};
         __builtin_memcpy(rest[0], a, n);
         __builtin_memcpy(rest[1], b, n);
-        pe_neon_store16(y, sum16(l, vld1q_s8(rest[0]), vld1q_s8(rest[1]), &clamp, fa, fb, fy), n);
+        const int8x16_t last = sum16(l, vld1q_s8(rest[0]), vld1q_s8(rest[1]), &clamp, fa, fb, fy);
+        pe_neon_store_part(y, 0, &last, 1, n);
     }
 }
 

@@ -7,6 +7,8 @@
 #define WORK_BYTES (16 << 20) /* staged rows at most: padding or dilation that dwarfs the image is not worth it */
 #define SLACK 16              /* bytes behind the staged rows that are read into products with zero weights */
 #define GATHER 16             /* bytes, below which rows of windows are gathered */
+#define MANY_ROWS 8           /* of y, all images: these are split among threads */
+#define MANY_COLS 64          /* pixels of y in a row: these are, if there are few rows; else blocks are */
 #define ALIGN(n) (((n) + 63) / 64 * 64)
 
 typedef struct layer {
@@ -23,8 +25,11 @@ typedef struct layer {
     uint32_t channels, blocks, nr, element;
     size_t constants, block_constants; /* offset from the start of the layer; bytes of a block */
     size_t weights, block_weights;
-    size_t gather_at;                 /* in work */
-    pe_neon_row_fn *row_of, *half_of; /* half_of: for the last block, or NULL */
+    int32_t gather_rows; /* at once */
+    size_t gather_at;    /* in work */
+    const pe_neon_tiles *tiles;
+    bool half; /* the last block has half the channels */
+    enum { SPLIT_ROWS, SPLIT_COLS, SPLIT_BLOCKS } split;
     pe_neon_form form;
     pe_neon_stage stage;
     pe_output_s8 out;
@@ -37,7 +42,8 @@ static int32_t staged_rows(const layer *l, int32_t n)
     return (n - 1) * l->staged_stride + (l->taps - 1) * l->staged_taps + 1;
 }
 
-/* The row function for n pixels: with the fewest pixels in its tiles, those done twice and one for each tile counted. */
+/* The row function for n pixels: with the fewest pixels in its tiles, those done twice and one for each tile counted. NULL:
+ * there are too few pixels. */
 static pe_neon_row_fn *choose(pe_neon_row_fn *const *rows, size_t n)
 {
     size_t best = 0, least = SIZE_MAX;
@@ -51,6 +57,8 @@ static pe_neon_row_fn *choose(pe_neon_row_fn *const *rows, size_t n)
     return rows[best];
 }
 
+static pe_layer_part_fn run_part;
+
 /* Fills *l. False: not a case of these kernels. */
 static bool describe(const pe_call *c, const pe_neon_tiles *tiles, layer *l, pe_layer_bytes *bytes)
 {
@@ -59,7 +67,7 @@ static bool describe(const pe_call *c, const pe_neon_tiles *tiles, layer *l, pe_
     const pe_tensor *q = c->inputs > 2 ? c->tensor[2] : NULL;
     if (!pe_in_arena(x) || pe_in_arena(w) || (q && pe_in_arena(q)))
         return false;
-    *l = (layer){.element = tiles->element};
+    *l = (layer){.element = tiles->element, .tiles = tiles};
     pe_axis h = {1, 1, 1, 1, 1, 0}, v = {x->dims[0], y->dims[0], 1, 1, 1, 0}; /* linear: pixels are the rows of x */
     int32_t c_in = x->dims[1], c_out = y->dims[1], images = 1, x_zero_point = 0;
     if (is_conv) {
@@ -111,9 +119,12 @@ static bool describe(const pe_call *c, const pe_neon_tiles *tiles, layer *l, pe_
     l->channels = (uint32_t)c_out;
     l->nr = tiles->nr;
     l->blocks = (l->channels + l->nr - 1) / l->nr;
-    l->row_of = choose(tiles->row, (size_t)l->cols);
-    if (tiles->half[1] && (l->channels - 1) % l->nr < l->nr / 2)
-        l->half_of = choose(tiles->half, (size_t)l->cols);
+    if (!choose(tiles->row, (size_t)l->cols))
+        return false;
+    l->half = (l->channels - 1) % l->nr < l->nr / 2 && choose(tiles->half, (size_t)l->cols);
+    l->split = images * l->rows >= MANY_ROWS ? SPLIT_ROWS : l->cols >= MANY_COLS ? SPLIT_COLS : SPLIT_BLOCKS;
+    if ((uint64_t)images * (uint64_t)l->rows * (uint64_t)l->cols * (w->bytes / tiles->element) >= PE_MACS_TO_SPLIT)
+        bytes->part = run_part;
     /* Rows that no window reads lie between those of a window with one tap: they are not staged. */
     l->stage = (pe_neon_stage){
         .rows = h.in,
@@ -136,7 +147,12 @@ static bool describe(const pe_call *c, const pe_neon_tiles *tiles, layer *l, pe_
         while (l->band > 1 && (size_t)staged_rows(l, l->band) * stride > BAND_BYTES)
             l->band = (l->band + 1) / 2;
         l->gather_at = ALIGN((size_t)staged_rows(l, l->band) * stride + SLACK);
-        bytes->work = l->gather_at + (l->gathered ? (size_t)l->cols * l->elements + SLACK : 0);
+        bytes->work = l->gather_at;
+        if (l->gathered) {
+            const size_t most = BAND_BYTES / ((size_t)l->cols * l->elements);
+            l->gather_rows = most < 1 ? 1 : most < (size_t)l->band ? (int32_t)most : l->band;
+            bytes->work += (size_t)l->gather_rows * (size_t)l->cols * l->elements + SLACK;
+        }
     }
     l->constants = ALIGN(sizeof *l);
     l->block_constants = is_float ? l->nr * sizeof(float) : sizeof(pe_neon_rq);
@@ -166,7 +182,7 @@ void pe_neon_conv_pack(const pe_call *c, const pe_neon_tiles *tiles, void *packe
         l->form = pe_neon_form_of(q, l->channels, &l->out);
     for (size_t channel = 0; channel < l->channels; channel++) {
         const size_t block = channel / l->nr, lane = channel % l->nr;
-        const size_t nr = l->half_of && block == l->blocks - 1 ? l->nr / 2 : l->nr;
+        const size_t nr = l->half && block == l->blocks - 1 ? l->nr / 2 : l->nr;
         uint8_t *constants = to + l->constants + block * l->block_constants;
         uint8_t *weights = to + l->weights + block * l->block_weights;
         if (element == 1)
@@ -181,10 +197,10 @@ void pe_neon_conv_pack(const pe_call *c, const pe_neon_tiles *tiles, void *packe
     }
 }
 
-/* Pixels of y: rows and columns, from the first to before the last, by a range of blocks. */
+/* What is to be done of a layer: from the first to before the last. Rows of y in one image. */
 typedef struct range {
-    int32_t row, rows, col, cols;
-    uint32_t block, blocks;
+    int32_t row, row_end, col, col_end;
+    uint32_t block, block_end;
 } range;
 
 /* Copies the windows of a row of y, each rounded up to `elements`. Rows of GATHER bytes are copied: the next one takes what
@@ -205,64 +221,105 @@ static void gather(const layer *l, const uint8_t *x, size_t row, size_t pixels, 
         gather_taps(l, x, row, pixels, to, (size_t)l->taps);
 }
 
-/* x: the first row of the first window of row r->row; row: bytes from one row of x to the next. */
-static void run_rows(const layer *l, const range *r, const uint8_t *x, size_t row, uint8_t *y)
+/* Rows of y, `pixels` in each, by the blocks of r. x: the first window; taps, step, next: bytes from one row of a window, window, row of
+ * windows to the next. */
+static void run_tiles(const layer *l, const range *r, const uint8_t *x, size_t taps, size_t step, size_t next,
+                      uint8_t *y, int32_t rows, size_t pixels)
 {
-    const size_t y_pixel = (size_t)l->channels * l->element, y_row = (size_t)l->cols * y_pixel;
-    const size_t step = l->gathered ? l->elements : l->pixel;
-    y += (size_t)r->row * y_row + (size_t)r->col * y_pixel;
+    const size_t y_row = (size_t)l->cols * l->channels * l->element;
+    pe_neon_row_fn *const whole = choose(l->tiles->row, pixels);
+    pe_neon_row_fn *const half = l->half ? choose(l->tiles->half, pixels) : whole;
     pe_neon_conv_job j = {
         .taps = l->gathered ? 1 : (size_t)l->taps,
         .elements = l->elements,
-        .row = (size_t)l->staged_taps * row,
+        .row = taps,
         .stride = l->channels,
         .form = l->form,
         .out = l->out,
         .min = l->min,
         .max = l->max,
     };
-    for (uint32_t b = r->block; b < r->blocks; b++) {
+    for (uint32_t b = r->block; b < r->block_end; b++) {
         const uint32_t first = b * l->nr;
         j.weights = (const uint8_t *)l + l->weights + b * l->block_weights;
         j.constants = (const uint8_t *)l + l->constants + b * l->block_constants;
         j.channels = l->channels - first < l->nr ? l->channels - first : l->nr;
-        pe_neon_row_fn *const of = b == l->blocks - 1 && l->half_of ? l->half_of : l->row_of;
-        for (int32_t i = 0; i < r->rows - r->row; i++)
-            of(&j, x + (size_t)(i * l->staged_stride) * row, step, y + (size_t)i * y_row + first * l->element,
-               (size_t)(r->cols - r->col));
+        pe_neon_row_fn *const run = b == l->blocks - 1 ? half : whole;
+        for (size_t i = 0; i < (size_t)rows; i++)
+            run(&j, x + i * next, step, y + i * y_row + first * l->element, pixels);
+    }
+}
+
+/* Rows of y whose windows lie in `from`, the first one's in its first row. row: bytes from one row of it to the next. */
+static void run_rows(const layer *l, const range *r, const uint8_t *from, size_t row, uint8_t *y, uint8_t *work)
+{
+    const size_t taps = (size_t)l->staged_taps * row, next = (size_t)l->staged_stride * row;
+    const size_t cols = (size_t)(r->col_end - r->col), y_pixel = (size_t)l->channels * l->element;
+    y += ((size_t)r->row * (size_t)l->cols + (size_t)r->col) * y_pixel;
+    from += (size_t)r->col * l->pixel;
+    if (!l->gathered) {
+        run_tiles(l, r, from, taps, l->pixel, next, y, r->row_end - r->row, cols);
+        return;
+    }
+    /* Gathered rows lie next to each other, as those of y: they are one. */
+    const int32_t most = cols == (size_t)l->cols ? l->gather_rows : 1;
+    uint8_t *windows = work + l->gather_at;
+    for (int32_t rows, i = r->row; i < r->row_end; i += rows, from += (size_t)rows * next) {
+        rows = r->row_end - i < most ? r->row_end - i : most;
+        for (size_t k = 0; k < (size_t)rows; k++)
+            gather(l, from + k * next, taps, cols, windows + k * cols * l->elements);
+        run_tiles(l, r, windows, 0, l->elements, 0, y, 1, (size_t)rows * cols);
+        y += (size_t)rows * (size_t)l->cols * y_pixel;
     }
 }
 
 static void run_image(const layer *l, const range *r, const uint8_t *x, uint8_t *y, uint8_t *work)
 {
-    const size_t row = l->direct ? l->stage.row_bytes : pe_neon_stage_stride(&l->stage);
-    const size_t left = (size_t)r->col * l->pixel;
     if (l->direct) {
-        run_rows(l, r, x + (size_t)(r->row * l->staged_stride) * row + left, row, y);
+        const size_t row = l->stage.row_bytes;
+        run_rows(l, r, x + (size_t)(r->row * l->staged_stride) * row, row, y, work);
         return;
     }
     range band = *r;
-    for (; band.row < r->rows; band.row = band.rows) {
-        band.rows = r->rows - band.row < l->band ? r->rows : band.row + l->band;
-        pe_neon_stage_rows(&l->stage, x, band.row * l->stride - l->pad, staged_rows(l, band.rows - band.row), work);
-        if (!l->gathered) {
-            run_rows(l, &band, work + left, row, y);
-            continue;
-        }
-        range one = band;
-        for (; one.row < band.rows; one.row++) {
-            one.rows = one.row + 1;
-            gather(l, work + (size_t)((one.row - band.row) * l->staged_stride) * row + left,
-                   (size_t)l->staged_taps * row, (size_t)(r->cols - r->col), work + l->gather_at);
-            run_rows(l, &one, work + l->gather_at, 0, y);
-        }
+    for (; band.row < r->row_end; band.row = band.row_end) {
+        band.row_end = r->row_end - band.row < l->band ? r->row_end : band.row + l->band;
+        const int32_t rows = staged_rows(l, band.row_end - band.row);
+        pe_neon_stage_rows(&l->stage, x, band.row * l->stride - l->pad, rows, work);
+        run_rows(l, &band, work, pe_neon_stage_stride(&l->stage), y, work);
+    }
+}
+
+static void run_part(const void *packed, uint8_t *arena, uint8_t *work, uint32_t part, uint32_t parts)
+{
+    const layer *l = packed;
+    range all = {0, l->images * l->rows, 0, l->cols, 0, l->blocks};
+    switch (l->split) {
+    case SPLIT_ROWS:
+        all.row = pe_share(all.row_end, part, parts);
+        all.row_end = pe_share(all.row_end, part + 1, parts);
+        break;
+    case SPLIT_COLS: /* enough for any tile, or none */
+        all.col = PE_NEON_MR * pe_share(l->cols / PE_NEON_MR, part, parts);
+        all.col_end = part + 1 == parts ? l->cols : PE_NEON_MR * pe_share(l->cols / PE_NEON_MR, part + 1, parts);
+        break;
+    case SPLIT_BLOCKS:
+        all.block = (uint32_t)pe_share((int32_t)l->blocks, part, parts);
+        all.block_end = (uint32_t)pe_share((int32_t)l->blocks, part + 1, parts);
+        break;
+    }
+    if (all.col == all.col_end || all.block == all.block_end)
+        return;
+    while (all.row < all.row_end) {
+        const int32_t n = all.row / l->rows, first = n * l->rows;
+        range image = all;
+        image.row -= first;
+        image.row_end = all.row_end - first < l->rows ? all.row_end - first : l->rows;
+        run_image(l, &image, arena + l->x + (size_t)n * l->x_image, arena + l->y + (size_t)n * l->y_image, work);
+        all.row = first + image.row_end;
     }
 }
 
 void pe_neon_conv_run(const void *packed, uint8_t *arena, uint8_t *work)
 {
-    const layer *l = packed;
-    const range all = {0, l->rows, 0, l->cols, 0, l->blocks};
-    for (size_t n = 0; n < (size_t)l->images; n++)
-        run_image(l, &all, arena + l->x + n * l->x_image, arena + l->y + n * l->y_image, work);
+    run_part(packed, arena, work, 0, 1);
 }

@@ -20,7 +20,8 @@ typedef struct layer {
     size_t full, rest; /* pixels of a row of y; neighbours behind the last of them */
     size_t taps, pixel;
     size_t offsets, constants, block_constants, weights, block_weights; /* from the start of the layer; bytes */
-    pe_neon_dw_fn *one, *four;
+    pe_neon_dw_fn *row, *one;
+    pe_neon_form form;
     pe_neon_stage stage;
     pe_output_s8 out;
     float min, max;
@@ -30,6 +31,22 @@ static int32_t staged_rows(const layer *l, int32_t n)
 {
     return (n - 1) * l->stride + (l->kh - 1) * l->dilation + 1;
 }
+
+/* The row function for n pixels: with the fewest pixels in its tiles, those done twice and one for each tile counted. */
+static pe_neon_dw_fn *choose(const pe_neon_dw_tiles *tiles, size_t n)
+{
+    size_t best = 1, least = SIZE_MAX;
+    for (size_t mr = 1; mr <= PE_NEON_DW_PIXELS && mr <= n; mr++) {
+        const size_t cost = ((n - 1) / mr + 1) * (mr + 1);
+        if (cost <= least) {
+            best = mr;
+            least = cost;
+        }
+    }
+    return tiles->row[best];
+}
+
+static pe_layer_part_fn run_part;
 
 /* Fills *l. False: not a case of these kernels. */
 static bool describe(const pe_call *c, const pe_neon_dw_tiles *tiles, layer *l, pe_layer_bytes *bytes)
@@ -62,8 +79,7 @@ static bool describe(const pe_call *c, const pe_neon_dw_tiles *tiles, layer *l, 
         .blocks = is_flat ? 1 : (channels + PE_NEON_LANES - 1) / PE_NEON_LANES,
         .together = is_flat ? PE_NEON_LANES / channels : 1,
         .taps = (size_t)h.taps * (size_t)v.taps,
-        .one = tiles->one,
-        .four = tiles->four,
+        .one = tiles->row[1],
         .stage = {.rows = h.in,
                   .step = 1,
                   .row_bytes = (size_t)v.in * pixel,
@@ -75,10 +91,12 @@ static bool describe(const pe_call *c, const pe_neon_dw_tiles *tiles, layer *l, 
         .min = p->f_min,
         .max = p->f_max,
     };
-    l->taps += tiles->even ? l->taps % 2 : 0;
     l->pixel = (size_t)v.stride * l->together * pixel;
     l->full = cols / l->together;
     l->rest = cols % l->together;
+    l->row = choose(tiles, l->full);
+    if ((uint64_t)l->images * (uint64_t)l->rows * cols * (w->bytes / tiles->element) >= PE_MACS_TO_SPLIT)
+        bytes->part = run_part;
     const size_t stride = pe_neon_stage_stride(&l->stage);
     while (l->band > 1 && (size_t)staged_rows(l, l->band) * stride > BAND_BYTES)
         l->band = (l->band + 1) / 2;
@@ -109,10 +127,12 @@ void pe_neon_dw_pack(const pe_call *c, const pe_neon_dw_tiles *tiles, void *pack
     const size_t kw = (size_t)c->tensor[1]->dims[1], taps = (size_t)c->tensor[1]->dims[0] * kw, element = l->element;
     const uint8_t *w = c->data[1];
     const void *q = c->inputs > 2 && c->tensor[2] ? c->data[2] : NULL;
-    size_t *offset = (void *)(to + l->offsets); /* that of an added tap is 0 */
+    size_t *offset = (void *)(to + l->offsets);
     for (size_t t = 0; t < taps; t++)
         offset[t] = t / kw * (size_t)l->dilation * pe_neon_stage_stride(&l->stage) +
                     t % kw * (size_t)p->dilation_w * l->channels * element;
+    if (element == 1)
+        l->form = pe_neon_form_of(q, l->channels, &l->out);
     for (size_t block = 0; block < l->blocks; block++)
         for (size_t lane = 0; lane < PE_NEON_LANES; lane++) {
             const size_t channel = l->together > 1 ? lane % l->channels : block * PE_NEON_LANES + lane;
@@ -130,52 +150,54 @@ void pe_neon_dw_pack(const pe_call *c, const pe_neon_dw_tiles *tiles, void *pack
         }
 }
 
-static void run_row(const layer *l, const pe_neon_dw_job *j, const uint8_t *x, uint8_t *y, size_t lanes)
-{
-    const size_t y_pixel = j->stride * l->element;
-    size_t i = 0;
-    for (; i + PE_NEON_DW_PIXELS <= l->full; i += PE_NEON_DW_PIXELS)
-        l->four(j, x + i * l->pixel, y + i * y_pixel, lanes);
-    for (; i < l->full; i++)
-        l->one(j, x + i * l->pixel, y + i * y_pixel, lanes);
-    if (l->rest)
-        l->one(j, x + i * l->pixel, y + i * y_pixel, l->rest * l->channels);
-}
-
 static void run_rows(const layer *l, int32_t rows, const uint8_t *staged, uint8_t *y)
 {
     const size_t stride = pe_neon_stage_stride(&l->stage), block_bytes = PE_NEON_LANES * l->element;
-    const size_t y_row = (l->full * l->together + l->rest) * l->channels * l->element;
     const size_t width = (size_t)l->together * l->channels;
+    const size_t y_row = (l->full * width + l->rest * l->channels) * l->element;
+    pe_neon_dw_job j = {
+        .taps = l->taps,
+        .offset = (const void *)((const uint8_t *)l + l->offsets),
+        .pixel = l->pixel,
+        .stride = width,
+        .form = l->form,
+        .out = l->out,
+        .min = l->min,
+        .max = l->max,
+    };
     for (uint32_t b = 0; b < l->blocks; b++, staged += block_bytes, y += block_bytes) {
         const size_t left = width - b * PE_NEON_LANES;
-        const pe_neon_dw_job j = {
-            .weights = (const uint8_t *)l + l->weights + b * l->block_weights,
-            .constants = (const uint8_t *)l + l->constants + b * l->block_constants,
-            .taps = l->taps,
-            .offset = (const void *)((const uint8_t *)l + l->offsets),
-            .pixel = l->pixel,
-            .stride = width,
-            .out = l->out,
-            .min = l->min,
-            .max = l->max,
-        };
-        for (int32_t r = 0; r < rows; r++)
-            run_row(l, &j, staged + (size_t)(r * l->stride) * stride, y + (size_t)r * y_row,
-                    left < PE_NEON_LANES ? left : PE_NEON_LANES);
+        j.weights = (const uint8_t *)l + l->weights + b * l->block_weights;
+        j.constants = (const uint8_t *)l + l->constants + b * l->block_constants;
+        for (int32_t r = 0; r < rows; r++) {
+            const uint8_t *x = staged + (size_t)(r * l->stride) * stride;
+            uint8_t *to = y + (size_t)r * y_row;
+            j.lanes = left < PE_NEON_LANES ? left : PE_NEON_LANES;
+            if (l->full)
+                l->row(&j, x, to, l->full);
+            j.lanes = l->rest * l->channels;
+            if (l->rest)
+                l->one(&j, x + l->full * l->pixel, to + l->full * width * l->element, 1);
+        }
+    }
+}
+
+static void run_part(const void *packed, uint8_t *arena, uint8_t *work, uint32_t part, uint32_t parts)
+{
+    const layer *l = packed;
+    const size_t y_row = l->y_image / (size_t)l->rows;
+    const int32_t total = l->images * l->rows, end = pe_share(total, part + 1, parts);
+    for (int32_t rows, at = pe_share(total, part, parts); at < end; at += rows) {
+        const int32_t n = at / l->rows, r = at % l->rows;
+        rows = l->rows - r < end - at ? l->rows - r : end - at;
+        rows = rows < l->band ? rows : l->band;
+        pe_neon_stage_rows(&l->stage, arena + l->x + (size_t)n * l->x_image, r * l->stride - l->pad,
+                           staged_rows(l, rows), work);
+        run_rows(l, rows, work, arena + l->y + (size_t)at * y_row);
     }
 }
 
 void pe_neon_dw_run(const void *packed, uint8_t *arena, uint8_t *work)
 {
-    const layer *l = packed;
-    const uint8_t *x = arena + l->x;
-    uint8_t *y = arena + l->y;
-    const size_t y_row = l->y_image / (size_t)l->rows;
-    for (int32_t n = 0; n < l->images; n++, x += l->x_image, y += l->y_image)
-        for (int32_t r = 0; r < l->rows; r += l->band) {
-            const int32_t rows = l->rows - r < l->band ? l->rows - r : l->band;
-            pe_neon_stage_rows(&l->stage, x, r * l->stride - l->pad, staged_rows(l, rows), work);
-            run_rows(l, rows, work, y + (size_t)r * y_row);
-        }
+    run_part(packed, arena, work, 0, 1);
 }

@@ -2,16 +2,16 @@
 
 /* float32: each lane takes its fused products tap by tap. */
 
-PE_INLINE void tile(const pe_neon_dw_job *j, const uint8_t *x, float *y, size_t lanes, const int PIXELS)
+PE_INLINE void tile(const pe_neon_dw_job *j, const uint8_t *x, float *y, const int MR)
 {
     const float *bias = j->constants, *w = j->weights;
     float32x4_t sum[PE_NEON_DW_PIXELS][4];
-    PE_FOR (p, PIXELS)
+    PE_FOR (p, MR)
         PE_FOR (v, 4)
             sum[p][v] = vld1q_f32(bias + 4 * v);
     for (size_t t = 0; t < j->taps; t++, w += PE_NEON_LANES) {
         const uint8_t *at = x + j->offset[t];
-        PE_FOR (p, PIXELS) {
+        PE_FOR (p, MR) {
             const float *from = (const void *)(at + (size_t)p * j->pixel);
             PE_FOR (v, 4)
                 sum[p][v] = vfmaq_f32(sum[p][v], vld1q_f32(from + 4 * v), vld1q_f32(w + 4 * v));
@@ -19,24 +19,20 @@ PE_INLINE void tile(const pe_neon_dw_job *j, const uint8_t *x, float *y, size_t 
     }
     PE_FOR (v, 4) {
         const size_t first = 4 * (size_t)v;
-        if (lanes > first)
-            PE_FOR (p, PIXELS)
+        if (j->lanes > first)
+            PE_FOR (p, MR)
                 pe_neon_store_f32(y + (size_t)p * j->stride + first, pe_neon_clip(sum[p][v], j->min, j->max),
-                                  lanes - first < 4 ? lanes - first : 4);
+                                  j->lanes - first < 4 ? j->lanes - first : 4);
     }
 }
 
-static void tile_1(const pe_neon_dw_job *j, const uint8_t *x, uint8_t *y, size_t lanes)
-{
-    tile(j, x, (float *)(void *)y, lanes, 1);
-}
+#define ROW(MR) PE_NEON_DW_ROW(row_##MR, float, MR, tile, MR)
+ROW(1)
+ROW(2)
+ROW(3)
+ROW(4)
 
-static void tile_4(const pe_neon_dw_job *j, const uint8_t *x, uint8_t *y, size_t lanes)
-{
-    tile(j, x, (float *)(void *)y, lanes, PE_NEON_DW_PIXELS);
-}
-
-static const pe_neon_dw_tiles tiles = {.element = 4, .one = tile_1, .four = tile_4};
+static const pe_neon_dw_tiles tiles = {.element = 4, .row = {NULL, row_1, row_2, row_3, row_4}};
 
 static bool takes(const pe_call *c, pe_layer_bytes *bytes)
 {

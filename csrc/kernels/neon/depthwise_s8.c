@@ -10,19 +10,20 @@ PE_INLINE void add(int32x4_t sum[4], int16x8_t low, int16x8_t high)
     sum[3] = vaddw_high_s16(sum[3], high);
 }
 
-PE_INLINE void tile(const pe_neon_dw_job *j, const uint8_t *x, int8_t *y, size_t lanes, const int PIXELS,
-                    const bool narrow)
+PE_INLINE void tile(const pe_neon_dw_job *j, const uint8_t *x, int8_t *y, const int MR, const bool narrow)
 {
     const pe_neon_rq *q = j->constants;
-    const int8_t *w = j->weights;
+    const int8_t *w = j->weights, *from = (const int8_t *)x;
+    const size_t *offset = j->offset;
     int32x4_t sum[PE_NEON_DW_PIXELS][4];
-    PE_FOR (p, PIXELS)
+    PE_FOR (p, MR)
         PE_FOR (v, 4)
             sum[p][v] = vld1q_s32(q->bias + 4 * v);
-    for (size_t t = 0; t < j->taps; t += 2, w += 2 * PE_NEON_LANES) {
-        const int8_t *at0 = (const int8_t *)x + j->offset[t], *at1 = (const int8_t *)x + j->offset[t + 1];
+    size_t taps = j->taps;
+    for (; taps >= 2; taps -= 2, w += 2 * PE_NEON_LANES, offset += 2) {
+        const int8_t *at0 = from + offset[0], *at1 = from + offset[1];
         const int8x16_t w0 = vld1q_s8(w), w1 = vld1q_s8(w + PE_NEON_LANES);
-        PE_FOR (p, PIXELS) {
+        PE_FOR (p, MR) {
             const int8x16_t x0 = vld1q_s8(at0 + (size_t)p * j->pixel), x1 = vld1q_s8(at1 + (size_t)p * j->pixel);
             const int16x8_t low = vmull_s8(vget_low_s8(x0), vget_low_s8(w0)), high = vmull_high_s8(x0, w0);
             if (narrow) {
@@ -33,21 +34,24 @@ PE_INLINE void tile(const pe_neon_dw_job *j, const uint8_t *x, int8_t *y, size_t
             }
         }
     }
-    pe_neon_finish(sum, q, PE_NEON_ANY, &j->out, y, j->stride, lanes, PIXELS, 4);
+    if (taps) {
+        const int8x16_t w0 = vld1q_s8(w);
+        PE_FOR (p, MR) {
+            const int8x16_t x0 = vld1q_s8(from + offset[0] + (size_t)p * j->pixel);
+            add(sum[p], vmull_s8(vget_low_s8(x0), vget_low_s8(w0)), vmull_high_s8(x0, w0));
+        }
+    }
+    pe_neon_finish(sum, q, j->form, &j->out, y, j->stride, j->lanes, MR, 4);
 }
 
-#define TILE(name, PIXELS, narrow)                                                        \
-    static void name(const pe_neon_dw_job *j, const uint8_t *x, uint8_t *y, size_t lanes) \
-    {                                                                                     \
-        tile(j, x, (int8_t *)y, lanes, PIXELS, narrow);                                   \
-    }
-TILE(narrow_1, 1, true)
-TILE(narrow_4, PE_NEON_DW_PIXELS, true)
-TILE(wide_1, 1, false)
-TILE(wide_4, PE_NEON_DW_PIXELS, false)
-
-static const pe_neon_dw_tiles narrow = {.element = 1, .even = 1, .one = narrow_1, .four = narrow_4};
-static const pe_neon_dw_tiles wide = {.element = 1, .even = 1, .one = wide_1, .four = wide_4};
+#define ROWS(kind, is_narrow)                               \
+    PE_NEON_DW_ROW(kind##_1, int8_t, 1, tile, 1, is_narrow) \
+    PE_NEON_DW_ROW(kind##_2, int8_t, 2, tile, 2, is_narrow) \
+    PE_NEON_DW_ROW(kind##_3, int8_t, 3, tile, 3, is_narrow) \
+    PE_NEON_DW_ROW(kind##_4, int8_t, 4, tile, 4, is_narrow) \
+    static const pe_neon_dw_tiles kind = {.element = 1, .row = {NULL, kind##_1, kind##_2, kind##_3, kind##_4}};
+ROWS(narrow, true)
+ROWS(wide, false)
 
 /* The size is the same for both. */
 static bool takes(const pe_call *c, pe_layer_bytes *bytes)

@@ -92,26 +92,31 @@ PE_INLINE int8x16_t pe_neon_output16(const int32x4_t r[4], const pe_neon_clamp *
     return vminq_s8(vmaxq_s8(vqmovn_high_s16(half, vqaddq_s16(high, c->zero_point)), c->min), c->max);
 }
 
-/* The first n bytes, 1 .. 16: where a whole register does not fit, two parts that overlap. */
-PE_INLINE void pe_neon_store16(int8_t *y, int8x16_t v, size_t n)
+/* The first n bytes, 1 .. 16, of m vectors to y, `stride` apart. Out of line: it is what few tiles do. */
+static __attribute__((noinline, unused)) void pe_neon_store_part(int8_t *y, size_t stride, const int8x16_t *v, int m,
+                                                                 size_t n)
 {
-    static const uint8_t from[32] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15,
-                                     16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16, 16};
-    if (n == 16) {
-        vst1q_s8(y, v);
-    } else if (n >= 8) {
-        vst1_s8(y, vget_low_s8(v));
-        vst1_s8(y + (n - 8), vget_low_s8(vqtbl1q_s8(v, vld1q_u8(from + (n - 8)))));
-    } else if (n >= 4) {
-        const int32_t first = vgetq_lane_s32(vreinterpretq_s32_s8(v), 0);
-        const int32_t last = vgetq_lane_s32(vreinterpretq_s32_s8(vqtbl1q_s8(v, vld1q_u8(from + (n - 4)))), 0);
-        __builtin_memcpy(y, &first, 4);
-        __builtin_memcpy(y + (n - 4), &last, 4);
-    } else {
-        int8_t bytes[16];
-        vst1q_s8(bytes, v);
-        for (size_t i = 0; i < n; i++)
-            y[i] = bytes[i];
+    static const uint8_t from[24] = {0,  1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11,
+                                     12, 13, 14, 15, 16, 16, 16, 16, 16, 16, 16, 16};
+    /* Two parts that overlap, where there are as many bytes. */
+    const uint8x16_t last = vld1q_u8(from + (n >= 8 ? n - 8 : n >= 4 ? n - 4 : 0));
+    for (int i = 0; i < m; i++, y += stride) {
+        const int8x16_t end = vqtbl1q_s8(v[i], last);
+        if (n == 16) {
+            vst1q_s8(y, v[i]);
+        } else if (n >= 8) {
+            vst1_s8(y, vget_low_s8(v[i]));
+            vst1_s8(y + (n - 8), vget_low_s8(end));
+        } else if (n >= 4) {
+            vst1q_lane_s32((void *)y, vreinterpretq_s32_s8(v[i]), 0);
+            vst1q_lane_s32((void *)(y + (n - 4)), vreinterpretq_s32_s8(end), 0);
+        } else {
+            vst1q_lane_s8(y, v[i], 0);
+            if (n > 1)
+                vst1q_lane_s8(y + 1, v[i], 1);
+            if (n > 2)
+                vst1q_lane_s8(y + 2, v[i], 2);
+        }
     }
 }
 
@@ -138,11 +143,12 @@ PE_INLINE void pe_neon_finish_as(int32x4_t sum[][4], const pe_neon_rq *q, const 
         }
         return;
     }
+    int8x16_t part[8];
     PE_FOR (p, M) {
         const int8x8_t half = pe_neon_output8(sum[p], &clamp, form);
-        pe_neon_store16(y + (size_t)p * stride,
-                        V == 4 ? pe_neon_output16(sum[p], &clamp, form) : vcombine_s8(half, half), n);
+        part[p] = V == 4 ? pe_neon_output16(sum[p], &clamp, form) : vcombine_s8(half, half);
     }
+    pe_neon_store_part(y, stride, part, M, n);
 }
 
 PE_INLINE void pe_neon_finish(int32x4_t sum[][4], const pe_neon_rq *q, pe_neon_form form, const pe_output_s8 *out,

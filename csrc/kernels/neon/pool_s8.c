@@ -99,8 +99,10 @@ PE_INLINE void each_window(const layer *l, const uint8_t *arena, int8_t *y, pool
                 const int32_t left = ox * l->stride_w - l->pad_left, x0 = left < 0 ? 0 : left;
                 const int32_t x1 = l->in_w - left < l->kernel_w ? l->in_w : left + l->kernel_w;
                 window w = {x + (size_t)y0 * row + (size_t)x0 * channels, y1 - y0, x1 - x0, row, channels};
-                for (size_t c = 0; c < channels; c += LANES, w.from += LANES)
-                    pe_neon_store16(y + c, pool(l, &w), channels - c < LANES ? channels - c : LANES);
+                for (size_t c = 0; c < channels; c += LANES, w.from += LANES) {
+                    const int8x16_t v = pool(l, &w);
+                    pe_neon_store_part(y + c, 0, &v, 1, channels - c < LANES ? channels - c : LANES);
+                }
             }
         }
 }
