@@ -114,6 +114,8 @@ endif()
 # Cortex-M with the DSP extension; PE_WITH_ARMV7EM is defined for all sources.
 if(PYEDGE_ARMV7EM)
   list(APPEND PYEDGE_SOURCES
+    kernels/armv7em/add_s8.S
+    kernels/armv7em/add_s8.c
     kernels/armv7em/conv2d_s8.c
     kernels/armv7em/depthwise_s8.S
     kernels/armv7em/depthwise_s8.c
@@ -123,5 +125,17 @@ if(PYEDGE_ARMV7EM)
     kernels/armv7em/linear_s8.c
     kernels/armv7em/pairs_s8.S
     kernels/armv7em/widen_s8.S
+  )
+endif()
+# Cortex-M with integer vectors; PE_WITH_MVE is defined for all sources.
+if(PYEDGE_MVE)
+  list(APPEND PYEDGE_SOURCES
+    kernels/mve/add_s8.c
+    kernels/mve/conv2d_s8.c
+    kernels/mve/depthwise_s8.S
+    kernels/mve/depthwise_s8.c
+    kernels/mve/gemm_s8.S
+    kernels/mve/gemm_s8.c
+    kernels/mve/pool_s8.c
   )
 endif()

@@ -22,18 +22,26 @@
 #define PE_ARMV7EM(armv7em, portable) portable
 #define PE_ARMV7EM_NAMES
 #endif
+#ifdef PE_WITH_MVE
+#define PE_MVE(mve, portable) mve
+#define PE_MVE_OP_NAME(op, arch, kind) #op "__" #arch,
+#define PE_MVE_NAMES PE_KERNELS_MVE(PE_KERNEL_NAME) PE_OPS_MVE(PE_MVE_OP_NAME)
+#else
+#define PE_MVE(mve, portable) portable
+#define PE_MVE_NAMES
+#endif
 #ifdef PE_WITH_RVV
 #define PE_RVV_OP_NAME(op, arch, kind) #op "__" #arch,
 #define PE_RVV_NAMES PE_KERNELS_RVV(PE_KERNEL_NAME) PE_OPS_RVV(PE_RVV_OP_NAME)
 #else
 #define PE_RVV_NAMES
 #endif
-const char *const pe_kernel_names[] = {PE_KERNELS(PE_KERNEL_NAME)
-                                           PE_RV32_NAMES PE_ARMV7EM_NAMES PE_RVV_NAMES PE_LAYERS(PE_LAYER_NAME) NULL};
+const char *const pe_kernel_names[] = {
+    PE_KERNELS(PE_KERNEL_NAME) PE_RV32_NAMES PE_ARMV7EM_NAMES PE_MVE_NAMES PE_RVV_NAMES PE_LAYERS(PE_LAYER_NAME) NULL};
 
 static const pe_kernels portable = {
     .gemm_s8 = PE_IF_KEPT(conv2d_s8, 1, 0) || PE_IF_KEPT(linear_s8, 1, 0)
-                   ? PE_ARMV7EM(pe_gemm_s8__armv7em_2x2, pe_gemm_s8__portable_2x4)
+                   ? PE_ARMV7EM(pe_gemm_s8__armv7em_2x2, PE_MVE(pe_gemm_s8__mve_3x4, pe_gemm_s8__portable_2x4))
                    : NULL,
     .gemm_f32 = PE_IF_KEPT(conv2d_f32, 1, 0) || PE_IF_KEPT(linear_f32, 1, 0) || PE_IF_KEPT(matmul_f32, 1, 0) ||
                         PE_IF_KEPT(rnn_f32, 1, 0) || PE_IF_KEPT(gru_f32, 1, 0) || PE_IF_KEPT(lstm_f32, 1, 0) ||
@@ -47,9 +55,15 @@ static const pe_kernels portable = {
     .dwconv_f32 = PE_IF_KEPT(depthwise_f32, pe_dwconv_f32__portable_1x1, NULL),
     .gemm_f16 = PE_IF_KEPT(conv2d_f16, 1, 0) || PE_IF_KEPT(linear_f16, 1, 0) ? pe_gemm_f16__portable_2x4 : NULL,
     .gemm_fast16 = PE_IF_KEPT(conv2d_f16, 1, 0) || PE_IF_KEPT(linear_f16, 1, 0) ? pe_gemm_fast16__portable_1x1 : NULL,
-    .conv2d_s8 = PE_IF_KEPT(conv2d_s8, PE_RV32(pe_conv2d_s8__rv32, PE_ARMV7EM(pe_conv2d_s8__armv7em, NULL)), NULL),
+    .conv2d_s8 = PE_IF_KEPT(
+        conv2d_s8, PE_RV32(pe_conv2d_s8__rv32, PE_ARMV7EM(pe_conv2d_s8__armv7em, PE_MVE(pe_conv2d_s8__mve, NULL))),
+        NULL),
     .linear_s8 = PE_IF_KEPT(linear_s8, PE_RV32(pe_linear_s8__rv32, PE_ARMV7EM(pe_linear_s8__armv7em, NULL)), NULL),
-    .depthwise_s8 = PE_IF_KEPT(depthwise_s8, PE_ARMV7EM(pe_depthwise_s8__armv7em, NULL), NULL),
+    .depthwise_s8 =
+        PE_IF_KEPT(depthwise_s8, PE_ARMV7EM(pe_depthwise_s8__armv7em, PE_MVE(pe_depthwise_s8__mve, NULL)), NULL),
+    .add_s8 = PE_IF_KEPT(add_s8, PE_ARMV7EM(pe_add_s8__armv7em, PE_MVE(pe_add_s8__mve, NULL)), NULL),
+    .avg_pool2d_s8 = PE_IF_KEPT(avg_pool2d_s8, PE_MVE(pe_avg_pool2d_s8__mve, NULL), NULL),
+    .max_pool2d_s8 = PE_IF_KEPT(max_pool2d_s8, PE_MVE(pe_max_pool2d_s8__mve, NULL), NULL),
 };
 
 bool pe_kernels_take(uint32_t layout)

@@ -85,11 +85,13 @@ typedef bool pe_op_fn(const struct pe_call *c);
 PE_KERNELS(PE_KERNEL_PROTOTYPE)
 PE_KERNELS_RV32(PE_KERNEL_PROTOTYPE)
 PE_KERNELS_ARMV7EM(PE_KERNEL_PROTOTYPE)
+PE_KERNELS_MVE(PE_KERNEL_PROTOTYPE)
 PE_KERNELS_RVV(PE_KERNEL_PROTOTYPE)
 #undef PE_KERNEL_PROTOTYPE
 #define PE_OP_PROTOTYPE(op, arch, kind) pe_op_fn pe_##op##__##arch;
 PE_OPS_RV32(PE_OP_PROTOTYPE)
 PE_OPS_ARMV7EM(PE_OP_PROTOTYPE)
+PE_OPS_MVE(PE_OP_PROTOTYPE)
 PE_OPS_RVV(PE_OP_PROTOTYPE)
 #undef PE_OP_PROTOTYPE
 
@@ -102,6 +104,7 @@ typedef struct pe_kernels {
     pe_gemm_fp32_s8_fn *gemm_fp32_s8;
     pe_dwconv_fp32_s8_fn *dwconv_fp32_s8;
     pe_op_fn *conv2d_s8, *linear_s8, *depthwise_s8; /* NULL: this set has none */
+    pe_op_fn *add_s8, *avg_pool2d_s8, *max_pool2d_s8;
     pe_gemm_f16_fn *gemm_f16;
     pe_gemm_fast16_fn *gemm_fast16;
 } pe_kernels;

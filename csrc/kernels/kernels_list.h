@@ -19,6 +19,9 @@
 /* Of Cortex-M cores with the DSP extension and without vectors (compilers make those of the portable C). */
 #define PE_KERNELS_ARMV7EM(X) X(gemm_s8, armv7em, 2, 2, 4, CANONICAL, DSP)
 
+/* Of Cortex-M cores with integer vectors (MVE). */
+#define PE_KERNELS_MVE(X) X(gemm_s8, mve, 3, 4, 16, CANONICAL, MVE)
+
 /* Of RISC-V vectors (RVV 1.0, any VLEN), instead of the portable ones of their role. */
 #define PE_KERNELS_RVV(X)                     \
     X(gemm_s8, rvv, 1, 2, 1, CANONICAL, RVV)  \
@@ -31,9 +34,17 @@
     X(linear_s8, rv32, linear_s8)
 
 #define PE_OPS_ARMV7EM(X)                  \
+    X(add_s8, armv7em, add_s8)             \
     X(conv2d_s8, armv7em, conv2d_s8)       \
     X(depthwise_s8, armv7em, depthwise_s8) \
     X(linear_s8, armv7em, linear_s8)
+
+#define PE_OPS_MVE(X)                    \
+    X(conv2d_s8, mve, conv2d_s8)         \
+    X(depthwise_s8, mve, depthwise_s8)   \
+    X(add_s8, mve, add_s8)               \
+    X(avg_pool2d_s8, mve, avg_pool2d_s8) \
+    X(max_pool2d_s8, mve, max_pool2d_s8)
 
 #define PE_OPS_RVV(X)            \
     X(conv2d_s8, rvv, conv2d_s8) \

@@ -1,4 +1,5 @@
 #include "check.h"
+#include "kernels/kernels.h"
 #include "ops.h"
 #include "requantize.h"
 #include "s16.h"
@@ -221,7 +222,8 @@ static void max_f32(const pe_call *c, const window *w, uint32_t y)
 
 static void run_avg_s8(const pe_call *c)
 {
-    for_each_window(c, avg_s8);
+    if (!c->kernels->avg_pool2d_s8 || !c->kernels->avg_pool2d_s8(c))
+        for_each_window(c, avg_s8);
 }
 
 static void run_avg_up_s8(const pe_call *c)
@@ -231,7 +233,8 @@ static void run_avg_up_s8(const pe_call *c)
 
 static void run_max_s8(const pe_call *c)
 {
-    for_each_window(c, max_s8);
+    if (!c->kernels->max_pool2d_s8 || !c->kernels->max_pool2d_s8(c))
+        for_each_window(c, max_s8);
 }
 
 static void run_avg_s16(const pe_call *c)

@@ -12,11 +12,14 @@ from .program import Program, Step
 
 SPARE = 1 / 16  # how much larger an arena may be for the sake of speed
 _PLANES = 2048  # bytes of planes of depthwise layers that a plan gives in any case
+_MVE_PLANES = 4096  # the same with MVE
 _WINOGRAD_WEIGHTS = 16384  # bytes of transformed weights that lie in scratch at a time
 
 
 def ask_scratch(program: Program, isa: str) -> None:
-    """Gives convolutions the scratch without which the kernels of an ISA do not take them: the windows of 8 pixels."""
+    """Gives ops the scratch without which the kernels of an ISA do not take them: on rv32, the windows of 8 pixels."""
+    if "+mve" in isa:
+        _ask_mve(program)
     if isa == "armv7e-m":
         _ask_armv7em(program)
     if not isa.startswith("rv32"):
@@ -32,6 +35,12 @@ def fill_room(program: Program, layout: Layout, arena_bytes: int, isa: str, spar
     arena_bytes: what the plan takes, for the largest of its entries. spare: by what part of it the arena may grow where
     it has no room for the least that such a kernel asks for.
     """
+    if "+mve" in isa:
+        _fill_mve(program, layout, arena_bytes)
+    if isa == "armv7e-m":
+        for i, (offset, room) in enumerate(free_room(program, layout, arena_bytes)):
+            if program.steps[i].scratch_bytes < (use := _armv7em_planes(program, program.steps[i], room)) <= room:
+                program.steps[i].scratch_bytes, layout.scratch[i] = use, offset
     if not isa.startswith("rv32"):
         return
     vectors = re.search(r"_zvl(\d+)b", isa)
@@ -96,6 +105,44 @@ def _armv7em_planes(program: Program, step: Step, room: int) -> int:
     row_bytes = 8 * (-(-columns // 4) * 4 * along + 2)
     band = min(rows, max(1, (room // row_bytes - 3) // down + 1))
     return row_bytes * ((band - 1) * down + 3)
+
+
+def _ask_mve(program: Program) -> None:
+    """csrc/kernels/mve: the windows of 3 pixels, where they are copied at all; some windows of a depthwise."""
+    for step in program.steps:
+        if step.kind == "conv2d_s8" and step.scratch_bytes and step.inputs[1] is not None:
+            step.scratch_bytes = max(step.scratch_bytes, 3 * math.prod(_dims(program, step)[1:]))
+        elif step.kind == "depthwise_s8":
+            step.scratch_bytes = max(step.scratch_bytes, _mve_depthwise(program, step, _MVE_PLANES))
+
+
+def _fill_mve(program: Program, layout: Layout, arena_bytes: int) -> None:
+    """More windows of a depthwise at a time."""
+    for i, (offset, room) in enumerate(free_room(program, layout, arena_bytes)):
+        step = program.steps[i]
+        if step.kind == "depthwise_s8" and step.scratch_bytes < (use := _mve_depthwise(program, step, room)):
+            step.scratch_bytes, layout.scratch[i] = use, offset
+
+
+def _mve_depthwise(program: Program, step: Step, room: int) -> int:
+    """csrc/kernels/mve/depthwise_s8.c: planes of the rows that windows cover, weights, sums.
+
+    For as many windows as there is room for; 0: none, or not a case that it takes.
+    """
+    if step.inputs[1] is None or step.inputs[0] is None:
+        return 0
+    x, w, y = (program.values[v].dims for v in (step.inputs[0], step.inputs[1], step.outputs[0]))
+    if x[3] != w[2]:
+        return 0
+    p = structs.unpack_params(step.kind, step.params)
+    sides = [(y[1], w[0], p["stride_h"], p["dilation_h"]), (y[2], w[1], p["stride_w"], p["dilation_w"])]
+    (height, rows, down, apart), (width, taps, stride, dilation) = sides if y[1] <= y[2] else reversed(sides)
+    passes = min(5 - rows if rows < 4 and down == apart == 1 else 1, height)
+    groups, blocks = -(-rows // 4), -(-taps // 4)
+    weights = max(256 * passes * groups * blocks, 64 * (4 * blocks - taps) * dilation)
+    fixed, each = 64 * groups * ((taps - 1) * dilation + 1 - stride) + weights, 64 * groups * stride + 16
+    windows = min(width, (room - fixed) // each)
+    return fixed + each * windows if windows > 0 else 0
 
 
 def _convolutions(program: Program) -> list[Step]:
