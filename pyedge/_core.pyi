@@ -34,9 +34,15 @@ def custom_add(address: int, source: int) -> dict[str, Any]:
     """
 
 def op_run(
-    kind: int, params: bytes, inputs: Sequence[npt.NDArray[Any] | None], outputs: Sequence[npt.NDArray[Any]]
+    kind: int,
+    params: bytes,
+    inputs: Sequence[npt.NDArray[Any] | None],
+    outputs: Sequence[npt.NDArray[Any]],
+    constants: int = 0,
 ) -> None:
     """Checks and runs one op on C-contiguous arrays of the dtypes of plans; the GIL is released.
+
+    constants: bit i: input i is a weight or a bias, which a layer kernel may pack; those take their cases as in a session.
 
     Arrays that do not start on 16 bytes go through an aligned copy. Raises PlanRefused if tensors or params do not fit,
     TypeError for another dtype, a strided array or a read-only output, ValueError for an output that overlaps an array.

@@ -3,10 +3,13 @@
 Activations are NHWC, conv weights [C_out, kh, kw, C_in / groups], depthwise weights [kh, kw, C_out], linear weights
 [C_out, C_in]. float32 arrays give float32. int8 arrays need their scales: `x_q` and `y_q` are (scale, zero point) of
 input and result, `w_scale` one scale or one for each output channel, a bias is int32 of scale x_scale * w_scale.
+float16 weights go with float16 or float32 activations and a float32 bias; the result has the dtype of `out`, `y_dtype`
+or x.
 
-Arrays are used where they lie, so they must be C-contiguous, and `out` takes the result if it is given. mode="exact" is
-the arithmetic of docs/arithmetic.md, the only one so far. All functions raise ShapeError for an array of a wrong shape,
-dtype or layout, naming the operand.
+Arrays are used where they lie, so they must be C-contiguous, and `out` takes the result if it is given. Kernels of the
+CPU get weights in a layout of their own, which each call makes anew: a Session does that once. mode="exact" is the
+arithmetic of docs/arithmetic.md, mode="fast16", for float16 weights, sums in float16. All functions raise ShapeError
+for an array of a wrong shape, dtype or layout, naming the operand.
 """
 
 from __future__ import annotations
@@ -21,8 +24,9 @@ from . import _core
 from .errors import PlanError, ShapeError
 from .model.graph import DTYPES, Graph, Op, Quantization, Tensor, array_dtype
 from .model.ops import Padding, infer_op
+from .model.ops_f16 import FLOATS, LAYERS
 from .plan.lower import lower
-from .plan.structs import KINDS
+from .plan.structs import KINDS, MODES
 
 Array = npt.NDArray[Any]
 Q = tuple[float, int]  # scale and zero point of an int8 tensor
@@ -55,16 +59,17 @@ def linear(
     x_q: Q | None = None,
     w_scale: npt.ArrayLike | None = None,
     y_q: Q | None = None,
+    y_dtype: str | None = None,
     out: Array | None = None,
     mode: str = "exact",
 ) -> Array:
     """x [..., K] times weight [N, K], plus bias [N] -> [..., N]."""
     attrs = {"activation": activation, "keep_dims": True}
-    return _run("linear", {"x": x, "weight": weight, "bias": bias}, attrs, [x_q, w_scale], y_q, out, mode)
+    return _run("linear", {"x": x, "weight": weight, "bias": bias}, attrs, [x_q, w_scale], y_q, out, mode, y_dtype)
 
 
-def matmul(a: Array, b: Array, *, out: Array | None = None, mode: str = "exact") -> Array:
-    """a [M, K] times b [K, N] -> [M, N], float32.
+def matmul(a: Array, b: Array, *, y_dtype: str | None = None, out: Array | None = None, mode: str = "exact") -> Array:
+    """a [M, K] times b [K, N] -> [M, N], float32 or float16.
 
     The kernel reads b by columns: a column-major b, such as `weight.T` of a linear weight, is used where it lies, any
     other is packed into a copy first.
@@ -73,9 +78,8 @@ def matmul(a: Array, b: Array, *, out: Array | None = None, mode: str = "exact")
         if not isinstance(x, np.ndarray) or x.ndim != 2:
             raise ShapeError(f"matmul: {name} has the shape {list(np.shape(x))}, expected an array of two axes")
     b = np.asfortranarray(b)
-    return _run(
-        "linear", {"a": a, "b": b.T, "bias": None}, {"activation": None, "keep_dims": True}, [], None, out, mode
-    )
+    operands: dict[str, Array | None] = {"a": a, "b": b.T, "bias": None}
+    return _run("linear", operands, {"activation": None, "keep_dims": True}, [], None, out, mode, y_dtype)
 
 
 def conv2d(
@@ -91,12 +95,13 @@ def conv2d(
     x_q: Q | None = None,
     w_scale: npt.ArrayLike | None = None,
     y_q: Q | None = None,
+    y_dtype: str | None = None,
     out: Array | None = None,
     mode: str = "exact",
 ) -> Array:
     """x [N, H, W, C] with weight [C_out, kh, kw, C / groups] -> [N, Ho, Wo, C_out]."""
     attrs = {**_window(stride, padding), "dilation": _pair(dilation), "groups": groups, "activation": activation}
-    return _run("conv2d", {"x": x, "weight": weight, "bias": bias}, attrs, [x_q, w_scale], y_q, out, mode)
+    return _run("conv2d", {"x": x, "weight": weight, "bias": bias}, attrs, [x_q, w_scale], y_q, out, mode, y_dtype)
 
 
 def depthwise_conv2d(
@@ -111,12 +116,15 @@ def depthwise_conv2d(
     x_q: Q | None = None,
     w_scale: npt.ArrayLike | None = None,
     y_q: Q | None = None,
+    y_dtype: str | None = None,
     out: Array | None = None,
     mode: str = "exact",
 ) -> Array:
     """x [N, H, W, C] with weight [kh, kw, C_out] -> [N, Ho, Wo, C_out]; C_out is a multiple of C."""
     attrs = {**_window(stride, padding), "dilation": _pair(dilation), "activation": activation}
-    return _run("depthwise_conv2d", {"x": x, "weight": weight, "bias": bias}, attrs, [x_q, w_scale], y_q, out, mode)
+    return _run(
+        "depthwise_conv2d", {"x": x, "weight": weight, "bias": bias}, attrs, [x_q, w_scale], y_q, out, mode, y_dtype
+    )
 
 
 def add(
@@ -255,10 +263,23 @@ def _run(
     result_q: Q | None,
     out: Array | None,
     mode: str,
+    y_dtype: str | None = None,
 ) -> Array:
-    """One op of a graph, lowered as in a plan and run where the arrays lie."""
-    if mode != "exact":
-        raise PlanError(f"mode={mode!r} is not known; the modes: 'exact'")
+    """One op of a graph, lowered as in a plan and run where the arrays lie.
+
+    What is no input of the graph, weights and biases, is packed for a layer kernel if the CPU has one for the case.
+    """
+    weight = list(operands.values())[1] if kind in LAYERS else None
+    half = isinstance(weight, np.ndarray) and weight.dtype == np.float16
+    if half:
+        known = [str(a.dtype) for a in (out, next(iter(operands.values()))) if isinstance(a, np.ndarray)]
+        possible = [y_dtype] if y_dtype else [dtype for dtype in known if dtype in FLOATS]
+        kind, attrs = f"{kind}_f16", {**attrs, "dtype": possible[0] if possible else "float32"}
+    elif y_dtype is not None:
+        raise ShapeError(f"{kind}: y_dtype={y_dtype!r} goes with float16 weights only")
+    if mode != "exact" and not (half and mode in MODES):
+        modes = ", ".join(repr(m) for m in MODES) if half else "'exact'"
+        raise PlanError(f"{kind}: mode={mode!r} is not known; the modes: {modes}")
     graph = Graph(kind)
     names: list[str | None] = []
     for i, (name, array) in enumerate(operands.items()):
@@ -276,7 +297,7 @@ def _run(
     [(shape, dtype)] = infer_op(op, [None if n is None else graph.tensors[n] for n in names])
     y = graph.add_tensor(Tensor("y", shape, dtype, None, _quantization(result_q) if dtype == "int8" else None))
     graph.ops, graph.output_names = [op], ["y"]
-    program = lower(graph)
+    program = lower(graph, mode=mode)
     step = program.steps[0]
     result = np.empty([d or 1 for d in y.shape], array_dtype(dtype)) if out is None else out
     if out is not None:
@@ -292,9 +313,10 @@ def _run(
         data = value.data if value.data is not None else given[value.name]
         return data.reshape(value.dims) if data is not None else None
 
+    constants = sum(1 << i for i, n in enumerate(step.inputs) if n is not None and program.values[n].data is not None)
     outputs = [a for a in (array_of(n) for n in step.outputs) if a is not None]
     try:
-        _core.op_run(KINDS[step.kind], step.params, [array_of(n) for n in step.inputs], outputs)
+        _core.op_run(KINDS[step.kind], step.params, [array_of(n) for n in step.inputs], outputs, constants)
     except ValueError as error:  # out overlaps an operand
         raise ShapeError(f"{kind}: {error}") from None
     return result

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import ctypes
+import hashlib
+import mmap
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -116,6 +124,122 @@ def test_each_op_has_the_bits_of_a_session() -> None:
     ]
     for i, (alone, make, x) in enumerate(pairs):
         np.testing.assert_array_equal(alone, run(make, x), f"pair {i}")
+
+
+@pytest.mark.parametrize("mode", ["exact", "fast16"])
+@pytest.mark.parametrize("x_dtype", ["float32", "float16"])
+def test_float16_weights_have_the_bits_of_a_session(mode: str, x_dtype: str) -> None:
+    """The result has x's dtype, or that of out, or y_dtype; matmul takes b in either order."""
+    a, w, bias = X.reshape(60, 4).astype(x_dtype), W.reshape(27, 4).astype(np.float16), np.arange(27, dtype=np.float32)
+    x, deep = X.astype(x_dtype), W[..., 0].repeat(4, axis=2)[..., :8].astype(np.float16)
+
+    def session(kind: str, value: np.ndarray, *operands: np.ndarray) -> np.ndarray:
+        b = pe.GraphBuilder()
+        b.output("y", getattr(b, kind)(b.input("x", value.shape, x_dtype), *operands))
+        y = pe.Session(pe.compile(b.build(), mode=mode))(value)
+        assert isinstance(y, np.ndarray)
+        return y
+
+    expected = session("linear", a, w, bias)
+    same(pe.ops.linear(a, w, bias, mode=mode), expected)
+    same(pe.ops.matmul(a, w.T, mode=mode), session("linear", a, w))
+    same(pe.ops.matmul(a, w.T.copy(), mode=mode), session("linear", a, w))
+    same(pe.ops.conv2d(x, W.astype(np.float16), mode=mode), session("conv2d", x, W.astype(np.float16)))
+    same(pe.ops.depthwise_conv2d(x, deep, mode=mode), session("depthwise_conv2d", x, deep))
+    for dtype in ("float32", "float16"):
+        result = pe.ops.linear(a, w, bias, mode=mode, y_dtype=dtype)
+        out = np.empty((60, 27), dtype)
+        assert pe.ops.linear(a, w, bias, mode=mode, out=out) is out
+        same(out, result)
+        same(result.astype(np.float16), expected.astype(np.float16))
+    with pytest.raises(pe.PlanError, match="mode='fast' is not known; the modes: 'exact', 'fast16'"):
+        pe.ops.linear(a, w, mode="fast")
+    with pytest.raises(pe.ShapeError, match="out is int8"):
+        pe.ops.linear(a, w, out=np.empty((60, 27), np.int8))
+    with pytest.raises(pe.ShapeError, match="y_dtype='float16' goes with float16 weights only"):
+        pe.ops.linear(X, W[..., 0, 0, :].copy(), y_dtype="float16")
+
+
+def same(actual: np.ndarray, expected: np.ndarray) -> None:
+    assert (actual.dtype, actual.shape) == (expected.dtype, expected.shape)
+    assert actual.tobytes() == expected.tobytes()
+
+
+def hash_of_ops() -> str:
+    """Of a case of each op and dtype that layer kernels take, NaN among the floats, in arrays that end with a page."""
+    numbers = np.random.default_rng(7)
+    digest = hashlib.sha256()
+    pages = []
+
+    def at_the_end(x: np.ndarray) -> np.ndarray:
+        """A copy of x before a page that must not be touched."""
+        page, size = mmap.PAGESIZE, -(-x.nbytes // mmap.PAGESIZE) * mmap.PAGESIZE
+        memory = mmap.mmap(-1, size + page)
+        address = ctypes.addressof(ctypes.c_char.from_buffer(memory))
+        assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(address + size), ctypes.c_size_t(page), 0) == 0
+        pages.append(memory)
+        first = (size - x.nbytes) // 16 * 16
+        copy = np.frombuffer(memory, x.dtype, x.size, first).reshape(x.shape)
+        copy[...] = x
+        return copy
+
+    def floats(*shape: int, dtype: str = "float32") -> np.ndarray:
+        x = numbers.normal(0, 1, shape)
+        return at_the_end(np.where(numbers.random(shape) < 0.01, np.nan, x).astype(dtype))
+
+    def codes(*shape: int) -> np.ndarray:
+        return at_the_end(numbers.integers(-127, 128, shape, np.int8))
+
+    q = {"x_q": (0.05, -3), "y_q": (0.7, 5)}
+    for dtype in ("float32", "float16"):
+        for mode in ("exact", "fast16") if dtype == "float16" else ("exact",):
+            for m in (1, 3, 40):
+                a, w = floats(m, 100, dtype=dtype), floats(50, 100, dtype=dtype)
+                out = at_the_end(np.zeros((m, 50), np.float32))
+                digest.update(pe.ops.linear(a, w, floats(50), out=out if dtype == "float16" else None, mode=mode))
+            x = floats(2, 9, 8, 16, dtype=dtype)
+            digest.update(pe.ops.conv2d(x, floats(20, 3, 3, 16, dtype=dtype), stride=2, mode=mode))
+            digest.update(pe.ops.depthwise_conv2d(x, floats(3, 3, 16, dtype=dtype), activation="relu6", mode=mode))
+    for x in (floats(2, 9, 8, 16), floats(1, 7, 7, 5)):
+        digest.update(pe.ops.add(x, x))
+        digest.update(pe.ops.avg_pool2d(x, 2))
+        digest.update(pe.ops.mean(x, (1, 2)))
+    for m in (1, 3, 40):
+        digest.update(pe.ops.linear(codes(m, 100), codes(50, 100), w_scale=0.01, **q))
+    for x in (codes(2, 9, 8, 16), codes(1, 8, 8, 3)):
+        c = x.shape[3]
+        digest.update(pe.ops.conv2d(x, codes(20, 3, 3, c), stride=2, w_scale=0.01, **q))
+        digest.update(pe.ops.depthwise_conv2d(x, codes(3, 3, c), w_scale=0.01, **q))
+        digest.update(pe.ops.add(x, x, a_q=(0.05, 1), b_q=(0.05, 1), y_q=(0.1, 0)))
+        digest.update(pe.ops.avg_pool2d(x, 2, x_q=(0.05, 1)))
+        digest.update(pe.ops.max_pool2d(x, 2, x_q=(0.05, 1)))
+        digest.update(pe.ops.mean(x, (1, 2), x_q=(0.05, 1)))
+        digest.update(pe.ops.softmax(x, x_q=(0.05, 1)))
+    return digest.hexdigest()
+
+
+def test_each_level_of_the_cpu_gives_the_same_bits() -> None:
+    """Processes with PYEDGE_ISA from the lowest level up; nothing is read or written beyond an array."""
+    levels = ["portable", *{"avx2": ["avx2"], "avx512": ["avx2", "avx512"]}.get(pe.cpu_features().isa, [])]
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import test_pe_ops; print(test_pe_ops.hash_of_ops())"
+    found = {
+        level: subprocess.run(
+            [sys.executable, "-c", code, str(Path(__file__).parent)],
+            env={**os.environ, "PYEDGE_ISA": level}, check=True, capture_output=True, text=True,
+        ).stdout
+        for level in levels
+    }  # fmt: skip
+    assert set(found.values()) == {found["portable"]}
+
+
+def test_arrays_far_apart_go_through_copies() -> None:
+    """Further than a plan's offsets reach, 2^31 bytes."""
+    room = np.empty(2**31 + 2**20, np.uint8)  # pages that nothing touches take no memory
+    first = -room.ctypes.data % 64
+    x, out = (room[at : at + 16000].view(np.float32).reshape(40, 100) for at in (first, first + 2**31 + 4096))
+    x[...] = rng.normal(size=x.shape)
+    w = rng.normal(size=(100, 100)).astype(np.float32)
+    same(pe.ops.linear(x, w, out=out), pe.ops.linear(x.copy(), w))
 
 
 def test_what_does_not_fit_is_an_error() -> None:

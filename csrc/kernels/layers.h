@@ -38,6 +38,9 @@ typedef struct pe_listed_layer {
 
 extern const pe_listed_layer pe_layers[];
 
+/* The one that takes an op of a kind on a CPU with these features, and what it needs; NULL: none. c: as for takes. */
+const pe_layer *pe_layer_for(uint16_t kind, uint32_t features, const pe_call *c, pe_layer_bytes *bytes);
+
 /* Share `part` of `parts` of n things. */
 static inline int32_t pe_share(int32_t n, uint32_t part, uint32_t parts)
 {

@@ -42,6 +42,9 @@ pe_status pe_op_check(const pe_op_def *def, const pe_call *c, uint32_t *scratch_
 /* A tensor record by itself: dtype, rank, dims and bytes agree. NULL, or what is wrong. */
 const char *pe_tensor_fault(const pe_tensor *t);
 
+/* Makes the NaNs of a tensor that leaves, y, those that docs/arithmetic.md names; runtime/run.c. */
+void pe_canonicalize_nans(const pe_tensor *t, void *y);
+
 /* log2 of the bytes of an element; of a dtype that is known. */
 static inline uint32_t pe_dtype_shift(uint8_t dtype)
 {

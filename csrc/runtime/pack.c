@@ -35,12 +35,7 @@ static const pe_layer *layer_of(const uint8_t *plan, uint32_t features, const pe
         if (!pe_in_arena(t))
             c->data[i] = (void *)(uintptr_t)(plan + h->consts.offset + t->offset);
     }
-    for (const pe_listed_layer *l = pe_layers; l->layer; l++) {
-        *bytes = (pe_layer_bytes){0};
-        if ((features & l->needs) == l->needs && l->layer->kind == op->kind && l->layer->takes(c, bytes))
-            return l->layer;
-    }
-    return NULL;
+    return pe_layer_for(op->kind, features, c, bytes);
 }
 
 static size_t first_layer(const uint8_t *plan)

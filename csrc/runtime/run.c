@@ -190,22 +190,25 @@ static void canonicalize_f64(uint64_t *y, uint32_t n)
 }
 
 /* A NaN's payload depends on the CPU; what leaves is the same everywhere. */
-static void canonicalize_nans(const pe_session *s, const pe_entry *e)
+void pe_canonicalize_nans(const pe_tensor *t, void *y)
+{
+    const uint32_t n = pe_tensor_elements(t);
+    switch (t->dtype) {
+    case PE_F32: canonicalize_f32(y, n); break;
+    case PE_F16: canonicalize_16(y, n, 0x7C00, 0x7E00); break;
+    case PE_BF16: canonicalize_16(y, n, 0x7F80, 0x7FC0); break;
+    case PE_F64: canonicalize_f64(y, n); break;
+    default: break;
+    }
+}
+
+static void canonicalize_outputs(const pe_session *s, const pe_entry *e)
 {
     for (uint32_t i = 0; i < e->output_count; i++) {
-        uint32_t number = *index_of(s, e->outputs + i);
+        const uint32_t number = *index_of(s, e->outputs + i);
         const pe_tensor *t = pe_tensor_at(s, number);
-        if (t->kind == PE_TENSOR_CONST)
-            continue;
-        void *y = pe_tensor_data(s, number);
-        uint32_t n = pe_tensor_elements(t);
-        switch (t->dtype) {
-        case PE_F32: canonicalize_f32(y, n); break;
-        case PE_F16: canonicalize_16(y, n, 0x7C00, 0x7E00); break;
-        case PE_BF16: canonicalize_16(y, n, 0x7F80, 0x7FC0); break;
-        case PE_F64: canonicalize_f64(y, n); break;
-        default: break;
-        }
+        if (t->kind != PE_TENSOR_CONST)
+            pe_canonicalize_nans(t, pe_tensor_data(s, number));
     }
 }
 
@@ -262,6 +265,6 @@ pe_status pe_run(pe_session *s, uint32_t entry, const pe_profile *profile)
             last = now;
         }
     }
-    canonicalize_nans(s, e);
+    canonicalize_outputs(s, e);
     return PE_OK;
 }
