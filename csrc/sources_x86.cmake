@@ -9,6 +9,7 @@ set(PYEDGE_AVX512_SOURCES
   kernels/avx512/depthwise_f32.c
   kernels/avx512/depthwise_s8.c
   kernels/avx512/linear_row_s8.c
+  kernels/avx512/mul_s8.c
   kernels/avx512/pool_s8.c
   kernels/avx512/requantize.c
   kernels/avx512/softmax_f32.c
@@ -18,10 +19,14 @@ set(PYEDGE_AVX512_FLAGS
   -O3 -mavx2 -mfma -mf16c -mbmi2 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx512vbmi -mavx512vbmi2)
 set(PYEDGE_AVX2_SOURCES
   kernels/avx2/add_mean_f32.c
+  kernels/avx2/add_s8.c
   kernels/avx2/conv2d_f16.c
   kernels/avx2/conv2d_f32.c
   kernels/avx2/conv_s8.c
   kernels/avx2/depthwise_f32.c
+  kernels/avx2/mul_s8.c
+  kernels/avx2/pool_s8.c
   kernels/avx2/softmax_f32.c
+  kernels/avx2/softmax_s8.c
 )
 set(PYEDGE_AVX2_FLAGS -O3 -mavx2 -mfma -mf16c)

@@ -62,6 +62,7 @@
     X(max_pool2d_s8, avx512, max_pool2d_s8)     \
     X(mean_s8, avx512, mean_s8)                 \
     X(softmax_s8, avx512, softmax_s8)           \
+    X(mul_s8, avx512, binary_s8)                \
     X(conv2d_f32, avx512, conv2d_f32)           \
     X(depthwise_one_f32, avx512, depthwise_f32) \
     X(depthwise_f32, avx512, depthwise_f32)     \
@@ -77,6 +78,12 @@
     X(conv2d_s8, avx2, conv2d_s8)             \
     X(depthwise_s8, avx2, depthwise_s8)       \
     X(linear_s8, avx2, linear_s8)             \
+    X(add_s8, avx2, add_s8)                   \
+    X(avg_pool2d_s8, avx2, avg_pool2d_s8)     \
+    X(max_pool2d_s8, avx2, max_pool2d_s8)     \
+    X(mean_s8, avx2, mean_s8)                 \
+    X(softmax_s8, avx2, softmax_s8)           \
+    X(mul_s8, avx2, binary_s8)                \
     X(conv2d_f32, avx2, conv2d_f32)           \
     X(depthwise_one_f32, avx2, depthwise_f32) \
     X(depthwise_f32, avx2, depthwise_f32)     \

@@ -235,6 +235,26 @@ def test_add_s8_has_the_portable_bits(n: int, scales: str) -> None:
     assert set(kernels) == {layer("add_s8")}
 
 
+@pytest.mark.parametrize("c", [1, 7, 8, 16, 33, 200])
+def test_mul_s8_has_the_portable_bits(c: int) -> None:
+    """Of one shape, in place too, and by a factor for each channel, variable or constant, on either side."""
+    rng = np.random.default_rng(c)
+    for case in ("same", "channels", "constant", "left", "column"):
+        b = pe.GraphBuilder()
+        x = b.input("x", (2, 3, 5, c), "int8", scale=0.1, zero_point=int(rng.integers(-128, 128)))
+        if case == "constant":
+            z = b.constant(rng.integers(-128, 128, c, dtype=np.int8), scale=0.05, zero_point=3)
+        else:
+            shape = {"same": (2, 3, 5, c), "column": (2, 3, 5, 1)}.get(case, (1, 1, 1, c))
+            z = b.input("z", shape, "int8", scale=0.05, zero_point=int(rng.integers(-128, 128)))
+        y = b.op("mul", *((z, x) if case == "left" else (x, z)), **quant(rng, 1))[0]
+        b.output("y", b.op("mul", y, x, **quant(rng, 1))[0])
+        kernels = check(b.build(), rng)
+        taken = case == "same" or (case == "column" and c == 1) or (case != "column" and c >= 16)
+        if taken or c < 8:  # which of 8 lanes or more are enough for depends on the level
+            assert kernels == [layer("mul_s8") if taken else None, layer("mul_s8")]
+
+
 @pytest.mark.parametrize("op", ["avg_pool2d", "max_pool2d"])
 @pytest.mark.parametrize("c", [1, 10, 64, 65, 200])
 def test_pools_of_s8_have_the_portable_bits(op: str, c: int) -> None:

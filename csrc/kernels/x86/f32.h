@@ -1,25 +1,13 @@
-/* Floats in vectors of the level that a file is compiled for: one text for AVX2 with FMA and for AVX-512. The files of
- * this folder are included by one file a level (avx2/, avx512/), which has its flags.
+/* Floats in vectors of the level that a file is compiled for: one text for AVX2 with FMA and for AVX-512.
  *
  * Lanes are different outputs, never parts of one sum, so that each sum is that of the portable kernel. */
 #ifndef PE_X86_F32_H
 #define PE_X86_F32_H
-#include <immintrin.h>
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #include "kernels/fma.h"
-
-#define PE_INLINE static inline __attribute__((always_inline))
-/* for (int i = 0; i < n; i++), unrolled whole: n is a constant of the tile. */
-#define PE_FOR(i, n) _Pragma("GCC unroll 32") for (int i = 0; i < (n); i++)
+#include "kernels/x86/level.h"
 
 #ifdef __AVX512F__
 
-#define PE_LEVEL(name) name##__avx512
-#define PE_LEVEL_NAME(name) #name "__avx512"
-enum { PE_LANES = 16 };
 typedef __m512 pe_f32v;
 
 PE_INLINE pe_f32v pe_f32v_all(float x)
@@ -86,9 +74,6 @@ PE_INLINE pe_f32v pe_f32v_min(pe_f32v a, pe_f32v b)
 
 #else
 
-#define PE_LEVEL(name) name##__avx2
-#define PE_LEVEL_NAME(name) #name "__avx2"
-enum { PE_LANES = 8 };
 typedef __m256 pe_f32v;
 
 PE_INLINE pe_f32v pe_f32v_all(float x)

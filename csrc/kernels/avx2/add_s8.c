@@ -1,0 +1,1 @@
+#include "kernels/x86/add_s8.h"

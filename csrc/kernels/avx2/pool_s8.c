@@ -1,0 +1,1 @@
+#include "kernels/x86/pool_s8.h"

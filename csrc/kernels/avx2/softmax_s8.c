@@ -1,0 +1,1 @@
+#include "kernels/x86/softmax_s8.h"

@@ -1,0 +1,1 @@
+#include "kernels/x86/mul_s8.h"
