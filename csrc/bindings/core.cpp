@@ -58,9 +58,9 @@ struct Level {
     uint32_t features;
 };
 // From the lowest up; those of another architecture are known, and this CPU has none of their features.
-const Level levels[] = {{"portable", PE_ISA_PORTABLE}, {"avx2", PE_ISA_AVX2},       {"avx512", PE_ISA_AVX512},
-                        {"neon", PE_ISA_NEON},         {"dotprod", PE_ISA_DOTPROD}, {"i8mm", PE_ISA_I8MM},
-                        {"rvv", PE_ISA_RVV}};
+const Level levels[] = {{"portable", PE_ISA_PORTABLE}, {"avx2", PE_ISA_AVX2}, {"avx512", PE_ISA_AVX512},
+                        {"neon", PE_ISA_NEON},         {"fp16", PE_ISA_FP16}, {"dotprod", PE_ISA_DOTPROD},
+                        {"i8mm", PE_ISA_I8MM},         {"rvv", PE_ISA_RVV}};
 
 // The features that sessions use: those of the CPU, or of the level that PYEDGE_ISA names if that is lower.
 uint32_t cpu_features;

@@ -29,8 +29,9 @@ enum {
     PE_ISA_PORTABLE = 0,
     PE_ISA_AVX2 = PE_CPU_AVX2,
     PE_ISA_AVX512 = PE_ISA_AVX2 | PE_CPU_AVX512 | PE_CPU_VNNI | PE_CPU_VBMI, /* Ice Lake, Zen 4 and newer */
-    PE_ISA_NEON = PE_CPU_NEON,                                               /* Cortex-A53, A57, A72; Carmel */
-    PE_ISA_DOTPROD = PE_ISA_NEON | PE_CPU_DOTPROD,                           /* Cortex-A55, A76 and newer */
+    PE_ISA_NEON = PE_CPU_NEON,                                               /* Cortex-A53, A57, A72 */
+    PE_ISA_FP16 = PE_ISA_NEON | PE_CPU_FP16,                                 /* Carmel */
+    PE_ISA_DOTPROD = PE_ISA_FP16 | PE_CPU_DOTPROD,                           /* Cortex-A55, A76 and newer */
     PE_ISA_I8MM = PE_ISA_DOTPROD | PE_CPU_I8MM,                              /* Neoverse V1, Cortex-A710 and newer */
     PE_ISA_RVV = PE_CPU_RVV,
 };
@@ -40,6 +41,7 @@ enum {
     PE_NEEDS_avx2 = PE_ISA_AVX2,
     PE_NEEDS_avx512 = PE_ISA_AVX512,
     PE_NEEDS_neon = PE_CPU_NEON,
+    PE_NEEDS_fp16 = PE_CPU_NEON | PE_CPU_FP16,
     PE_NEEDS_dotprod = PE_CPU_NEON | PE_CPU_DOTPROD,
     PE_NEEDS_i8mm = PE_CPU_NEON | PE_CPU_I8MM,
 };

@@ -103,6 +103,10 @@
     X(conv2d_s8, dotprod, conv2d_s8) \
     X(linear_s8, dotprod, linear_s8)
 
+#define PE_LAYERS_FP16(X)           \
+    X(conv2d_f16, fp16, conv2d_f16) \
+    X(linear_f16, fp16, linear_f16)
+
 #define PE_LAYERS_NEON(X)                 \
     X(conv2d_s8, neon, conv2d_s8)         \
     X(linear_s8, neon, linear_s8)         \
@@ -113,12 +117,14 @@
     X(mean_s8, neon, mean_s8)             \
     X(depthwise_f32, neon, depthwise_f32) \
     X(conv2d_f32, neon, conv2d_f32)       \
-    X(linear_f32, neon, linear_f32)
+    X(linear_f32, neon, linear_f32)       \
+    X(conv2d_f16, neon, conv2d_f16)       \
+    X(linear_f16, neon, linear_f16)
 
 #if defined PE_WITH_X86
 #define PE_LAYERS(X) PE_LAYERS_AVX512(X) PE_LAYERS_AVX2(X)
 #elif defined PE_WITH_ARM64
-#define PE_LAYERS(X) PE_LAYERS_I8MM(X) PE_LAYERS_DOTPROD(X) PE_LAYERS_NEON(X)
+#define PE_LAYERS(X) PE_LAYERS_I8MM(X) PE_LAYERS_DOTPROD(X) PE_LAYERS_FP16(X) PE_LAYERS_NEON(X)
 #else
 #define PE_LAYERS(X)
 #endif
