@@ -57,7 +57,30 @@ def linear(m: int, k: int, n: int, **options: Any) -> pe.Graph:
     return layer((m, k), weights(n, k), **options)
 
 
+def depthwise(x: tuple[int, ...], kernel: tuple[int, int] = (3, 3), *, multiplier: int = 1, **options: Any) -> pe.Graph:
+    return layer(x, weights(*kernel, x[3] * multiplier, axis=2), channel_axis=2, **options)
+
+
+def add(
+    a: tuple[int, ...], b: tuple[int, ...], scales: tuple[float, float], y_scale: float = 0.1, clamp: str | None = None
+) -> pe.Graph:
+    """An addition of an input and a constant."""
+    builder = pe.GraphBuilder()
+    x = builder.input("x", a, "int8", scale=scales[0], zero_point=-7)
+    other = builder.constant(RNG.integers(-128, 128, b).astype(np.int8), scale=scales[1], zero_point=21)
+    builder.output("y", builder.add(x, other, scale=y_scale, zero_point=3, activation=clamp))
+    return builder.build()
+
+
 MIXED = {
+    "add": add((1, 3, 3, 5), (1, 3, 3, 5), (0.02, 0.07)),
+    "add, the first is larger": add((1, 16), (1, 16), (0.08, 0.03)),
+    "add, of one scale": add((1, 7), (1, 7), (0.05, 0.05)),
+    "add, three": add((1, 3), (1, 3), (0.05, 0.0001)),
+    "add, spread": add((1, 4, 4, 6), (1, 1, 1, 6), (0.05, 0.03)),
+    "add, large steps": add((1, 20), (1, 20), (0.09, 0.03), 100.0),
+    "add, small steps": add((1, 20), (1, 20), (0.09, 0.03), 0.00001),
+    "add, clamped": add((1, 20), (1, 20), (0.09, 0.03), 0.1, "relu6"),
     "1x1": conv((1, 5, 5, 8), 6, (1, 1)),
     "1x1, k 2, one channel": conv((2, 2, 3, 2), 1, (1, 1)),
     "1x1, odd": conv((1, 4, 4, 7), 5, (1, 1)),
@@ -83,6 +106,20 @@ MIXED = {
     "factors above one": conv((1, 3, 3, 4), 7, (1, 1), y_scale=0.004, bias=10),
     "small factors": conv((1, 3, 3, 4), 7, (1, 1), y_scale=1e6, bias=2**31 - 1),
     "clamped": conv((1, 3, 3, 4), 7, (1, 1), y_scale=0.5, clamp="relu6"),
+    "depthwise, tall": depthwise((1, 13, 5, 8), padding="same"),
+    "depthwise, wide": depthwise((2, 5, 11, 6), padding="same"),
+    "depthwise, five channels": depthwise((1, 6, 6, 5), padding="same"),
+    "depthwise, stride 2": depthwise((1, 9, 13, 8), padding="same", stride=2),
+    "depthwise, tall, stride 2": depthwise((1, 14, 5, 7), padding=((0, 1), (1, 1)), stride=2),
+    "depthwise, stride 1 and 2": depthwise((1, 9, 9, 4), padding="same", stride=(1, 2)),
+    "depthwise, stride 3 and 1": depthwise((1, 9, 9, 4), padding="same", stride=(3, 1)),
+    "depthwise, stride 2 and 3": depthwise((1, 9, 9, 4), padding="same", stride=(2, 3)),
+    "depthwise, one window": depthwise((1, 3, 3, 4)),
+    "depthwise, wide padding": depthwise((1, 2, 3, 4), padding=((4, 3), (2, 5))),
+    "depthwise, rows by some": depthwise((1, 40, 90, 4), padding="same"),
+    "depthwise, two of each": depthwise((1, 5, 5, 6), padding="same", multiplier=2),
+    "depthwise, clamped": depthwise((1, 5, 6, 4), y_scale=0.1, clamp="relu6"),
+    "depthwise, factors near one": depthwise((1, 5, 6, 4), y_scale=0.01, bias=100),
     "linear": linear(1, 32, 8),
     "linear, rows": linear(3, 17, 10),
     "linear, k 1": linear(2, 1, 5),

@@ -1,0 +1,6 @@
+    .section .rodata.plan, "a"
+    .balign 64
+    .globl plan, plan_end
+plan:
+    .incbin PLAN
+plan_end:
