@@ -21,11 +21,15 @@ RNG = np.random.default_rng(13)
 
 
 def add(
-    shape: tuple[int, ...], b_shape: tuple[int, ...] | None = None, y_scale: float = 0.05, **attrs: str
+    shape: tuple[int, ...],
+    b_shape: tuple[int, ...] | None = None,
+    b_scale: float = 0.013,
+    y_scale: float = 0.05,
+    **attrs: str,
 ) -> pe.Graph:
     b = pe.GraphBuilder()
     x = b.input("x", shape, "int8", scale=0.04, zero_point=-7)
-    other = b.constant(RNG.integers(-128, 128, b_shape or shape).astype(np.int8), scale=0.013, zero_point=100)
+    other = b.constant(RNG.integers(-128, 128, b_shape or shape).astype(np.int8), scale=b_scale, zero_point=100)
     b.output("y", b.add(x, other, scale=y_scale, zero_point=5, **attrs))
     return b.build()
 
@@ -93,6 +97,8 @@ MORE = {
     "add": add((1, 3, 5, 7)),
     "add, relu": add((33,), activation="relu"),
     "add, one element": add((1,)),
+    "add, larger scale second": add((5, 6), b_scale=0.3, y_scale=0.3),
+    "add, one scale": add((2, 3, 5), b_scale=0.04),
     "add, factors above one": add((2, 9), y_scale=0.0001),
     "add, broadcast": add((2, 3, 4, 5), (1, 1, 1, 5)),
     "add, in place": twice((1, 4, 4, 9)),
