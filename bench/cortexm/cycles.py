@@ -2,9 +2,9 @@
 
     python cycles.py network.elf -- qemu-system-arm ... -kernel network.elf
 
-Static timings of each executed instruction (Arm DDI 0439, table 3-1), for memory without wait states: loads and stores of
-n words take 1 + n cycles, one of a single word right behind another one 1, taken branches 3, divisions 12, the rest 1. Loads
-of unaligned words, which take a cycle more, are not told apart. Counted from pe_run on, but for main.
+Static timings of each executed instruction (Arm DDI 0439, table 3-1), for memory without wait states: loads and stores
+of n words take 1 + n cycles, one of a word right behind another one 1, taken branches 3, divisions 12, the rest 1.
+Loads of unaligned words, which take a cycle more, are not told apart. Counted from pe_run on, but for main.
 """
 
 from __future__ import annotations
