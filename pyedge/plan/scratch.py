@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 
 from . import structs
 from .arena import align
@@ -36,11 +37,9 @@ def fill_room(program: Program, layout: Layout, arena_bytes: int, isa: str, spar
     it has no room for the least that such a kernel asks for.
     """
     if "+mve" in isa:
-        _fill_mve(program, layout, arena_bytes)
+        _fill_planes(program, layout, arena_bytes, _mve_depthwise)
     if isa == "armv7e-m":
-        for i, (offset, room) in enumerate(free_room(program, layout, arena_bytes)):
-            if program.steps[i].scratch_bytes < (use := _armv7em_planes(program, program.steps[i], room)) <= room:
-                program.steps[i].scratch_bytes, layout.scratch[i] = use, offset
+        _fill_planes(program, layout, arena_bytes, _armv7em_planes)
     if not isa.startswith("rv32"):
         return
     vectors = re.search(r"_zvl(\d+)b", isa)
@@ -71,7 +70,7 @@ def _grown(program: Program, layout: Layout, arena_bytes: int, most: int) -> int
 def _ask_armv7em(program: Program) -> None:
     """csrc/kernels/armv7em: four windows as words, and a row of padding or their bytes; a row of weights as words."""
     for step in program.steps:
-        use = _armv7em_planes(program, step, _PLANES)
+        use = _armv7em_planes(program, step, _PLANES) if step.kind == "depthwise_s8" else 0
         if step.kind in ("conv2d_s8", "linear_s8") and step.inputs[1] is not None:
             if not program.values[step.inputs[1]].layout:
                 continue
@@ -89,7 +88,7 @@ def _armv7em_planes(program: Program, step: Step, room: int) -> int:
 
     0: not a case that it takes.
     """
-    if step.kind != "depthwise_s8" or step.inputs[1] is None or step.inputs[0] is None:
+    if step.inputs[1] is None or step.inputs[0] is None:
         return 0
     p = structs.unpack_params(step.kind, step.params)
     height, width = program.values[step.outputs[0]].dims[1:3]
@@ -116,11 +115,13 @@ def _ask_mve(program: Program) -> None:
             step.scratch_bytes = max(step.scratch_bytes, _mve_depthwise(program, step, _MVE_PLANES))
 
 
-def _fill_mve(program: Program, layout: Layout, arena_bytes: int) -> None:
-    """More windows of a depthwise at a time."""
+def _fill_planes(
+    program: Program, layout: Layout, arena_bytes: int, planes: Callable[[Program, Step, int], int]
+) -> None:
+    """More of a depthwise at a time. planes: the bytes that a kernel uses of a room."""
     for i, (offset, room) in enumerate(free_room(program, layout, arena_bytes)):
         step = program.steps[i]
-        if step.kind == "depthwise_s8" and step.scratch_bytes < (use := _mve_depthwise(program, step, room)):
+        if step.kind == "depthwise_s8" and step.scratch_bytes < (use := planes(program, step, room)) <= room:
             step.scratch_bytes, layout.scratch[i] = use, offset
 
 

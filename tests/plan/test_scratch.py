@@ -40,7 +40,7 @@ def test_scratch_of_rv32_lies_where_nothing_lives_and_takes_little_more_arena(ch
 
 
 def test_an_arena_grows_for_speed_only_on_a_board_that_has_the_room(tmp_path: Path) -> None:
-    """ResNet8's largest step, of 48 KiB of tensors: Winograd needs some KiB more than the windows of eight pixels do."""
+    """ResNet8's largest step, of 48 KiB of tensors: Winograd needs some KiB more than windows of eight pixels."""
     graph = residual(16, 32)
     grown = pe.compile(graph, board="virt-rv32")
     text = (Path(__file__).parents[2] / "boards" / "virt-rv32.toml").read_text()
@@ -53,3 +53,26 @@ def test_an_arena_grows_for_speed_only_on_a_board_that_has_the_room(tmp_path: Pa
     small.write_text(text.replace("size_bytes = 33554432", f"size_bytes = {fits.arena_bytes - 1}", 1))
     with pytest.raises(pe.PlanError, match="larger than the RAM"):
         pe.compile(graph, board=str(small))
+
+
+@pytest.mark.parametrize(("size", "channels"), [((25, 5), 64), ((48, 48), 8), ((6, 6), 57), ((3, 3), 25)])
+@pytest.mark.parametrize("stride", [1, 2])
+def test_scratch_of_cortex_m4_lies_where_nothing_lives(size: tuple[int, int], channels: int, stride: int) -> None:
+    """Windows and planes of 16 bits; those of a depthwise take no more than 2 KiB of arena beyond its tensors."""
+    rng = np.random.default_rng(channels)
+    b = pe.GraphBuilder()
+    x = b.input("x", (1, *size, channels), "float32")
+    w = rng.normal(size=(3, 3, channels)).astype(np.float32)
+    x = b.depthwise_conv2d(x, w, np.zeros(channels, np.float32), padding="same", stride=stride)
+    w = rng.normal(size=(channels, 1, 1, channels)).astype(np.float32)
+    b.output("y", b.conv2d(x, w, np.zeros(channels, np.float32)))
+    graph = pe.quantize(b.build(), rng.normal(size=(4, *size, channels)).astype(np.float32))
+    plan = pe.compile(graph, board="mps2-an386")
+    depthwise, conv = plan.ops
+    assert plan.arena_bytes <= plan.tensor_bytes() + max(2048, 24 * 50 * stride, conv.scratch_bytes)
+    assert conv.scratch_bytes >= 8 * channels
+    assert depthwise.scratch_bytes >= 8 * 3 * (4 * stride + 2)  # three rows of four outputs, of four channels
+    for i, op in enumerate(plan.ops):
+        end = op.scratch_offset + op.scratch_bytes
+        for t in (life.tensor for life in plan.lifetimes() if life.first <= i <= life.last):
+            assert t.offset + t.bytes <= op.scratch_offset or end <= t.offset, op.name
