@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .model.graph import Graph, Op, State
     from .plan.compile import compile
     from .plan.profile import Profile
+    from .tune.estimate import Estimate, estimate
     from .tune.evaluate import evaluate
     from .tune.quantize import quantize
 
@@ -49,10 +50,12 @@ if TYPE_CHECKING:
 _FIRST_USE = {
     "Graph": "model.graph",
     "GraphBuilder": "model.builder",
+    "Estimate": "tune.estimate",
     "Op": "model.graph",
     "State": "model.graph",
     "check_op": "custom",
     "compile": "plan.compile",
+    "estimate": "tune.estimate",
     "evaluate": "tune.evaluate",
     "quantize": "tune.quantize",
     "register_op": "custom",
@@ -65,6 +68,7 @@ __all__ = [
     "BoardNotFoundError",
     "BusyError",
     "CpuFeatures",
+    "Estimate",
     "Graph",
     "GraphBuilder",
     "LinkError",
@@ -93,6 +97,7 @@ __all__ = [
     "connect",
     "cpu_features",
     "errors",
+    "estimate",
     "evaluate",
     "load",
     "ops",

@@ -12,6 +12,12 @@ class PlanRefused(Exception):
 def abi_version() -> int: ...
 def crc32(data: bytes | memoryview | npt.NDArray[np.uint8]) -> int: ...
 def cpu_features() -> tuple[str, list[str]]: ...  # ISA level in use (PYEDGE_ISA may lower it), features of the CPU
+def peaks(read_bytes: Sequence[int], seconds: float) -> list[tuple[str, float, float, list[float]]]:
+    """What one core does at most, for each ISA level in use: (level, float32 FLOP/s, int8 OP/s, bytes/s read at each size).
+
+    seconds: of each measurement.
+    """
+
 def op_kinds() -> dict[str, int]: ...  # ops of this build: {"conv2d_s8": 3, ...}
 def kernels(op: str = "") -> list[str]: ...  # micro-kernels of this build, "gemm_s8__portable_2x4", filtered by prefix
 def op_check(

@@ -14,7 +14,7 @@ from list_images import images
 
 ROOT = Path(__file__).resolve().parent.parent
 # Not in the wheel: what is not Python's, and what would be there twice.
-FORBIDDEN = re.compile(r"(^|/)(tests?|bench|docs|bindings|__pycache__|\.git\w*)/|\.(pyc|o|a|cpp)$|prebuilt\.cmake$")
+FORBIDDEN = re.compile(r"^bench/|(^|/)(tests?|docs|bindings|__pycache__|\.git\w*)/|\.(pyc|o|a|cpp)$|prebuilt\.cmake$")
 PATHS = re.compile(rb"/(?:home|root|tmp|work|build|var|Users)/[\w.+-]+/[\w./+-]*")
 
 
@@ -26,7 +26,7 @@ def faults(wheel: Path) -> list[str]:
         "pyedge/_core.pyi",
         "pyedge/_plan_structs.py",
         *(p.relative_to(ROOT).as_posix() for p in (ROOT / "pyedge").rglob("*.py")),
-        *(f"pyedge/_boards/{p.name}" for p in (ROOT / "boards").glob("*.toml")),
+        *(f"pyedge/_boards/{p.relative_to(ROOT / 'boards').as_posix()}" for p in (ROOT / "boards").rglob("*.*")),
         *(f"pyedge/_firmware/prebuilt/{file}" for _, _, file in images(ROOT / "boards")),
         *(f"pyedge/_firmware/src/{p.relative_to(ROOT).as_posix()}" for p in sources),
     }

@@ -37,6 +37,8 @@ extern "C" {
 #include <xmmintrin.h>
 #endif
 
+#include "bindings/peaks.hpp"
+
 namespace py = pybind11;
 
 namespace
@@ -426,6 +428,13 @@ PYBIND11_MODULE(_core, m)
     m.def("abi_version", pe_abi_version);
     m.def("cpu_features", features);
     m.def("crc32", crc32, py::arg("data"));
+    m.def(
+        "peaks",
+        [](const std::vector<size_t> &read_bytes, double seconds) {
+            py::gil_scoped_release release;
+            return peaks::measure(cpu_features, read_bytes, seconds);
+        },
+        py::arg("read_bytes"), py::arg("seconds"));
     m.def("op_kinds", op_kinds);
     m.def("kernels", kernels, py::arg("op") = "");
     m.def("op_check", op_check, py::arg("kind"), py::arg("params"), py::arg("tensors"), py::arg("inputs"));

@@ -17,11 +17,12 @@ from ..tensor import Tensor, array_dtype
 
 @dataclass(frozen=True)
 class SingleOp:
-    """An op on an image [1, height, width, c], or [1, c] for "linear".
+    """An op on an image [1, height, width, c], or on [height, c] for "linear".
 
     kind: of graphs: "conv2d", "depthwise_conv2d", "linear", "add", "avg_pool2d" ...
     c_out: of conv2d and linear, else 0.
     kernel, stride: of windows. padding: "same" or "valid".
+    dtype: "int8", "float32", or "float16" for float32 with weights of float16.
     """
 
     kind: str
@@ -40,14 +41,16 @@ class SingleOp:
         window = f" {self.kernel[0]}x{self.kernel[1]}" if self.kernel != (1, 1) or self.kind == "conv2d" else ""
         stride = f"/{self.stride}" if self.stride > 1 else ""
         channels = f"{self.c}-{self.c_out}" if self.c_out else str(self.c)
-        size = f" {self.height}x{self.width}" if self.kind != "linear" else ""
+        size = f" {self.height}x{self.width}"
+        if self.kind == "linear":
+            size = f" {self.height} rows" if self.height > 1 else ""
         return f"{self.kind}{window}{stride} {channels}{size} {self.dtype}{' valid' if self.padding == 'valid' else ''}"
 
     def graph(self, seed: int = 0) -> Graph:
         """The op with random constants; x is its input, y its output."""
         rng = np.random.default_rng(seed)
         b = GraphBuilder(self.name)
-        shape = (1, self.c) if self.kind == "linear" else (1, self.height, self.width, self.c)
+        shape = (self.height, self.c) if self.kind == "linear" else (1, self.height, self.width, self.c)
         x = input_tensor(b, "x", shape, self.dtype)
         kh, kw = self.kernel
         where: dict[str, Any] = {"stride": self.stride, "padding": self.padding, **result_scale(self.dtype)}
@@ -86,11 +89,14 @@ class SingleOp:
 
 def input_tensor(b: GraphBuilder, name: str, shape: tuple[int, ...], dtype: str) -> Tensor:
     """An input of a builder; int8 has the scale of activations between -2.6 and 2.6."""
-    return b.input(name, shape, dtype, 0.02, 3) if dtype == "int8" else b.input(name, shape, dtype)
+    return b.input(name, shape, dtype, 0.02, 3) if dtype == "int8" else b.input(name, shape, "float32")
 
 
 def random_inputs(entry: Entry, seed: int = 0) -> list[np.ndarray[Any, Any]]:
-    """Arrays for an entry's inputs: all codes, floats of spread 1. (What soft floats cost depends on the values.)"""
+    """Arrays for an entry's inputs: codes of all values; floats of spread 1, the negative ones 0, as activations are.
+
+    What soft floats cost depends on the values.
+    """
     rng = np.random.default_rng(seed)
     arrays: list[np.ndarray[Any, Any]] = []
     for t in entry.inputs:
@@ -99,7 +105,7 @@ def random_inputs(entry: Entry, seed: int = 0) -> list[np.ndarray[Any, Any]]:
             limits = np.iinfo(dtype)
             arrays.append(rng.integers(limits.min, limits.max, shape, dtype, endpoint=True))
         else:
-            arrays.append(rng.standard_normal(shape).astype(dtype))
+            arrays.append(np.maximum(rng.standard_normal(shape), 0).astype(dtype))
     return arrays
 
 

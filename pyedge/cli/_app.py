@@ -29,6 +29,7 @@ VERBS = {
     "inspect": "Show what is in a model file or plan.",
     "evaluate": "Accuracy on labelled data, here or on a board.",
     "profile": "Measure each op, here or on a board.",
+    "bench": "Measure what this machine can do, and what ops cost.",
     "power": "Measure the energy of an inference.",
     "boards": "List the boards that pyedge knows.",
     "ports": "List the serial ports of this machine.",
