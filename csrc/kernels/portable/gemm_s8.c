@@ -2,7 +2,7 @@
 
 /* Contract: kernels.h, pe_gemm_s8_fn.
  *
- * Four rows of b at a time; at the end the last row stands in for missing ones, and only what exists is stored. The
+ * Four rows of b at a time, eight by a single row of a; at the end the last row stands in for missing ones, and only what exists is stored. The
  * sums are named, because compilers leave an array of them in memory. */
 
 /* After each step in k the sums are in registers and the loads of the next step have not begun. Without it GCC 12 loads
@@ -14,7 +14,9 @@
 #define STEP_DONE(...)
 #endif
 
-#define COLUMNS 16 /* requantized at once, so that what they share stays in registers; a multiple of 4 */
+#define COLUMNS 16 /* requantized at once, so that what they share stays in registers; a multiple of 8 */
+
+#define EIGHT_STEPS STEP(0) STEP(1) STEP(2) STEP(3) STEP(4) STEP(5) STEP(6) STEP(7)
 
 /* Sums of one row or two, [rows][COLUMNS], to n columns of c. */
 static inline void store(size_t rows, size_t n, const uint32_t *sums, const pe_channel *q, const pe_output_s8 *out,
@@ -58,13 +60,10 @@ static __attribute__((noinline)) void dot_2x4(size_t n, size_t k, const int8_t *
         COLUMN(b3, s03, s13, i)                                                                            \
         STEP_DONE("+r"(s00), "+r"(s01), "+r"(s02), "+r"(s03), "+r"(s10), "+r"(s11), "+r"(s12), "+r"(s13)); \
     }
-    for (const int8_t *end = a0 + (k & ~(size_t)3); a0 != end; a0 += 4, a1 += 4, b0 += 4, b1 += 4, b2 += 4, b3 += 4) {
-        STEP(0)
-        STEP(1)
-        STEP(2)
-        STEP(3)
+    for (const int8_t *end = a0 + (k & ~(size_t)7); a0 != end; a0 += 8, a1 += 8, b0 += 8, b1 += 8, b2 += 8, b3 += 8) {
+        EIGHT_STEPS
     }
-    for (k &= 3; k; k--, a0++, a1++, b0++, b1++, b2++, b3++)
+    for (k &= 7; k; k--, a0++, a1++, b0++, b1++, b2++, b3++)
         STEP(0)
 #undef STEP
 #undef COLUMN
@@ -78,32 +77,43 @@ static __attribute__((noinline)) void dot_2x4(size_t n, size_t k, const int8_t *
     sums[COLUMNS + 3] = s13;
 }
 
-static __attribute__((noinline)) void dot_1x4(size_t n, size_t k, const int8_t *a, const int8_t *b, uint32_t *sums)
+/* Sums of one row by n columns, n >= 1; eight are written. */
+static __attribute__((noinline)) void dot_1x8(size_t n, size_t k, const int8_t *a, const int8_t *b, uint32_t *sums)
 {
     const int8_t *b0 = b, *b1 = n > 1 ? b0 + k : b0, *b2 = n > 2 ? b1 + k : b1, *b3 = n > 3 ? b2 + k : b2;
-    uint32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0;
-#define STEP(i)                                            \
-    {                                                      \
-        const int32_t x = a[i];                            \
-        s0 += (uint32_t)(x * b0[i]);                       \
-        s1 += (uint32_t)(x * b1[i]);                       \
-        s2 += (uint32_t)(x * b2[i]);                       \
-        s3 += (uint32_t)(x * b3[i]);                       \
-        STEP_DONE("+r"(s0), "+r"(s1), "+r"(s2), "+r"(s3)); \
+    const int8_t *b4 = n > 4 ? b3 + k : b3, *b5 = n > 5 ? b4 + k : b4, *b6 = n > 6 ? b5 + k : b5,
+                 *b7 = n > 7 ? b6 + k : b6;
+    uint32_t s0 = 0, s1 = 0, s2 = 0, s3 = 0, s4 = 0, s5 = 0, s6 = 0, s7 = 0;
+#define STEP(i)                                                                                    \
+    {                                                                                              \
+        const int32_t x = a[i];                                                                    \
+        s0 += (uint32_t)(x * b0[i]);                                                               \
+        s1 += (uint32_t)(x * b1[i]);                                                               \
+        s2 += (uint32_t)(x * b2[i]);                                                               \
+        s3 += (uint32_t)(x * b3[i]);                                                               \
+        s4 += (uint32_t)(x * b4[i]);                                                               \
+        s5 += (uint32_t)(x * b5[i]);                                                               \
+        s6 += (uint32_t)(x * b6[i]);                                                               \
+        s7 += (uint32_t)(x * b7[i]);                                                               \
+        STEP_DONE("+r"(s0), "+r"(s1), "+r"(s2), "+r"(s3), "+r"(s4), "+r"(s5), "+r"(s6), "+r"(s7)); \
     }
-    for (const int8_t *end = a + (k & ~(size_t)3); a != end; a += 4, b0 += 4, b1 += 4, b2 += 4, b3 += 4) {
-        STEP(0)
-        STEP(1)
-        STEP(2)
-        STEP(3)
+    for (const int8_t *end = a + (k & ~(size_t)7); a != end; a += 8) {
+        EIGHT_STEPS
+        b0 += 8, b1 += 8, b2 += 8, b3 += 8, b4 += 8, b5 += 8, b6 += 8, b7 += 8;
     }
-    for (k &= 3; k; k--, a++, b0++, b1++, b2++, b3++)
+    for (k &= 7; k; k--, a++) {
         STEP(0)
+        b0++, b1++, b2++, b3++, b4++, b5++, b6++, b7++;
+    }
 #undef STEP
     sums[0] = s0;
     sums[1] = s1;
     sums[2] = s2;
     sums[3] = s3;
+    sums[4] = s4;
+    sums[5] = s5;
+    sums[6] = s6;
+    sums[7] = s7;
 }
 
 void pe_gemm_s8__portable_2x4(size_t m, size_t n, size_t k, const int8_t *a, size_t a_stride, const int8_t *b,
@@ -120,8 +130,8 @@ void pe_gemm_s8__portable_2x4(size_t m, size_t n, size_t k, const int8_t *a, siz
     if (m)
         for (size_t j = 0; j < n; j += COLUMNS) {
             const size_t width = n - j < COLUMNS ? n - j : COLUMNS;
-            for (size_t i = 0; i < width; i += 4)
-                dot_1x4(width - i, k, a, b + (j + i) * k, sums + i);
+            for (size_t i = 0; i < width; i += 8)
+                dot_1x8(width - i, k, a, b + (j + i) * k, sums + i);
             store(1, width, sums, q + j, out, c + j, 0);
         }
 }
