@@ -6,6 +6,7 @@ set(PYEDGE_AVX512_SOURCES
   kernels/avx512/conv2d_f16.c
   kernels/avx512/conv2d_f32.c
   kernels/avx512/conv2d_s8.c
+  kernels/avx512/depthwise_f16.c
   kernels/avx512/depthwise_f32.c
   kernels/avx512/depthwise_s8.c
   kernels/avx512/linear_row_s8.c
@@ -23,6 +24,7 @@ set(PYEDGE_AVX2_SOURCES
   kernels/avx2/conv2d_f16.c
   kernels/avx2/conv2d_f32.c
   kernels/avx2/conv_s8.c
+  kernels/avx2/depthwise_f16.c
   kernels/avx2/depthwise_f32.c
   kernels/avx2/mul_s8.c
   kernels/avx2/pool_s8.c

@@ -72,7 +72,8 @@
     X(mean_f32, avx512, mean_f32)               \
     X(softmax_f32, avx512, softmax_f32)         \
     X(conv2d_f16, avx512, conv2d_f16)           \
-    X(linear_f16, avx512, linear_f16)
+    X(linear_f16, avx512, linear_f16)           \
+    X(depthwise_f16, avx512, depthwise_f16)
 
 #define PE_LAYERS_AVX2(X)                     \
     X(conv2d_s8, avx2, conv2d_s8)             \
@@ -93,7 +94,8 @@
     X(mean_f32, avx2, mean_f32)               \
     X(softmax_f32, avx2, softmax_f32)         \
     X(conv2d_f16, avx2, conv2d_f16)           \
-    X(linear_f16, avx2, linear_f16)
+    X(linear_f16, avx2, linear_f16)           \
+    X(depthwise_f16, avx2, depthwise_f16)
 
 #define PE_LAYERS_I8MM(X)         \
     X(conv2d_s8, i8mm, conv2d_s8) \

@@ -47,6 +47,8 @@ def test_mutated_plans_are_refused_or_run(replay: Path, seeds: Path) -> None:
         for name in (
             "cnn_s8",
             "cnn_f32",
+            "cnn_f16",
+            "cnn_fast16",
             "entries",
             "moves",
             "orders",

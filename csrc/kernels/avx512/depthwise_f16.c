@@ -1,0 +1,1 @@
+#include "kernels/x86/depthwise_f16.h"

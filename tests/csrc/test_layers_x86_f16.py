@@ -1,0 +1,119 @@
+"""Layer kernels of float16 weights on x86-64 against the portable code of the same plan, to the bit, in both modes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+import pyedge as pe
+from pyedge import _core
+
+Array = npt.NDArray[Any]
+LEVELS = ["avx2", "avx512"]
+USABLE = LEVELS[: LEVELS.index(level) + 1] if (level := _core.cpu_features()[0]) in LEVELS else []
+pytestmark = pytest.mark.skipif(not USABLE, reason="no layer kernels of float16 weights on this CPU")
+ODD = np.array([0, -0.0, 6e-8, -6e-8, 3e-5, 65504, -65504, np.inf, -np.inf, np.nan], np.float32)
+FLOATS = ("float32", "float16")
+
+
+def numbers(rng: np.random.Generator, shape: Any, dtype: Any, odd: float) -> Array:
+    x = rng.normal(0, 1, shape)
+    return np.asarray(np.where(rng.random(shape) < odd, rng.choice(ODD, shape), x)).astype(dtype)
+
+
+def result(plan: pe.Plan, isa: str, x: Array) -> tuple[bytes, str | None]:
+    """The output's bytes, whose NaNs are canonical, and the layer kernel."""
+    session, entry = _core.Session(_core.Plan(plan.data, isa=isa)), plan.entry("main")
+    session.tensor(entry.inputs[0].number)[:] = x.reshape(-1).view(np.uint8)
+    assert session.run(entry.number)
+    return session.tensor(entry.outputs[0].number).tobytes(), session.kernel(0)
+
+
+def check(kind: str, shape: tuple[int, ...], weights: tuple[int, ...], **options: Any) -> None:
+    """All dtypes, modes and levels agree, on ordinary numbers and with zeros, subnormals, infinities and NaN too."""
+    rng = np.random.default_rng([*shape, *weights])
+    for i, (x_dtype, y_dtype) in enumerate((x, y) for x in FLOATS for y in FLOATS):
+        odd = (0.0, 0.02)[i % 2]
+        b = pe.GraphBuilder()
+        x = b.input("x", shape, x_dtype)
+        channels = weights[-1] if kind == "depthwise_conv2d" else weights[0]
+        bias = numbers(rng, channels, np.float32, odd) if i < 3 else None
+        activation = [None, "relu", "relu6", "relu_n1_to_1"][i]
+        w = numbers(rng, weights, np.float16, odd)
+        b.output("y", getattr(b, kind)(x, w, bias, activation=activation, **options))
+        graph = b.build()
+        graph.ops[0].attrs["dtype"] = graph.tensors["y"].dtype = y_dtype
+        value = numbers(rng, shape, x_dtype, odd)
+        for mode in ("exact", "fast16"):
+            plan = pe.compile(graph, mode=mode)
+            expected, none = result(plan, "portable", value)
+            assert none is None
+            for isa in USABLE:
+                actual, kernel = result(plan, isa, value)
+                assert kernel == f"{kind.removesuffix('_conv2d')}_f16__{isa}"
+                assert actual == expected, (isa, mode, x_dtype, y_dtype)
+
+
+@pytest.mark.parametrize("m", [1, 2, 3, 5, 14, 27, 28, 33, 61])
+@pytest.mark.parametrize("n, k", [(1, 1), (7, 3), (16, 31), (17, 32), (31, 33), (64, 40), (65, 64), (130, 100)])
+def test_linear_has_the_portable_bits(m: int, n: int, k: int) -> None:
+    """Rows and channels around every tile, few rows and many; products around a run of 32."""
+    check("linear", (m, k), (n, k))
+
+
+def test_panels_of_a_large_product_join() -> None:
+    """More rows than a panel has, and more products than weights are widened for."""
+    check("linear", (150, 1100), (33, 1100))
+    check("linear", (40, 4100), (3, 4100))
+
+
+def convolutions() -> Iterator[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]]:
+    image = (2, 7, 8, 6)
+    for padding in ("same", "valid", ((2, 1), (3, 4))):
+        for stride, dilation in ((1, 1), (2, 1), ((1, 3), (2, 1)), (1, (1, 3))):
+            if padding != "valid" or dilation == 1:
+                yield image, (17, 3, 2, 6), {"padding": padding, "stride": stride, "dilation": dilation}
+    for groups in (2, 3, 6):
+        yield image, (6 * groups, 3, 3, 6 // groups), {"groups": groups}
+    yield (1, 12, 12, 3), (16, 3, 3, 3), {"stride": 2}
+    yield (1, 3, 3, 2), (4, 2, 2, 2), {"padding": ((5, 5), (5, 5))}  # windows in the padding alone
+    yield (1, 40, 40, 64), (20, 3, 3, 64), {"padding": "valid"}  # several panels
+    yield (3, 5, 5, 32), (64, 1, 1, 32), {}
+    yield (1, 4, 4, 8), (5, 4, 4, 8), {"padding": "valid"}  # one pixel
+
+
+@pytest.mark.parametrize("shape, weights, options", list(convolutions()), ids=str)
+def test_conv2d_has_the_portable_bits(
+    shape: tuple[int, ...], weights: tuple[int, ...], options: dict[str, Any]
+) -> None:
+    check("conv2d", shape, weights, **options)
+
+
+@pytest.mark.parametrize("channels", [1, 7, 8, 16, 17, 40])
+def test_depthwise_has_the_portable_bits(channels: int) -> None:
+    """Vectors of channels and groups of pixels that end inside; more than 32 taps, windows in the padding."""
+    cases: list[tuple[tuple[int, ...], dict[str, Any]]] = [
+        ((3, 3, channels), {}),
+        ((3, 2, channels), {"stride": (2, 1), "padding": "valid"}),
+        ((7, 6, channels), {"padding": ((5, 6), (7, 5)), "stride": 2}),
+        ((2, 3, channels), {"dilation": (3, 2)}),
+    ]
+    for weights, options in cases:
+        check("depthwise_conv2d", (2, 7, 9, channels), weights, **options)
+
+
+@pytest.mark.parametrize("threads", [2, 3])
+def test_threads_change_no_bit(threads: int) -> None:
+    """Shares of pixels, and of channels where there is one pixel."""
+    rng = np.random.default_rng(threads)
+    for m, n, k in ((400, 130, 300), (1, 1500, 1000)):
+        b = pe.GraphBuilder()
+        b.output("y", b.linear(b.input("x", (m, k), "float16"), rng.normal(size=(n, k)).astype(np.float16)))
+        plan, x = pe.compile(b.build()), rng.normal(size=(m, k)).astype(np.float16)
+        session, expected = pe.Session(plan, threads=threads), pe.Session(plan)(x)
+        for _ in range(3):
+            np.testing.assert_array_equal(session(x), expected)
