@@ -1,6 +1,7 @@
 /* What the assembly files of this folder share. */
     .syntax unified
     .thumb
+    .fpu fpv4-sp-d16            /* zig does not tell its assembler */
 
 .macro FUNCTION name
     .section .text.\name, "ax", %progbits
