@@ -50,6 +50,7 @@ def layers() -> list[SingleOp]:
 def bench(
     models: Iterable[tuple[str, Graph, Path | None]] = (),
     peers: bool = False,
+    built_in: bool = False,
     blocks: int = 11,
     ops: Iterable[SingleOp] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -57,16 +58,17 @@ def bench(
     """Measures all of it on one thread; plain data for JSON, `SCHEMA` in it.
 
     Args:
-        models: Name, graph and file of each network to run; the built-in ones if there are none.
+        models: Name, graph and file of each network to run.
+        built_in: Run the built-in networks too; they are run anyway if there are no others.
         peers: Run the peers that are installed as well.
         blocks: How often each engine has its turn.
         ops: Layers to run; without it those of `layers`.
         progress: Called with the number of cases that are done, and of all.
     """
     found = installed() if peers else {}
-    networks = list(models) or [
-        (g.name, g, None) for dtype in ("int8", "float32") for g in (f(dtype) for f in BUILT_IN)
-    ]
+    networks = list(models)
+    if built_in or not networks:
+        networks += [(g.name, g, None) for dtype in ("int8", "float32") for g in (f(dtype) for f in BUILT_IN)]
     cases = [(op.name, op.graph(), None) for op in (layers() if ops is None else ops)]
     machine = measure_peaks()
     total = len(networks) + len(cases)

@@ -45,7 +45,7 @@ def sampled_ops(dtype: str, most_macs: int) -> Iterator[SingleOp]:
 
     def conv(kernel: tuple[int, int], stride: int, deepest: int = 256) -> SingleOp:
         while True:
-            channels = _CHANNELS if rng.random() < 0.5 else _EVEN_CHANNELS
+            channels = _CHANNELS if rng.random() < 0.3 else _EVEN_CHANNELS
             c, c_out = draw(_CHANNELS if deepest < 8 else channels, deepest), draw(channels)
             op = SingleOp("conv2d", *image(c), c, c_out, kernel, stride, dtype)
             if _macs(op) <= most_macs and _weights(op) <= 2 * elements:
@@ -54,6 +54,11 @@ def sampled_ops(dtype: str, most_macs: int) -> Iterator[SingleOp]:
     for kernel, times in (((1, 1), 40), ((3, 3), 40), ((5, 5), 8), ((5, 3), 6), ((7, 7), 3)):
         for i in range(times):
             yield conv(kernel, 2 if i % 3 == 2 else 1)
+    for i in range(24 if dtype == "int8" else 8):  # what networks have most, and kernels of their own
+        c, c_out, side = draw((12, 16, 24, 32, 48, 64, 72)), draw((16, 24, 32, 48, 64, 72)), draw((6, 8, 12, 16, 24))
+        op = SingleOp("conv2d", side, side, c, c_out, (3, 3) if i % 3 else (1, 1), 1, dtype)
+        if _macs(op) <= 10 * most_macs:
+            yield op
     for i in range(16):  # first layers
         yield conv(((3, 3), (5, 3), (5, 5), (10, 4))[i % 4], 1 + i % 2, deepest=4)
     for i in range(72):

@@ -18,6 +18,7 @@ from ._common import OutputFile, console, emit, json_option, port_option, progre
 @click.option(
     "--peers", is_flag=True, help="Run LiteRT, ONNX Runtime, torch and ncnn too, as far as they are installed."
 )
+@click.option("--built-in", is_flag=True, help="Run the built-in networks too; without a MODEL they are run anyway.")
 @click.option("--blocks", type=click.IntRange(1), default=11, show_default=True, help="Turns of each engine.")
 @click.option("--svg", type=OutputFile(), help="Draw the roofline into this file (needs pyedge[plot]).")
 @click.option("--board", "-b", metavar="BOARD", help="With --table: measure this board; host is this computer.")
@@ -27,6 +28,7 @@ from ._common import OutputFile, console, emit, json_option, port_option, progre
 def command(
     models: tuple[Path, ...],
     peers: bool,
+    built_in: bool,
     blocks: int,
     svg: Path | None,
     board: str | None,
@@ -67,7 +69,7 @@ def command(
 
         require_matplotlib()
     with progress("measuring") as done:
-        result = bench([(path.stem, graph, path) for path, graph in graphs], peers, blocks, progress=done)
+        result = bench([(path.stem, graph, path) for path, graph in graphs], peers, built_in, blocks, progress=done)
     if svg is not None:
         from ..bench.roofline import roofline
 

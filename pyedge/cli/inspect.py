@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from .. import Graph, Plan, load
+from .. import Graph, Plan, estimate, load
 from ..host import Remote
 from ..plan import RESET
 from ._common import (
@@ -18,6 +18,7 @@ from ._common import (
     isa_option,
     json_option,
     kernels_option,
+    parse_shapes,
     planned,
     port_option,
     runner,
@@ -48,6 +49,9 @@ _STEPS = 60  # columns of a lifetime bar at most
 @click.option("--entry", help="Entry to draw.  [default: the first]")
 @click.option("--batch", type=click.IntRange(1), help="Size of the first axis, where the model leaves it open.")
 @click.option("--shape", "shapes", multiple=True, metavar="NAME=1,49,10,1", help="Sizes of an input's open axes.")
+@click.option(
+    "--estimate", "estimated", metavar="BOARD", help="Estimate a run there, without it; or by a file of bench --table."
+)
 @click.option("--board", "-b", metavar="BOARD", help="Load it there too, and say what RAM it really takes.")
 @port_option
 @isa_option
@@ -59,6 +63,7 @@ def command(
     entry: str | None,
     batch: int | None,
     shapes: tuple[str, ...],
+    estimated: str | None,
     board: str | None,
     port: str | None,
     isa: str | None,
@@ -67,7 +72,7 @@ def command(
     """Show what is in a model file or plan: tensors, ops, MACs, flash, and the arena with the lifetime of each tensor.
 
     A model is compiled (not saved) to show what it will take. With --board statics and stack of the firmware are
-    measured there after one run.
+    measured there after one run. With --estimate each op has its cost from a table of what ops cost on that board.
 
     \b
     Examples:
@@ -75,6 +80,7 @@ def command(
       pyedge inspect kws.pedge --svg arena.svg
       pyedge inspect kws.tflite --onnx kws.onnx
       pyedge inspect kws.pedge -b virt-rv32
+      pyedge inspect kws.tflite --estimate virt-rv32
     """
     loaded = load(model)
     if onnx_file is not None:
@@ -87,6 +93,10 @@ def command(
     drawn = entry or next(iter(plan.entries))
     if svg is not None:
         svg.write_text(plan.svg(drawn), encoding="utf-8")
+    costs = None
+    if estimated is not None:
+        name, costs_file = (None, estimated) if estimated.endswith(".json") else (estimated, None)
+        costs = estimate(loaded, name, costs_file, drawn, batch, parse_shapes(shapes))
     memory = _measure(plan, drawn, board, port, isa) if board is not None else None
     if as_json:
         facts: dict[str, Any] = {"model": model}
@@ -94,6 +104,8 @@ def command(
             facts["graph"] = graph_facts(loaded)
         if memory is not None:
             facts["memory"] = memory
+        if costs is not None:
+            facts["estimate"] = costs.to_dict()
         emit("inspect", 1, {**facts, "plan": plan.to_dict()})
         return
     if isinstance(loaded, Graph):
@@ -105,6 +117,8 @@ def command(
     for name in shown if entry is None else [entry]:
         click.echo(f"\narena while {name} runs ({len(plan.entry(name).ops)} ops)")
         _lifetimes(plan, name)
+    if costs is not None:
+        click.echo(f"\n{costs.table()}")
     if memory is not None and board is not None:
         click.echo(f"\n{board}, after one run")
         rows = [(label, "unknown" if memory[key] is None else memory[key]) for key, label in _MEMORY.items()]

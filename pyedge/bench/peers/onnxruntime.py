@@ -97,7 +97,7 @@ class _Writer:
 
     def constant(self, value: Array) -> str:
         name = f"c{len(self.constants)}"
-        self.constants.append(self.from_array(np.ascontiguousarray(value), name))
+        self.constants.append(self.from_array(np.array(value, order="C"), name))
         return name
 
     def dequantized(self, codes: str, t: Tensor) -> str:
