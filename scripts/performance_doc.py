@@ -15,7 +15,9 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULT, DOC = ROOT / "bench/performance.json", ROOT / "docs/performance.md"
-COMMAND = "pyedge bench --peers --built-in MODEL... --json > bench/performance.json && python scripts/performance_doc.py --write"
+COMMAND = """\
+pyedge bench --peers --built-in MODEL... --json > bench/performance.json
+    python scripts/performance_doc.py --write"""
 OURS = "pyedge"
 
 
