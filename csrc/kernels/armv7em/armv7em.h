@@ -8,7 +8,7 @@
 #define PE_ARMV7EM_H
 #include "kernels/kernels.h"
 
-enum { PE_ARMV7EM_CHUNK = 480 }; /* k after which a mixed sum is put aside; 511 products fit, whatever they are */
+enum { PE_ARMV7EM_CHUNK = 448 }; /* k after which a mixed sum is put aside; 511 products fit, whatever they are */
 
 /* What tells the assembly how far to go in k. Its main loop has steps of 4 k, `unrolled` of them; it is entered so that the
  * first chunk ends with it. */
@@ -63,7 +63,7 @@ typedef struct pe_armv7em_linear {
 } pe_armv7em_linear;
 
 int8_t *pe_armv7em_linear_s8(const pe_armv7em_linear *t);
-#define PE_ARMV7EM_LINEAR_LOOP(k, sums) pe_armv7em_loop_of(k, 4, 8, 56, sums)
+#define PE_ARMV7EM_LINEAR_LOOP(k, sums) pe_armv7em_loop_of(k, 4, 16, 56, sums)
 
 /* Four rows of n int8 to pairs of int16: for each four elements the words (0, 2) of the four rows, then (1, 3); for each one
  * that is left the words (row 0, row 1), (row 2, row 3). Returns where the words end, 8 * n bytes on. */

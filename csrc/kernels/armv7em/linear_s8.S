@@ -17,7 +17,7 @@
 #define CHUNKS s10
 #define ASIDE1 s11
 #define ASIDE3 s12
-#define CHUNK_BYTES 1920
+#define CHUNK_BYTES 1792
 
 /* r0: w, r1: x, r2, r4: 256 * s1 + s0 of two pairs, r3, r5: s0, lr: where the chunk ends */
 .macro STEP
@@ -64,7 +64,7 @@
     vmov r6, ENTRY
     bx r6
     .balign 4
-2:  .rept 8
+2:  .rept 16
     STEP
     .endr
     cmp r0, lr

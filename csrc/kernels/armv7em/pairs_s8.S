@@ -17,7 +17,7 @@
 #define W s9                    /* then: where the chunk ends */
 #define SUMS s10
 #define CHUNKS s11
-#define CHUNK_BYTES 960
+#define CHUNK_BYTES 896
 
 /* r0: w, r1: x, r2 .. r5: 256 * s1 + s0 of four pixels, r6 .. r9: s0 */
 .macro STEP
