@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,7 +52,8 @@ def _sizes(op: PlanOp, inputs: list[Shape], y: Shape) -> dict[str, int]:
         return {**_windows(op, x, y, kh, kw), "depth": depth, "channels": channels, "scratch": op.scratch_bytes}
     if family == "depthwise":
         kh, kw, channels = inputs[1]
-        return {**_windows(op, x, y, kh, kw), "channels": channels, "multiplier": channels // x[3]}
+        sizes = {"channels": channels, "multiplier": channels // x[3], "scratch": op.scratch_bytes}
+        return {**_windows(op, x, y, kh, kw), **sizes}
     if family == "linear":
         return {"rows": math.prod(y[:-1]), "channels": y[-1], "depth": inputs[1][-1]}
     if family == "pool2d":
@@ -129,10 +131,10 @@ def terms(row: Row) -> list[float]:
     return [s["elements"], s["inputs"], s["others"], s["rows"], s["macs"], 1]
 
 
-def variables(row: Row) -> list[float]:
-    """What may decide which way a kernel takes: the sizes, ratios and remainders of them."""
+def variables(row: Row, names: Sequence[str]) -> list[float]:
+    """What may decide which way a kernel takes: the sizes of these names, ratios and remainders of them."""
     s, family = row.sizes, _family(row.kind)
-    found = [float(v) for v in s.values()]
+    found = [float(s[name]) for name in names]
     if family == "conv2d":
         found += [
             s["scratch"] / (s["taps"] * s["depth"]),

@@ -21,17 +21,25 @@ _CUTS = 12  # thresholds that are tried for a variable
 
 
 @dataclass(frozen=True)
-class Tree:
+class _Node:
     """A leaf with coefficients of the terms, or a split: below `threshold` of a variable, or not."""
 
     coefficients: Array
     variable: int = -1
     threshold: float = 0.0
-    branches: tuple[Tree, Tree] | None = None
+    branches: tuple[_Node, _Node] | None = None
+
+
+@dataclass(frozen=True)
+class Tree:
+    """A model tree. names: sizes that its rows have."""
+
+    names: tuple[str, ...]
+    root: _Node
 
     def cost(self, row: Row) -> float:
         """The cost of an op of the kind and kernel that the tree was fitted to."""
-        at, values = self, variables(row)
+        at, values = self.root, variables(row, self.names)
         while at.branches is not None:
             at = at.branches[0] if values[at.variable] < at.threshold else at.branches[1]
         return float(np.dot(terms(row), at.coefficients))
@@ -39,19 +47,17 @@ class Tree:
 
 def fit(rows: Sequence[Row]) -> Tree:
     """The tree of rows of one kind and kernel, whose costs are above 0."""
+    names = tuple(rows[0].sizes)
     costs = np.array([row.count for row in rows], float)
-    return _grow(
-        np.array([terms(row) for row in rows], float) / costs[:, None],
-        np.array([variables(row) for row in rows], float),
-        0,
-    )
+    parts = np.array([terms(row) for row in rows], float) / costs[:, None]
+    return Tree(names, _grow(parts, np.array([variables(row, names) for row in rows], float), 0))
 
 
-def _grow(a: Array, v: Array, depth: int) -> Tree:
+def _grow(a: Array, v: Array, depth: int) -> _Node:
     """a: terms / cost, [row, term], so that a right sum is 1. v: [row, variable]."""
     scale = np.maximum(a.max(axis=0), 1e-30)
     leaf, error = _least_squares(a / scale)
-    tree = Tree(leaf / scale)
+    tree = _Node(leaf / scale)
     if len(a) < 2 * _LEAF or depth == _DEPTH or math.sqrt(error / len(a)) < _EXACT:
         return tree
     best: tuple[float, int, float] | None = None
@@ -67,7 +73,7 @@ def _grow(a: Array, v: Array, depth: int) -> Tree:
     _, j, threshold = best
     below = v[:, j] < threshold
     branches = _grow(a[below], v[below], depth + 1), _grow(a[~below], v[~below], depth + 1)
-    return Tree(tree.coefficients, j, threshold, branches)
+    return _Node(tree.coefficients, j, threshold, branches)
 
 
 def _thresholds(values: Array) -> list[float]:

@@ -1,0 +1,42 @@
+"""Tables of costs: what is measured, and what the committed ones are worth."""
+
+from __future__ import annotations
+
+import pytest
+
+import pyedge as pe
+from pyedge.bench import table
+from pyedge.bench.networks import random_network
+from pyedge.bench.single_ops import SingleOp, random_inputs
+
+
+def few(dtype: str, most_macs: int) -> list[SingleOp]:
+    return [SingleOp("linear", 1, 1, 16 * n, 8, dtype=dtype) for n in (1, 2, 3)] + [SingleOp("conv2d", 4, 4, 4, 8)]
+
+
+def test_a_table_measured_here_estimates_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(table, "sampled_ops", few)
+    model = SingleOp("sigmoid", 4, 4, 4).graph()
+    seen: list[tuple[int, int]] = []
+    found = table.measure("host", [model], progress=lambda done, total: seen.append((done, total)))
+    assert found.board == "host" and found.unit == "ns" and found.conditions["kernels"] == pe.cpu_features().isa
+    assert seen == sorted(seen) and {total for _, total in seen} == {9} and seen[-1] == (9, 9)
+    assert {"lookup", "linear_s8", "linear_f32", "conv2d_s8"} <= {row.kind for row in found.rows}
+    assert pe.estimate(few("int8", 0)[0].graph(), "host", found).total > 0
+    assert pe.estimate(model, table=found).total > 0
+
+
+def test_the_sample_is_the_same_in_each_run_and_of_many_kinds() -> None:
+    ops = list(table.sampled_ops("int8", 500_000))
+    assert ops == list(table.sampled_ops("int8", 500_000))
+    assert {"conv2d", "depthwise_conv2d", "linear", "add", "mean", "softmax", "max_pool2d"} <= {op.kind for op in ops}
+
+
+def test_estimates_of_networks_are_within_ten_percent_of_the_emulated_board() -> None:
+    """More networks and boards: bench/estimate_error.py."""
+    with pe.connect("virt-rv32") as board:
+        for seed in (101, 102, 105, 109, 113):
+            graph = random_network(seed)
+            plan = pe.compile(graph, board="virt-rv32")
+            measured = board.load(plan).profile(random_inputs(plan.entry("main"))).total
+            assert pe.estimate(graph, "virt-rv32").total == pytest.approx(measured, rel=0.1), seed
