@@ -61,7 +61,7 @@ void pe_mve_gemm_s8(size_t m, size_t n, size_t k, const int8_t *a, size_t a_stri
         }
         t.x[1] = a + a_stride;
         t.x[2] = t.x[1] + a_stride;
-        blocks(t, pe_mve_3_rows_s8, n);
+        blocks(t, k > 16 ? pe_mve_3_rows_s8 : pe_mve_3_short_rows_s8, n);
         m -= 3, a += 3 * a_stride, t.y += 2 * t.y_stride;
     }
 }

@@ -24,6 +24,7 @@ typedef struct pe_mve_rows {
 
 void pe_mve_1_row_s8(const pe_mve_rows *t);
 void pe_mve_3_rows_s8(const pe_mve_rows *t);
+void pe_mve_3_short_rows_s8(const pe_mve_rows *t); /* k up to 16 */
 
 /* pe_gemm_s8_fn for n >= 4 and short shifts. */
 pe_gemm_s8_fn pe_mve_gemm_s8;
