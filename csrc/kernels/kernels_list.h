@@ -16,7 +16,7 @@
 /* Of 32-bit RISC-V with M, instead of the portable ones of their role. */
 #define PE_KERNELS_RV32(X) X(dwconv_s8, rv32, 1, 3, 1, CANONICAL, RV32IM)
 
-/* Of Cortex-M cores with the DSP extension and without vectors (compilers make those of the portable C). */
+/* Of Cortex-M cores with the DSP extension and without vectors. */
 #define PE_KERNELS_ARMV7EM(X) X(gemm_s8, armv7em, 2, 2, 4, CANONICAL, DSP)
 
 /* Of Cortex-M cores with integer vectors (MVE). */
