@@ -226,27 +226,32 @@ static void gather(const layer *l, const uint8_t *x, size_t row, size_t pixels, 
 static void run_tiles(const layer *l, const range *r, const uint8_t *x, size_t taps, size_t step, size_t next,
                       uint8_t *y, int32_t rows, size_t pixels)
 {
-    const size_t y_row = (size_t)l->cols * l->channels * l->element;
     pe_neon_row_fn *const whole = choose(l->tiles->row, pixels);
     pe_neon_row_fn *const half = l->half ? choose(l->tiles->half, pixels) : whole;
     pe_neon_conv_job j = {
         .taps = l->gathered ? 1 : (size_t)l->taps,
         .elements = l->elements,
         .row = taps,
+        .rows = (size_t)rows,
+        .next = next,
+        .y_row = (size_t)l->cols * l->channels,
+        .weights_step = l->block_weights,
+        .constants_step = l->block_constants,
+        .nr = l->nr,
         .stride = l->channels,
         .form = l->form,
         .out = l->out,
         .min = l->min,
         .max = l->max,
     };
-    for (uint32_t b = r->block; b < r->block_end; b++) {
-        const uint32_t first = b * l->nr;
+    const uint32_t wholes = l->half ? l->blocks - 1 : l->blocks;
+    for (uint32_t b = r->block; b < r->block_end; b += (uint32_t)j.blocks) {
+        const uint32_t end = b < wholes && wholes < r->block_end ? wholes : r->block_end;
+        j.blocks = end - b;
+        j.channels = l->channels - b * l->nr;
         j.weights = (const uint8_t *)l + l->weights + b * l->block_weights;
         j.constants = (const uint8_t *)l + l->constants + b * l->block_constants;
-        j.channels = l->channels - first < l->nr ? l->channels - first : l->nr;
-        pe_neon_row_fn *const run = b == l->blocks - 1 ? half : whole;
-        for (size_t i = 0; i < (size_t)rows; i++)
-            run(&j, x + i * next, step, y + i * y_row + first * l->element, pixels);
+        (b < wholes ? whole : half)(&j, x, step, y + b * l->nr * l->element, pixels);
     }
 }
 
