@@ -22,6 +22,7 @@ from try_wheel import ROOT, Place, install_pure, prepare, run
 PYTEST = ("iniconfig", "packaging", "pluggy", "pytest")
 RECORDED = ("tests/plan/test_litert_ops.py",)
 LAYERS = ("tests/csrc/test_layers.py",)
+FLOAT16 = ("tests/csrc/test_layers_f16.py",)
 I8MM = tuple(f"{LAYERS[0]}::test_{op}_has_the_portable_bits" for op in ("conv2d_s8", "linear_s8"))
 
 # In one process, because it takes a second to begin.
@@ -48,7 +49,7 @@ CPUS = {
     "aarch64": (
         Cpu("cortex-a53", "neon", RECORDED),
         Cpu("cortex-a72", "neon", RECORDED),
-        Cpu("cortex-a76", "dotprod", RECORDED + LAYERS),
+        Cpu("cortex-a76", "dotprod", RECORDED + LAYERS + FLOAT16),
         Cpu("max,pauth-impdef=on", "i8mm", RECORDED + I8MM),  # its own way to sign pointers takes three times as long
     ),
     "riscv64": (
