@@ -129,7 +129,7 @@ def counts(place: Place, peer: Path, work: Path, cpu: str, models: list[Path]) -
         "PYTHONPATH": f"{place.site}:{peer}:{root}/usr/lib/python3/dist-packages",
     }
     command = [*program, *plugin, root / "usr" / "bin" / place.python, "-c", PROGRAM, *(m.resolve() for m in models)]
-    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, cwd="/", text=True, check=True)
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith("[")]
 
 
