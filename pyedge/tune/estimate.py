@@ -161,6 +161,9 @@ def estimate(
 ) -> Estimate:
     """What an entry will cost on a board, without the board.
 
+    On cores without an FPU the cost of floats depends on their values: there it is of values as activations have them,
+    half of them zero.
+
     Args:
         graph: A graph, which is compiled for the board, or a plan for it.
         board: Name of a board; without it the table's.

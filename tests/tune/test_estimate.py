@@ -107,4 +107,4 @@ def test_boards_with_a_table_have_costs_of_usual_networks(board: str) -> None:
 
 
 def test_there_are_tables_for_the_emulated_boards() -> None:
-    assert {"virt-rv32", "virt-rv32-v", "mps2-an386"} <= set(BOARDS)
+    assert {"virt-rv32", "virt-rv32-v", "mps2-an386", "mps3-an547"} <= set(BOARDS)
