@@ -157,27 +157,17 @@ static void resolve(const pe_session *s, const pe_op *op, pe_call *c)
     c->scratch_bytes = op->scratch_bytes;
 }
 
-/* Nearly always there is no NaN, which vectors see sooner than they could write. */
-static void canonicalize_f32(float *y, uint32_t n)
+/* Each element is written, so that these loops become vectors. */
+static void canonicalize_f32(uint32_t *y, uint32_t n)
 {
-    uint32_t found = 0;
     for (uint32_t i = 0; i < n; i++)
-        found |= (uint32_t)pe_is_nan(y[i]);
-    for (uint32_t i = 0; found && i < n; i++) {
-        if (pe_is_nan(y[i]))
-            y[i] = pe_float_from_bits(PE_NAN_BITS);
-    }
+        y[i] = (y[i] & 0x7FFFFFFF) > 0x7F800000 ? PE_NAN_BITS : y[i];
 }
 
 static void canonicalize_16(uint16_t *y, uint32_t n, uint16_t infinity, uint16_t nan)
 {
-    uint16_t found = 0;
     for (uint32_t i = 0; i < n; i++)
-        found |= (y[i] & 0x7FFF) > infinity;
-    for (uint32_t i = 0; found && i < n; i++) {
-        if ((y[i] & 0x7FFF) > infinity)
-            y[i] = nan;
-    }
+        y[i] = (y[i] & 0x7FFF) > infinity ? nan : y[i];
 }
 
 /* In integers, so that no float64 code comes into a firmware that has no use for it. */
