@@ -43,7 +43,7 @@ def kernel_of(op: str, mode: str, isa: str) -> str | None:
 
 
 def check(kind: str, shape: tuple[int, ...], weights: tuple[int, ...], **options: Any) -> None:
-    """All dtypes, modes and levels agree, on ordinary numbers and with zeros, subnormals, infinities and NaN in between."""
+    """All dtypes, modes and levels agree, with and without zeros, subnormals, infinities and NaN among the numbers."""
     rng = np.random.default_rng([*shape, *weights])
     for i, (x_dtype, y_dtype) in enumerate((x, y) for x in FLOATS for y in FLOATS):
         odd = (0.0, 0.02)[i % 2]
