@@ -34,15 +34,18 @@ COMMAND = "python bench/counts.py --write"
 GROWTH = 1.02
 SCHEMA = 1
 FLOAT_MACS = 600_000  # float32 layers up to this size, where floats are emulated
+HALF_MACS = 150_000  # the same of layers with float16 weights
 
 Row = dict[str, Any]  # kernel, instructions, per_mac (null where an op has no MACs)
 
 
 def ops(most_float_macs: int | None = None) -> list[SingleOp]:
-    floats = [op for op in mlperf_tiny_layers("float32") if op.kind in ("conv2d", "depthwise_conv2d", "linear", "add")]
-    if most_float_macs is not None:
-        floats = [op for op in floats if pe.compile(op.graph()).entry("main").macs <= most_float_macs]
-    return [*mlperf_tiny_layers("int8"), *floats]
+    def floats(dtype: str, most: int | None) -> list[SingleOp]:
+        kinds = ("conv2d", "depthwise_conv2d", "linear") + (("add",) if dtype == "float32" else ())
+        found = [op for op in mlperf_tiny_layers(dtype) if op.kind in kinds]
+        return [op for op in found if most is None or pe.compile(op.graph()).entry("main").macs <= most]
+
+    return [*mlperf_tiny_layers("int8"), *floats("float32", most_float_macs), *floats("float16", HALF_MACS)]
 
 
 def row(kernel: str, count: int, macs: int) -> Row:
