@@ -13,7 +13,7 @@ def abi_version() -> int: ...
 def crc32(data: bytes | memoryview | npt.NDArray[np.uint8]) -> int: ...
 def cpu_features() -> tuple[str, list[str]]: ...  # ISA level in use (PYEDGE_ISA may lower it), features of the CPU
 def peaks(read_bytes: Sequence[int], seconds: float) -> list[tuple[str, float, float, list[float]]]:
-    """What one core does at most, for each ISA level in use: (level, float32 FLOP/s, int8 OP/s, bytes/s read at each size).
+    """What one core does at most, for each ISA level in use: level, float32 FLOP/s, int8 OP/s, bytes/s read at each size.
 
     seconds: of each measurement.
     """
@@ -48,7 +48,7 @@ def op_run(
 ) -> None:
     """Checks and runs one op on C-contiguous arrays of the dtypes of plans; the GIL is released.
 
-    constants: bit i: input i is a weight or a bias, which a layer kernel may pack; those take their cases as in a session.
+    constants: bit i: input i is a weight or a bias, which a layer kernel may pack; it takes its cases as in a session.
 
     Arrays that do not start on 16 bytes go through an aligned copy. Raises PlanRefused if tensors or params do not fit,
     TypeError for another dtype, a strided array or a read-only output, ValueError for an output that overlaps an array.

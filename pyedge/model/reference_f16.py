@@ -24,8 +24,10 @@ def _fma32(x: np.ndarray, w: np.ndarray, c: np.ndarray) -> np.ndarray:
 
 
 def _fma16(x: np.ndarray, w: np.ndarray, c: np.ndarray) -> np.ndarray:
-    """x * w + c of float16, rounded once: where the sum is not exact in a double, x * w is below 2^-29 of c, or the result
-    is infinite."""
+    """x * w + c of float16, rounded once.
+
+    Where the sum is not exact in a double, x * w is below 2^-29 of c, or the result is infinite.
+    """
     return np.asarray(x.astype(np.float64) * w + c.astype(np.float64)).astype(np.float16)
 
 

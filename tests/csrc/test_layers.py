@@ -73,7 +73,7 @@ def bits(data: bytes, dtype: str) -> Array:
 def layer(name: str, pixels: int = 2) -> str | None:
     """The layer kernel of that name on the best level that this CPU can run; None: there is none.
 
-    pixels: in a row of the output. rvv's kernels are a set (kernels.h), below the layers, and i8mm's take pairs of pixels.
+    pixels: in a row of the output. rvv's kernels are a set (kernels.h), below the layers; i8mm's take pairs of pixels.
     """
     levels = [level for level in USABLE if level != "rvv" and (level != "i8mm" or pixels > 1)]
     names = {f"{name}__{level}" for level in levels} & set(_core.kernels())
