@@ -13,7 +13,7 @@ def abi_version() -> int: ...
 def crc32(data: bytes | memoryview | npt.NDArray[np.uint8]) -> int: ...
 def cpu_features() -> tuple[str, list[str]]: ...  # ISA level in use (PYEDGE_ISA may lower it), features of the CPU
 def peaks(read_bytes: Sequence[int], seconds: float) -> list[tuple[str, float, float, list[float]]]:
-    """What one core does at most, for each ISA level in use: level, float32 FLOP/s, int8 OP/s, bytes/s read at each size.
+    """What one core does at most, for each ISA level in use: level, float32 FLOP/s, int8 OP/s, bytes/s by size.
 
     seconds: of each measurement.
     """
