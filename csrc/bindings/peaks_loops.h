@@ -12,11 +12,15 @@
 
 #define CHAINS 12 /* four cycles of latency, three a cycle */
 #define REPEAT(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
+#define UNKNOWN(x) __asm__("" : "+m"(x)) /* or a compiler finds that all chains are equal, and runs one */
+#define START(n) x[n] = start[n];
 
 static uint64_t fma_f32(uint64_t rounds, void *sink)
 {
-    FLOATS x[CHAINS];
-    memset(x, 0, sizeof x);
+    FLOATS x[CHAINS], start[CHAINS];
+    memset(start, 0, sizeof start);
+    UNKNOWN(start);
+    REPEAT(START)
     for (uint64_t i = 0; i < rounds; i++) {
 #define STEP(n) x[n] = FMA(x[n]);
         REPEAT(STEP)
@@ -30,8 +34,10 @@ static uint64_t fma_f32(uint64_t rounds, void *sink)
 
 static uint64_t dot_s8(uint64_t rounds, void *sink)
 {
-    INTS x[CHAINS];
-    memset(x, 1, sizeof x);
+    INTS x[CHAINS], start[CHAINS];
+    memset(start, 1, sizeof start);
+    UNKNOWN(start);
+    REPEAT(START)
     for (uint64_t i = 0; i < rounds; i++) {
 #define STEP(n) x[n] = DOT(x[n]);
         REPEAT(STEP)
