@@ -185,18 +185,14 @@ static void next(const layer *l, const uint8_t *x, place *p)
         p->direct = row_of(l, x, p);
 }
 
-/* The window of a pixel, in x or copied to `to`. */
-static const uint8_t *window(const layer *l, const uint8_t *x, const place *p, uint8_t *to)
+/* Copies the window of a pixel to `to`. */
+static void copy_window(const layer *l, const uint8_t *x, const place *p, uint8_t *to)
 {
-    if (l->direct)
-        return p->direct;
     const int32_t col = p->col * l->w.stride - l->w.pad;
     int32_t row = p->row * l->h.stride - l->h.pad;
-    uint8_t *at = to;
     x += p->image * l->x_image;
     for (int32_t i = 0; i < l->h.taps; i++, row += l->h.dilation)
-        at = copy_taps(l, row >= 0 && row < l->h.in ? x + (size_t)row * l->x_row : NULL, col, at);
-    return to;
+        to = copy_taps(l, row >= 0 && row < l->h.in ? x + (size_t)row * l->x_row : NULL, col, to);
 }
 
 /* 8 elements to the panel. Returns the end. */
@@ -250,7 +246,9 @@ PE_INLINE void fill_of(const layer *l, const uint8_t *x, size_t first, size_t n,
     for (size_t tile = first; tile < first + n; tile++, panel += l->panel_tile) {
         const size_t pixels = pixels_of(l, tile), m = rows_for(pixels);
         for (size_t row = 0; row < m; row++) {
-            put(window(l, x, &p, to), depth, panel + row * 16, from_f16, to_f16);
+            if (!l->direct)
+                copy_window(l, x, &p, to);
+            put(l->direct ? p.direct : to, depth, panel + row * 16, from_f16, to_f16);
             if (row + 1 < pixels || pixels == m)
                 next(l, x, &p);
         }
