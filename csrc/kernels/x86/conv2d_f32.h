@@ -140,11 +140,11 @@ PE_INLINE void pairs(const job *j, const float *x, size_t n, float *y, const int
 /* Sums, weights and one float of x fit into the 32 or 16 registers. */
 #ifdef __AVX512F__
 #define NR_MOST 4
-#define TILES(X)                                        \
-    X(1, 4) X(2, 4) X(3, 4) X(4, 4) X(5, 4) X(6, 4)     \
-    X(1, 3) X(2, 3) X(4, 3) X(6, 3) X(8, 3)             \
-    X(1, 2) X(2, 2) X(4, 2) X(6, 2) X(8, 2) X(12, 2)    \
-    X(1, 1) X(2, 1) X(4, 1) X(8, 1) X(12, 1) X(16, 1)   \
+#define TILES(X)                                              \
+    X(1, 4) X(2, 4) X(3, 4) X(4, 4) X(5, 4) X(6, 4)           \
+    X(1, 3) X(2, 3) X(4, 3) X(6, 3) X(8, 3)                   \
+    X(1, 2) X(2, 2) X(4, 2) X(6, 2) X(8, 2) X(12, 2) X(14, 2) \
+    X(1, 1) X(2, 1) X(4, 1) X(8, 1) X(12, 1) X(16, 1)         \
     X(1, 8)
 #define PAIRS_TILES(X) X(1) X(2) X(4) X(8) X(12) X(16)
 #else
@@ -192,16 +192,38 @@ static pixels_fn *choose(const layer *l, size_t n, uint32_t nr)
     return pixels_of[pe_tile_for(tiles, sizeof tiles / sizeof tiles[0], n, nr)];
 }
 
+#define BAND_MOST (512 << 10) /* bytes of copied rows, in the second-level cache */
+
 static size_t align64(size_t n)
 {
     return (n + 63) / 64 * 64;
 }
 
-/* Vectors of a block that has this many channels ahead of it. */
-static uint32_t vectors_of(const layer *l, uint32_t channels)
+/* Vectors of a block of at most `most` that has this many channels ahead of it. */
+static uint32_t vectors_of(uint32_t most, uint32_t channels)
 {
     const uint32_t n = (channels + PE_LANES - 1) / PE_LANES;
-    return n >= l->most ? l->most : n > NR_MOST ? NR_MOST : n;
+    return n >= most ? most : n > NR_MOST ? NR_MOST : n;
+}
+
+/* Vectors that tiles compute for a row of n pixels of so many channels, pixels that are done twice among them. */
+static size_t computed(size_t n, uint32_t channels, uint32_t most)
+{
+    size_t sum = 0;
+    for (uint32_t left = channels, nr; left; left -= left < nr * PE_LANES ? left : nr * PE_LANES) {
+        nr = vectors_of(most, left);
+        const size_t mr = tiles[pe_tile_for(tiles, sizeof tiles / sizeof tiles[0], n, nr)].mr;
+        sum += (n + mr - 1) / mr * mr * nr;
+    }
+    return sum;
+}
+
+/* Vectors of a block: the most, for they share what is read of x, unless smaller ones fit a row of n pixels better. */
+static uint32_t most_of(size_t n, uint32_t channels)
+{
+    if (n == 1)
+        return NR_ROW;
+    return NR_MOST > 2 && 32 * computed(n, channels, 2) < 31 * computed(n, channels, NR_MOST) ? 2 : NR_MOST;
 }
 
 static pe_layer_part_fn run_part;
@@ -252,19 +274,20 @@ static bool describe(const pe_call *c, layer *l, weights *ws, pe_layer_bytes *by
     /* Copying pays where a float takes part in several windows. */
     l->pairs = PE_LANES == 16 && c_out <= 8 && groups == 1 && v.out > 1 &&
                (int64_t)h.taps * v.taps > 2 * (int64_t)h.stride * v.stride;
-    if (!pe_clip_fits(&l->clip) ||
-        !pe_image_describe(&l->image, x, y, h, v, images, c_in, c_out, l->pairs, &bytes->work))
+    /* The weights are read again for each band: as many bytes of rows as of weights. */
+    if (!pe_clip_fits(&l->clip) || !pe_image_describe(&l->image, x, y, h, v, images, c_in, c_out, l->pairs,
+                                                      w->bytes < BAND_MOST ? w->bytes : BAND_MOST, &bytes->work))
         return false;
     if (l->pairs && !pe_image_pair(&l->image, &bytes->work))
         return false;
     const int64_t rows = (int64_t)images * h.out;
     l->split = rows >= 16 ? SPLIT_ROWS : rows == 1 && v.out >= 64 ? SPLIT_COLS : SPLIT_BLOCKS;
-    l->most = v.out == 1 ? NR_ROW : NR_MOST;
+    const uint32_t group = l->channels / (uint32_t)groups;
+    l->most = most_of((size_t)v.out, group);
     l->blocks = 0;
     size_t vectors = 0;
-    const uint32_t group = l->channels / (uint32_t)groups;
     for (uint32_t left = group, n; left; left -= n) {
-        const uint32_t nr = vectors_of(l, left);
+        const uint32_t nr = vectors_of(l->most, left);
         n = left < nr * PE_LANES ? left : nr * PE_LANES;
         vectors += nr;
         l->blocks++;
@@ -296,7 +319,7 @@ static void pack(const pe_call *c, void *packed)
     for (block *b = l->block; b != l->block + l->blocks; b++) {
         b->first = first;
         b->x_first = first / group * (uint32_t)ws.depth;
-        b->nr = vectors_of(l, left);
+        b->nr = vectors_of(l->most, left);
         b->channels = left < b->nr * PE_LANES ? left : b->nr * PE_LANES;
         b->bias = at;
         b->weights = at + b->nr * PE_LANES * sizeof(float);

@@ -197,7 +197,7 @@ static bool describe(const pe_call *c, layer *l, pe_layer_bytes *bytes)
     const pe_axis h = pe_axis_h(p, x, y, w->dims[0]), v = pe_axis_w(p, x, y, w->dims[1]);
     const size_t channels = (size_t)x->dims[3], taps = (size_t)h.taps * (size_t)v.taps;
     *l = (layer){.channels = channels, .taps = v.taps, .clip = {p->f_min, p->f_max}};
-    if (!pe_image_describe(&l->image, x, y, h, v, x->dims[0], channels, channels, true, &bytes->work))
+    if (!pe_image_describe(&l->image, x, y, h, v, x->dims[0], channels, channels, true, 0, &bytes->work))
         return false;
     l->dilation = (size_t)v.dilation * channels;
     l->many = v.stride == 1 && PE_LANES % channels == 0 && channels < PE_LANES;

@@ -30,10 +30,10 @@ static inline int32_t pe_image_rows(const pe_image_f32 *m, int32_t n)
     return (n - 1) * m->stride + (m->taps - 1) * m->dilation + 1;
 }
 
-/* x: [images, h.in, v.in, c], y: [images, h.out, v.out, c_out]. copy: also where windows lie inside x. False: too much
- * work memory. */
+/* x: [images, h.in, v.in, c], y: [images, h.out, v.out, c_out]. copy: also where windows lie inside x. band:
+ * bytes of a band, if that is more than PE_BAND_BYTES. False: too much work memory. */
 static bool pe_image_describe(pe_image_f32 *m, const pe_tensor *x, const pe_tensor *y, pe_axis h, pe_axis v,
-                              int32_t images, size_t c, size_t c_out, bool copy, size_t *work)
+                              int32_t images, size_t c, size_t c_out, bool copy, size_t band, size_t *work)
 {
     const int64_t last = (int64_t)(v.out - 1) * v.stride + (int64_t)(v.taps - 1) * v.dilation + 1 - v.pad;
     const int64_t body = last < 0 ? 0 : last < v.in ? last : v.in; /* columns of x, and of padding behind */
@@ -64,7 +64,8 @@ static bool pe_image_describe(pe_image_f32 *m, const pe_tensor *x, const pe_tens
     if (m->in_place)
         return true;
     const size_t row_bytes = m->row * sizeof(float);
-    while (m->band > 1 && (size_t)pe_image_rows(m, m->band) * row_bytes > PE_BAND_BYTES)
+    const size_t most = band > PE_BAND_BYTES ? band : PE_BAND_BYTES;
+    while (m->band > 1 && (size_t)pe_image_rows(m, m->band) * row_bytes > most)
         m->band = (m->band + 1) / 2;
     *work = (size_t)pe_image_rows(m, m->band) * row_bytes + PE_SLACK_BYTES;
     return *work <= PE_WORK_BYTES;
