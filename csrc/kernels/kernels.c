@@ -5,8 +5,7 @@
 
 #define PE_KERNEL_NAME(op, arch, mr, nr, kr, layout, isa) #op "__" #arch "_" #mr "x" #nr,
 #define PE_LAYER_NAME(name, arch, op) #name "__" #arch,
-/* RISC-V, 32 bits, with multiplication and all 31 registers; known when a firmware is built. PE_PORTABLE: for comparison. */
-#if defined __riscv && __riscv_xlen == 32 && defined __riscv_mul && !defined __riscv_32e && !defined PE_PORTABLE
+#ifdef PE_WITH_RV32
 #define PE_RV32(rv32, portable) rv32
 #define PE_OP_NAME(op, arch, kind) #op "__" #arch,
 #define PE_RV32_NAMES PE_KERNELS_RV32(PE_KERNEL_NAME) PE_OPS_RV32(PE_OP_NAME)

@@ -13,6 +13,11 @@
     X(gemm_f16, portable, 2, 4, 1, CANONICAL, NONE)       \
     X(gemm_fast16, portable, 1, 1, 1, CANONICAL, NONE)
 
+/* RISC-V, 32 bits, with multiplication and all 31 registers; known when a firmware is built. PE_PORTABLE: for comparison. */
+#if defined __riscv && __riscv_xlen == 32 && defined __riscv_mul && !defined __riscv_32e && !defined PE_PORTABLE
+#define PE_WITH_RV32
+#endif
+
 /* Of 32-bit RISC-V with M, instead of the portable ones of their role. */
 #define PE_KERNELS_RV32(X) X(dwconv_s8, rv32, 1, 3, 1, CANONICAL, RV32IM)
 

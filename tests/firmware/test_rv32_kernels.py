@@ -76,6 +76,8 @@ GRAPHS = {
     "all padding": conv((1, 2, 2, 3), 5, (3, 3), padding=((4, 4), (4, 4))),
     "lone pixel": conv((2, 3, 3, 16), 13, (1, 1)),
     "lone pixel, stride 2": conv((1, 5, 5, 9), 16, (1, 1), stride=2, padding="valid", groups=1),
+    "one pixel": conv((2, 1, 1, 16), 13, (1, 1)),
+    "one pixel, groups": conv((1, 1, 1, 6), 18, (1, 1), groups=2),
     # Winograd: tiles that reach beyond the image, fewer than four, two parts of the channels
     "winograd": conv((1, 8, 8, 16), 16, (3, 3)),
     "winograd, odd sides": conv((2, 5, 7, 24), 20, (3, 3), activation="relu6"),

@@ -111,7 +111,8 @@ bool pe_conv2d_s8__rv32(const pe_call *c)
         return false;
     if (pe_rv32_conv2d_winograd_s8(c))
         return true;
-    if (n < 4 || pixels < PIXELS || c->scratch_bytes < 8 * (uint64_t)k + fill_bytes)
+    const bool all_lone = lone_last && pixels == 1;
+    if (!all_lone && (n < 4 || pixels < PIXELS || c->scratch_bytes < 8 * (uint64_t)k + fill_bytes))
         return false;
     pe_rv32_pairs t = {
         .x = c->scratch,
@@ -121,8 +122,11 @@ bool pe_conv2d_s8__rv32(const pe_call *c)
         .min = p->y_min,
         .max = p->y_max,
     };
-    g.fill = (int8_t *)c->scratch + 8 * k;
-    pe_fill_bytes((int8_t *)c->scratch + 8 * k, (uint8_t)p->x_zero_point, fill_bytes);
+    if (!all_lone) {
+        int8_t *fill = (int8_t *)c->scratch + 8 * k;
+        pe_fill_bytes(fill, (uint8_t)p->x_zero_point, fill_bytes);
+        g.fill = fill;
+    }
     for (uint32_t image = 0; image < images; image++)
         for (uint32_t group = 0; group < groups; group++) {
             g.image = (const int8_t *)c->data[0] + image * image_bytes + group * g.tap_bytes;
