@@ -10,8 +10,9 @@
  * a panel; for few each is widened as it is read, and all there is to gain is half the bytes. */
 
 #define PANEL_BYTES (512 << 10) /* of the second-level cache */
-#define WIDEN_MOST 4096         /* taps of a block whose weights are widened: 512 KiB with AVX-512 */
-#define WORK_MOST (64 << 20)    /* bytes of one panel's pixel and one block: what no network asks for */
+#define PANEL_LEAST 168      /* pixels for which a block's weights are widened: for few it takes too much of the time */
+#define WIDEN_MOST 4096      /* taps of a block whose weights are widened: 512 KiB with AVX-512 */
+#define WORK_MOST (64 << 20) /* bytes of one panel's pixel and one block: what no network asks for */
 
 typedef struct job {
     const void *weights; /* [k][nr * PE_LANES]: float, or float16 */
@@ -255,6 +256,7 @@ static bool describe(const pe_call *c, layer *l, pe_layer_bytes *bytes)
     l->row =
         l->in_place ? l->k : (l->k + 15) / 16 * 16 + 16; /* not a power of two, which would fall on few cache lines */
     size_t rows = PANEL_BYTES / (l->row * sizeof(float));
+    rows = l->widened && rows < PANEL_LEAST ? PANEL_LEAST : rows;
     rows = (l->pixels - 1) / (rows ? rows : 1) + 1; /* panels */
     rows = ((l->pixels - 1) / rows / MR_MOST + 1) * MR_MOST;
     l->panel_rows = rows < l->pixels ? rows : l->pixels;
