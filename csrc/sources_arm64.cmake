@@ -12,6 +12,7 @@ set(PYEDGE_NEON_SOURCES
   kernels/neon/conv2d_s8.c
   kernels/neon/cpu.c
   kernels/neon/depthwise.c
+  kernels/neon/depthwise_f16.c
   kernels/neon/depthwise_f32.c
   kernels/neon/depthwise_s8.c
   kernels/neon/gemm_f16.S
@@ -21,6 +22,7 @@ set(PYEDGE_NEON_SOURCES
 set(PYEDGE_NEON_FLAGS -O3)
 set(PYEDGE_FP16_SOURCES
   kernels/fp16/conv2d_f16.c
+  kernels/fp16/depthwise_f16.c
   kernels/fp16/gemm_fast16.S
 )
 set(PYEDGE_FP16_FLAGS -O3 -march=armv8.2-a+fp16)

@@ -112,7 +112,8 @@
 
 #define PE_LAYERS_FP16(X)           \
     X(conv2d_f16, fp16, conv2d_f16) \
-    X(linear_f16, fp16, linear_f16)
+    X(linear_f16, fp16, linear_f16) \
+    X(depthwise_f16, fp16, depthwise_f16)
 
 #define PE_LAYERS_NEON(X)                 \
     X(conv2d_s8, neon, conv2d_s8)         \
@@ -126,7 +127,8 @@
     X(conv2d_f32, neon, conv2d_f32)       \
     X(linear_f32, neon, linear_f32)       \
     X(conv2d_f16, neon, conv2d_f16)       \
-    X(linear_f16, neon, linear_f16)
+    X(linear_f16, neon, linear_f16)       \
+    X(depthwise_f16, neon, depthwise_f16)
 
 #if defined PE_WITH_X86
 #define PE_LAYERS(X) PE_LAYERS_AVX512(X) PE_LAYERS_AVX2(X)

@@ -45,11 +45,12 @@ def kernel_of(op: str, mode: str, isa: str) -> str | None:
 def check(kind: str, shape: tuple[int, ...], weights: tuple[int, ...], **options: Any) -> None:
     """All dtypes, modes and levels agree, with and without zeros, subnormals, infinities and NaN among the numbers."""
     rng = np.random.default_rng([*shape, *weights])
+    op, channels = ("depthwise_f16", weights[-1]) if kind == "depthwise_conv2d" else (f"{kind}_f16", weights[0])
     for i, (x_dtype, y_dtype) in enumerate((x, y) for x in FLOATS for y in FLOATS):
         odd = (0.0, 0.02)[i % 2]
         b = pe.GraphBuilder()
         x = b.input("x", shape, x_dtype)
-        bias = numbers(rng, weights[0], np.float32, odd) if i < 3 else None
+        bias = numbers(rng, channels, np.float32, odd) if i < 3 else None
         activation = [None, "relu", "relu6", "relu_n1_to_1"][i]
         w = numbers(rng, weights, np.float16, odd)
         b.output("y", getattr(b, kind)(x, w, bias, activation=activation, **options))
@@ -62,7 +63,7 @@ def check(kind: str, shape: tuple[int, ...], weights: tuple[int, ...], **options
             assert none is None
             for isa in USABLE:
                 actual, kernel = result(plan, isa, value)
-                assert kernel == kernel_of(f"{kind}_f16", mode, isa)
+                assert kernel == kernel_of(op, mode, isa)
                 assert actual == expected, (isa, mode, x_dtype, y_dtype)
 
 
@@ -99,6 +100,24 @@ def test_conv2d_has_the_portable_bits(
     shape: tuple[int, ...], weights: tuple[int, ...], options: dict[str, Any]
 ) -> None:
     check("conv2d", shape, weights, **options)
+
+
+def depthwise_convolutions() -> Iterator[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]]:
+    for channels in (1, 2, 8, 15, 16, 17, 40):
+        for stride in (1, 2):
+            yield (2, 7, 9, channels), (3, 3, channels), {"stride": stride}
+    yield (1, 7, 8, 5), (2, 3, 5), {"padding": ((2, 1), (3, 4)), "stride": (2, 1), "dilation": (1, 3)}
+    yield (1, 9, 14, 4), (6, 6, 4), {}  # more taps than a run of float16 sums
+    yield (1, 8, 8, 19), (8, 8, 19), {"padding": "valid"}  # two runs, one pixel
+    yield (1, 3, 3, 2), (2, 2, 2), {"padding": ((5, 5), (5, 5))}  # windows in the padding alone
+    yield (1, 50, 20, 32), (3, 3, 32), {}  # several bands of rows
+
+
+@pytest.mark.parametrize("shape, weights, options", list(depthwise_convolutions()), ids=str)
+def test_depthwise_has_the_portable_bits(
+    shape: tuple[int, ...], weights: tuple[int, ...], options: dict[str, Any]
+) -> None:
+    check("depthwise_conv2d", shape, weights, **options)
 
 
 @pytest.mark.parametrize("threads", [2, 3])

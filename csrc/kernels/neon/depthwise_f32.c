@@ -2,7 +2,7 @@
 
 /* float32: each lane takes its fused products tap by tap. */
 
-PE_INLINE void tile(const pe_neon_dw_job *j, const uint8_t *x, float *y, const int MR)
+PE_INLINE void tile(const pe_neon_dw_job *j, const uint8_t *x, uint8_t *y, const int MR)
 {
     const float *bias = j->constants, *w = j->weights;
     float32x4_t sum[PE_NEON_DW_PIXELS][4];
@@ -21,27 +21,23 @@ PE_INLINE void tile(const pe_neon_dw_job *j, const uint8_t *x, float *y, const i
         const size_t first = 4 * (size_t)v;
         if (j->lanes > first)
             PE_FOR (p, MR)
-                pe_neon_store_f32(y + (size_t)p * j->stride + first, pe_neon_clip(sum[p][v], j->min, j->max),
-                                  j->lanes - first < 4 ? j->lanes - first : 4);
+                pe_neon_store_f32((float *)(void *)(y + (size_t)p * j->stride) + first,
+                                  pe_neon_clip(sum[p][v], j->min, j->max), j->lanes - first < 4 ? j->lanes - first : 4);
     }
 }
 
-#define ROW(MR) PE_NEON_DW_ROW(row_##MR, float, MR, tile, MR)
+#define ROW(MR) PE_NEON_DW_ROW(row_##MR, MR, tile, MR)
 ROW(1)
 ROW(2)
 ROW(3)
 ROW(4)
 
-static const pe_neon_dw_tiles tiles = {.element = 4, .row = {NULL, row_1, row_2, row_3, row_4}};
-
-static bool takes(const pe_call *c, pe_layer_bytes *bytes)
-{
-    return pe_neon_dw_takes(c, &tiles, bytes);
-}
+static const pe_neon_dw_tiles tiles = {{NULL, row_1, row_2, row_3, row_4}};
 
 static void pack(const pe_call *c, void *packed)
 {
     pe_neon_dw_pack(c, &tiles, packed);
 }
 
-const pe_layer pe_layer_depthwise_f32__neon = {PE_OP_DEPTHWISE_F32, "depthwise_f32__neon", takes, pack, pe_neon_dw_run};
+const pe_layer pe_layer_depthwise_f32__neon = {PE_OP_DEPTHWISE_F32, "depthwise_f32__neon", pe_neon_dw_takes, pack,
+                                               pe_neon_dw_run};

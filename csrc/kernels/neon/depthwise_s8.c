@@ -10,7 +10,7 @@ PE_INLINE void add(int32x4_t sum[4], int16x8_t low, int16x8_t high)
     sum[3] = vaddw_high_s16(sum[3], high);
 }
 
-PE_INLINE void tile(const pe_neon_dw_job *j, const uint8_t *x, int8_t *y, const int MR, const bool narrow)
+PE_INLINE void tile(const pe_neon_dw_job *j, const uint8_t *x, uint8_t *y, const int MR, const bool narrow)
 {
     const pe_neon_rq *q = j->constants;
     const int8_t *w = j->weights, *from = (const int8_t *)x;
@@ -41,27 +41,22 @@ PE_INLINE void tile(const pe_neon_dw_job *j, const uint8_t *x, int8_t *y, const 
             add(sum[p], vmull_s8(vget_low_s8(x0), vget_low_s8(w0)), vmull_high_s8(x0, w0));
         }
     }
-    pe_neon_finish(sum, q, j->form, &j->out, y, j->stride, j->lanes, MR, 4);
+    pe_neon_finish(sum, q, j->form, &j->out, (int8_t *)y, j->stride, j->lanes, MR, 4);
 }
 
-#define ROWS(kind, is_narrow)                               \
-    PE_NEON_DW_ROW(kind##_1, int8_t, 1, tile, 1, is_narrow) \
-    PE_NEON_DW_ROW(kind##_2, int8_t, 2, tile, 2, is_narrow) \
-    PE_NEON_DW_ROW(kind##_3, int8_t, 3, tile, 3, is_narrow) \
-    PE_NEON_DW_ROW(kind##_4, int8_t, 4, tile, 4, is_narrow) \
-    static const pe_neon_dw_tiles kind = {.element = 1, .row = {NULL, kind##_1, kind##_2, kind##_3, kind##_4}};
+#define ROWS(kind, is_narrow)                       \
+    PE_NEON_DW_ROW(kind##_1, 1, tile, 1, is_narrow) \
+    PE_NEON_DW_ROW(kind##_2, 2, tile, 2, is_narrow) \
+    PE_NEON_DW_ROW(kind##_3, 3, tile, 3, is_narrow) \
+    PE_NEON_DW_ROW(kind##_4, 4, tile, 4, is_narrow) \
+    static const pe_neon_dw_tiles kind = {{NULL, kind##_1, kind##_2, kind##_3, kind##_4}};
 ROWS(narrow, true)
 ROWS(wide, false)
-
-/* The size is the same for both. */
-static bool takes(const pe_call *c, pe_layer_bytes *bytes)
-{
-    return pe_neon_dw_takes(c, &narrow, bytes);
-}
 
 static void pack(const pe_call *c, void *packed)
 {
     pe_neon_dw_pack(c, pe_neon_is_narrow(c->data[1], c->tensor[1]->bytes) ? &narrow : &wide, packed);
 }
 
-const pe_layer pe_layer_depthwise_s8__neon = {PE_OP_DEPTHWISE_S8, "depthwise_s8__neon", takes, pack, pe_neon_dw_run};
+const pe_layer pe_layer_depthwise_s8__neon = {PE_OP_DEPTHWISE_S8, "depthwise_s8__neon", pe_neon_dw_takes, pack,
+                                              pe_neon_dw_run};
