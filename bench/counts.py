@@ -5,6 +5,7 @@
 Deterministic: no clock is read. Sections:
 
     x86-64 portable, x86-64 avx2    the sources with the extension's flags; valgrind --tool=callgrind, no AVX-512 there
+    arm64 cortex-a53, arm64 cortex-a76    the sources with the wheel's flags; user QEMU with the plugin of bench/arm64
     virt-rv32, virt-rv32-v, mps2-an386, mps3-an547    the firmware of emulated boards; QEMU -icount
 
 Fails if a count has grown by more than 2 %, or if a row is on one side only. Counts are those of one compiler: a
@@ -100,6 +101,28 @@ def x86(level: str) -> tuple[str, dict[str, Row]] | str:
     return version(compiler), rows
 
 
+def arm64(cpu: str) -> tuple[str, dict[str, Row]] | str:
+    """Counts of a Linux program on an emulated CPU, inputs zero."""
+    build = HERE.parent / "build" / "arm64"
+    if not (build / "qemu" / "usr" / "bin" / "qemu-aarch64").exists():
+        return "needs QEMU with plugins; try: make -C bench/arm64 ready"
+    shapes = ops()
+    plan = pe.compile({op.name: op.graph() for op in shapes})
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "plan.pedge"
+        plan.save(path)
+        options = [f"PLAN={path}", f"CPU={cpu}", f"PYTHON={sys.executable}"]
+        lines = run(["make", "-s", "-C", HERE / "arm64", "network", *options]).splitlines()
+    rows = {}
+    first = 0  # line of an entry: its ops, each with a kernel if it has one, and a total
+    totals = (i for i, line in enumerate(lines) if line.startswith("total "))
+    for op, last in zip(shapes, totals, strict=True):
+        kernel = lines[first].partition("[")[0].split()[-1]
+        rows[op.name] = row(kernel, int(lines[last].split()[1]), plan.entry(op.name).macs)
+        first = last + 1
+    return version(str(build / "zcc")), rows
+
+
 def board(name: str) -> tuple[str, dict[str, Row]]:
     """Counts of a board's firmware, in QEMU."""
     shapes = ops(FLOAT_MACS)
@@ -116,6 +139,8 @@ def board(name: str) -> tuple[str, dict[str, Row]]:
 SECTIONS: dict[str, Callable[[], tuple[str, dict[str, Row]] | str]] = {
     "x86-64 portable": lambda: x86("portable"),
     "x86-64 avx2": lambda: x86("best"),
+    "arm64 cortex-a53": lambda: arm64("cortex-a53"),
+    "arm64 cortex-a76": lambda: arm64("cortex-a76"),
     "virt-rv32": lambda: board("virt-rv32"),
     "virt-rv32-v": lambda: board("virt-rv32-v"),
     "mps2-an386": lambda: board("mps2-an386"),

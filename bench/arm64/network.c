@@ -1,4 +1,4 @@
-/* Instructions of one inference of a plan, op by op: network PLAN [FEATURES], under QEMU with the plugin icount.c.
+/* Instructions of one run of each entry of a plan, op by op: network PLAN [FEATURES], under QEMU with the plugin icount.c.
  *
  * FEATURES: the bits of kernels/cpu.h that kernels may use; those of the CPU without it. Input is all zeros. */
 #include <inttypes.h>
@@ -61,19 +61,23 @@ int main(int argc, char **argv)
     const uint32_t ops = header->ops.bytes / sizeof(pe_op);
     uint64_t *counts = aligned(ops * sizeof *counts);
     const pe_profile profile = {now, (void *)(uintptr_t)count, counts};
-    pe_run(&session, 0, NULL);
-    const uint64_t before = *count;
-    pe_run(&session, 0, NULL);
-    const uint64_t total = *count - before;
-    pe_run(&session, 0, &profile);
-    for (uint32_t i = 0; i < ops; i++) {
-        const pe_op *op = (const pe_op *)(plan + header->ops.offset) + i;
-        const char *layer = pe_pack_layer(pack, i);
-        const pe_tensor *y =
-            pe_tensor_at(&session, ((const uint32_t *)(plan + header->index.offset))[op->tensors + op->inputs]);
-        printf("%3" PRIu32 " %-20s %-22s [%d, %d, %d, %d] %10" PRIu64 "\n", i, pe_plan_string(&session, op->kind_name),
-               layer ? layer : "", (int)y->dims[0], (int)y->dims[1], (int)y->dims[2], (int)y->dims[3], counts[i]);
+    for (uint32_t entry = 0; entry < pe_entry_count(&session); entry++) {
+        pe_run(&session, entry, NULL);
+        const uint64_t before = *count;
+        pe_run(&session, entry, NULL);
+        const uint64_t total = *count - before;
+        pe_run(&session, entry, &profile);
+        const uint32_t first = pe_entry_at(&session, entry)->first_op;
+        for (uint32_t i = first; i < first + pe_entry_at(&session, entry)->op_count; i++) {
+            const pe_op *op = (const pe_op *)(plan + header->ops.offset) + i;
+            const char *layer = pe_pack_layer(pack, i);
+            const pe_tensor *y =
+                pe_tensor_at(&session, ((const uint32_t *)(plan + header->index.offset))[op->tensors + op->inputs]);
+            printf("%3" PRIu32 " %-20s %-22s [%d, %d, %d, %d] %10" PRIu64 "\n", i,
+                   pe_plan_string(&session, op->kind_name), layer ? layer : "", (int)y->dims[0], (int)y->dims[1],
+                   (int)y->dims[2], (int)y->dims[3], counts[i]);
+        }
+        printf("total %" PRIu64 "\n", total);
     }
-    printf("total %" PRIu64 "\n", total);
     return 0;
 }
