@@ -33,8 +33,8 @@ def ask_scratch(program: Program, isa: str) -> None:
 def fill_room(program: Program, layout: Layout, arena_bytes: int, isa: str, spare: float = 0) -> None:
     """Gives them more where the arena has the room anyway, for kernels that are faster with it, of the same bits.
 
-    arena_bytes: what the plan takes, for the largest of its entries. spare: by what part of it the arena may grow where
-    it has no room for the least that such a kernel asks for.
+    arena_bytes: what the plan takes, for the largest of its entries. spare: by what part of it the arena may grow, for
+    kernels of rv32: to the least that Winograd asks for, to whole vectors of pixels.
     """
     if "+mve" in isa:
         _fill_planes(program, layout, arena_bytes, _mve_depthwise)
@@ -43,27 +43,32 @@ def fill_room(program: Program, layout: Layout, arena_bytes: int, isa: str, spar
     if not isa.startswith("rv32"):
         return
     vectors = re.search(r"_zvl(\d+)b", isa)
-    if not vectors:
-        arena_bytes = _grown(program, layout, arena_bytes, int(arena_bytes * (1 + spare)))
+    vlen = int(vectors[1]) if vectors else 0
+
+    def use(step: Step, room: int) -> int:
+        return _rvv_pixels(program, step, room, vlen) if vlen else _rv32_winograd(program, step, room)
+
+    most = int(arena_bytes * (1 + spare))
+    arena_bytes = _grown(program, layout, arena_bytes, most, lambda step, room: use(step, room if vlen else 0))
     for i, (offset, room) in enumerate(free_room(program, layout, arena_bytes)):
         step = program.steps[i]
-        if step.kind != "conv2d_s8" or step.inputs[1] is None:
-            continue
-        use = _rvv_pixels(program, step, room, int(vectors[1])) if vectors else _rv32_winograd(program, step, room)
-        if step.scratch_bytes < use <= room:
-            step.scratch_bytes, layout.scratch[i] = use, offset
-            layout.arena_bytes = max(layout.arena_bytes, align(offset + use))
+        if step.kind == "conv2d_s8" and step.inputs[1] is not None and step.scratch_bytes < use(step, room) <= room:
+            step.scratch_bytes, layout.scratch[i] = use(step, room), offset
+            layout.arena_bytes = max(layout.arena_bytes, align(offset + step.scratch_bytes))
 
 
-def _grown(program: Program, layout: Layout, arena_bytes: int, most: int) -> int:
-    """The arena with which Winograd has the least that it asks for, wherever `most` bytes give it that."""
+def _grown(program: Program, layout: Layout, arena_bytes: int, most: int, wanted: Callable[[Step, int], int]) -> int:
+    """The arena with which convolutions have what they want of `most` bytes, wherever those give it to them.
+
+    wanted: of a room of so many bytes. Winograd: the least that it asks for; vectors: as many pixels as fit.
+    """
     rooms = zip(free_room(program, layout, arena_bytes), free_room(program, layout, most), strict=True)
     grown = arena_bytes
     for step, ((_, room), (offset, most_room)) in zip(program.steps, rooms, strict=True):
-        if step.kind == "conv2d_s8" and step.inputs[1] is not None:
-            least = _rv32_winograd(program, step, 0)
-            if room < least <= most_room:
-                grown = max(grown, align(offset + least))
+        if step.kind != "conv2d_s8" or step.inputs[1] is None:
+            continue
+        if room < (use := wanted(step, most_room)) <= most_room:
+            grown = max(grown, align(offset + use))
     return grown
 
 

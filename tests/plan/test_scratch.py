@@ -25,11 +25,14 @@ def residual(channels: int, size: int) -> pe.Graph:
     return pe.quantize(b.build(), rng.normal(size=(4, size, size, 8)).astype(np.float32))
 
 
+@pytest.mark.parametrize("target", ["virt-rv32", "virt-rv32-v"])
 @pytest.mark.parametrize(("channels", "size"), [(16, 32), (32, 16), (64, 8), (24, 13)])
-def test_scratch_of_rv32_lies_where_nothing_lives_and_takes_little_more_arena(channels: int, size: int) -> None:
+def test_scratch_of_rv32_lies_where_nothing_lives_and_takes_little_more_arena(
+    channels: int, size: int, target: str
+) -> None:
     """All scratch is apart from what lives at that step; the arena grows by the windows of eight pixels, and 1/16."""
     graph = residual(channels, size)
-    here, board = pe.compile(graph), pe.compile(graph, board="virt-rv32")
+    here, board = pe.compile(graph), pe.compile(graph, board=target)
     assert board.arena_bytes <= (here.arena_bytes + 16 + 9 * channels * 9) * 17 / 16
     assert board.scratch_bytes > here.scratch_bytes
     live = board.lifetimes()
@@ -39,11 +42,12 @@ def test_scratch_of_rv32_lies_where_nothing_lives_and_takes_little_more_arena(ch
             assert op.scratch_bytes == 0 or t.offset + t.bytes <= op.scratch_offset or end <= t.offset, op.name
 
 
-def test_an_arena_grows_for_speed_only_on_a_board_that_has_the_room(tmp_path: Path) -> None:
-    """ResNet8's largest step, of 48 KiB of tensors: Winograd needs some KiB more than windows of eight pixels."""
+@pytest.mark.parametrize("target", ["virt-rv32", "virt-rv32-v"])
+def test_an_arena_grows_for_speed_only_on_a_board_that_has_the_room(tmp_path: Path, target: str) -> None:
+    """ResNet8's largest step, of 48 KiB of tensors: Winograd and vectors need more than windows of eight pixels."""
     graph = residual(16, 32)
-    grown = pe.compile(graph, board="virt-rv32")
-    text = (Path(__file__).parents[2] / "boards" / "virt-rv32.toml").read_text()
+    grown = pe.compile(graph, board=target)
+    text = (Path(__file__).parents[2] / "boards" / f"{target}.toml").read_text()
     small = tmp_path / "small.toml"
     small.write_text(text.replace("size_bytes = 33554432", f"size_bytes = {grown.arena_bytes - 1}", 1))
     assert small.read_text() != text
@@ -53,6 +57,21 @@ def test_an_arena_grows_for_speed_only_on_a_board_that_has_the_room(tmp_path: Pa
     small.write_text(text.replace("size_bytes = 33554432", f"size_bytes = {fits.arena_bytes - 1}", 1))
     with pytest.raises(pe.PlanError, match="larger than the RAM"):
         pe.compile(graph, board=str(small))
+
+
+def test_vectors_have_whole_blocks_of_pixels_where_a_sixteenth_more_arena_gives_them() -> None:
+    """1x1 as in DS-CNN: x and y leave room for windows of nine pixels, with which no vector kernel takes it."""
+    rng = np.random.default_rng(2)
+    b = pe.GraphBuilder()
+    x = b.input("x", (1, 25, 5, 64), "float32")
+    for name in ("a", "b"):
+        x = b.conv2d(x, rng.normal(size=(64, 1, 1, 64)).astype(np.float32), np.zeros(64, np.float32), name=name)
+    b.output("y", x)
+    graph = pe.quantize(b.build(), rng.normal(size=(4, 25, 5, 64)).astype(np.float32))
+    without = pe.compile(graph, board="virt-rv32").arena_bytes
+    plan = pe.compile(graph, board="virt-rv32-v")
+    assert [op.scratch_bytes // 64 for op in plan.ops if op.kind == "conv2d_s8"] == [25, 25]
+    assert without < plan.arena_bytes <= without * 17 // 16
 
 
 @pytest.mark.parametrize(("size", "channels"), [((25, 5), 64), ((48, 48), 8), ((6, 6), 57), ((3, 3), 25)])
