@@ -32,6 +32,7 @@ from ._common import OutputFile, console, emit, json_option, parse_pair, parse_s
     show_default=True,
     help="Sums of float16 weights.",
 )
+@click.option("--low-memory", is_flag=True, help="Layers in turns, by bands of rows: less RAM for some more time.")
 @click.option("--keep", type=click.Choice(["all"]), help="all: give each intermediate tensor memory of its own.")
 @json_option
 def command(
@@ -44,6 +45,7 @@ def command(
     weights: str | None,
     activations: str | None,
     mode: str,
+    low_memory: bool,
     keep: str | None,
     as_json: bool,
 ) -> None:
@@ -83,6 +85,7 @@ def command(
         shapes=parse_shapes(shapes),
         rounding=rounding,
         mode=mode,
+        low_memory=low_memory,
         keep="all" if keep else None,
     )
     plan.save(output)

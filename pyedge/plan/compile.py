@@ -11,6 +11,7 @@ from ..compress.channels import ChannelReport, remove_dead_channels
 from ..errors import PlanError, ShapeError
 from ..model.graph import Graph
 from ..model.ops import infer_shapes
+from .bands import in_bands
 from .fit import shortages
 from .layouts import lay_out
 from .lifetimes import layout
@@ -45,6 +46,7 @@ def compile(
     rounding: str = "tflite",
     keep: Keep = None,
     mode: str = "exact",
+    low_memory: bool = False,
 ) -> Plan:
     """Compile a graph, or several as named entries of one plan, for a board.
 
@@ -56,6 +58,8 @@ def compile(
         rounding: How int8 sums are rounded: "tflite", "litert-ref" or "fp32" (docs/arithmetic.md, "requantize").
         mode: How layers with float16 weights sum: "exact", in float32, or "fast16", 32 products at a time in float16
             (docs/arithmetic.md, "float16").
+        low_memory: Layers in turns, a band of rows at a time, wherever that makes the arena smaller (plan/bands.py):
+            the same bits for some more instructions. A plan that does not fit its board else is made so in any case.
         keep: "all" gives each intermediate tensor memory of its own, for `Session.tensors()`, and keeps dead channels,
             which are left out otherwise (compress/channels.py): `meta["dead_channels"]` says what that saved.
 
@@ -92,13 +96,16 @@ def compile(
             meta["dead_channels"] = _saved(whole, Plan(_image(_graphs(slim), rounding, keep, mode, meta)), reports)
         fixed = _graphs(slim)
     options = {"board": board, "batch": batch, "shapes": shapes, "rounding": rounding, "keep": keep, "mode": mode}
-    source = _Source(graphs, options)
-    plan = Plan(_image(fixed, rounding, keep, mode, meta, profile.isa, SPARE, profile.layout), source)
-    if shortages(plan, profile):
-        plan = Plan(_image(fixed, rounding, keep, mode, meta, profile.isa, 0, profile.layout), source)
-    if missing := shortages(plan, profile):
-        raise PlanError(f"{profile.name}: {'; '.join(missing)}; try: a smaller model, or another of `pyedge boards`")
-    return plan
+    source = _Source(graphs, {**options, "low_memory": low_memory})
+    # The fastest way that fits: with more room for scratch, without, in bands.
+    free = keep is None
+    for spare, bands in dict.fromkeys([(SPARE, low_memory and free), (0, low_memory and free), (0, free)]):
+        if bands:
+            meta["low_memory"] = True
+        plan = Plan(_image(fixed, rounding, keep, mode, meta, profile.isa, spare, profile.layout, bands), source)
+        if not (missing := shortages(plan, profile)):
+            return plan
+    raise PlanError(f"{profile.name}: {'; '.join(missing)}; try: a smaller model, or another of `pyedge boards`")
 
 
 def _graphs(slim: Mapping[str, tuple[Graph, ChannelReport]]) -> dict[str, Graph]:
@@ -124,16 +131,19 @@ def _image(
     isa: str = "",
     spare: float = 0,
     constants: str = "canonical",
+    bands: bool = False,
 ) -> bytes:
     """The bytes of a plan of graphs whose shapes are fixed, by entry name.
 
-    isa, spare: as in fill_room. constants: the layout of those for which a board has kernels.
+    isa, spare: as in fill_room. constants: the layout of those for which a board has kernels. bands: as in_bands.
     """
     programs = []
     for name, graph in graphs.items():
         programs.append(lower(graph if keep == "all" else schedule(graph), name, rounding, keep, mode))
         if keep is None:
             update_in_place(programs[-1])
+            if bands:
+                programs[-1] = in_bands(programs[-1])
             lay_out(programs[-1], constants)
             ask_scratch(programs[-1], isa)
     if any(p.states for p in programs):

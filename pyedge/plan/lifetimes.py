@@ -7,6 +7,7 @@ they are long enough on each.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from .arena import Block, align, extent, peak, place_with_scratch
 from .program import IN_PLACE, Keep, Program
@@ -51,7 +52,7 @@ def layout(program: Program, keep: Keep = None, states: StatePlaces = _NO_STATES
     by_root = {r: states.bytes + offset for r, offset in zip(roots, offsets, strict=True)}
     by_step = {i: states.bytes + offset for i, offset in zip(busy, scratch_offsets, strict=True)}
     places = {
-        number: by_root[_find(root, value.storage)]
+        number: by_root[_find(root, value.storage)] + value.offset
         for number, value in enumerate(program.values)
         if value.data is None and value.storage in root
     }
@@ -66,6 +67,16 @@ def layout(program: Program, keep: Keep = None, states: StatePlaces = _NO_STATES
         states.bytes + extent(tensors, offsets),
         states.bytes + peak(tensors),
     )
+
+
+def live_bytes(program: Program) -> list[int]:
+    """The sum of the tensors that live at each step, states apart: no arena can be smaller than the largest."""
+    first, last, root = _lifetimes(program, None)
+    change = [0] * (len(program.steps) + 3)
+    for r in (r for r in first if root[r] == r):
+        change[first[r] + 1] += align(program.values[r].bytes)
+        change[last[r] + 2] -= align(program.values[r].bytes)
+    return list(accumulate(change))[1 : len(program.steps) + 1]
 
 
 def free_room(program: Program, layout: Layout, arena_bytes: int) -> list[tuple[int, int]]:

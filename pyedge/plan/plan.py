@@ -118,8 +118,8 @@ class Plan:
     def lifetimes(self, entry: str = "main") -> list[Lifetime]:
         """Places and times of the tensors in the arena that an entry uses, in the order of the tensor table.
 
-        A view (a reshape, or the rows that linear sees) counts for the tensor that was written there before. States
-        live all the time.
+        A view (a reshape, the rows that linear sees, a band of rows) counts for the tensor that was written there
+        before; one that was written in parts lives from the first of them on. States live all the time.
         """
         e = self.entry(entry)
         spans: dict[int, tuple[int, int]] = {}
@@ -128,11 +128,16 @@ class Plan:
         def touch(number: int | None, step: int, write: bool) -> None:
             if number is None or self.tensors[number].constant:
                 return
-            place = self.tensors[number].offset, self.tensors[number].bytes
+            begin, end = self.tensors[number].offset, self.tensors[number].offset + self.tensors[number].bytes
             if write and not self.tensors[number].state:
-                writer[place] = number
-            number = writer.get(place, number)
-            first, last = spans.get(number, (step, step))
+                for place in [(o, b) for o, b in writer if o < end and begin < o + b]:
+                    if not self.tensors[writer[place]].state:
+                        del writer[place]
+                writer[begin, end - begin] = number
+            whole = [n for (o, b), n in writer.items() if o <= begin and end <= o + b]
+            parts = [spans[n][0] for (o, b), n in writer.items() if begin <= o and o + b <= end and n in spans]
+            number = whole[-1] if whole else number
+            first, last = spans.get(number, (min(parts, default=step), step))
             spans[number] = (min(first, step), max(last, step))
 
         for t in self.states:
@@ -160,8 +165,11 @@ class Plan:
         lifetimes = self.lifetimes(entry)
         most = 0
         for step in range(-1, len(self.entry(entry).ops) + 1):
-            live = {(t.tensor.offset, t.tensor.bytes) for t in lifetimes if t.first <= step <= t.last}
-            most = max(most, sum(align(size) for _, size in live))
+            used, end = 0, 0
+            for t in sorted((t for t in lifetimes if t.first <= step <= t.last), key=lambda t: t.tensor.offset):
+                after = t.tensor.offset + align(t.tensor.bytes)
+                used, end = used + max(after - max(end, t.tensor.offset), 0), max(end, after)
+            most = max(most, used)
         return most
 
     def summary(self) -> str:

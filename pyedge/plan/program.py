@@ -27,7 +27,10 @@ OVER_INPUT = {
 
 @dataclass
 class Value:
-    """A tensor of a program. storage: number of the value whose memory it uses, its own number unless it is a view."""
+    """A tensor of a program.
+
+    storage: number of the value whose memory it uses, its own number unless it is a view; offset: bytes into that.
+    """
 
     name: str
     dtype: str
@@ -37,6 +40,7 @@ class Value:
     scale: float = 0.0
     zero_point: int = 0
     layout: int = 0  # pe_layout of a constant
+    offset: int = 0
 
     @property
     def bytes(self) -> int:
