@@ -55,8 +55,7 @@ def test_an_arena_grows_for_speed_only_on_a_board_that_has_the_room(tmp_path: Pa
     assert fits.arena_bytes < grown.arena_bytes
     assert [op.scratch_bytes for op in fits.ops] < [op.scratch_bytes for op in grown.ops]
     small.write_text(text.replace("size_bytes = 33554432", f"size_bytes = {fits.arena_bytes - 1}", 1))
-    with pytest.raises(pe.PlanError, match="larger than the RAM"):
-        pe.compile(graph, board=str(small))
+    assert pe.compile(graph, board=str(small)).arena_bytes < fits.arena_bytes  # in bands of rows
 
 
 def test_vectors_have_whole_blocks_of_pixels_where_a_sixteenth_more_arena_gives_them() -> None:
