@@ -76,8 +76,6 @@ GRAPHS = {
     "all padding": conv((1, 2, 2, 3), 5, (3, 3), padding=((4, 4), (4, 4))),
     "lone pixel": conv((2, 3, 3, 16), 13, (1, 1)),
     "lone pixel, stride 2": conv((1, 5, 5, 9), 16, (1, 1), stride=2, padding="valid", groups=1),
-    "one pixel": conv((2, 1, 1, 16), 13, (1, 1)),
-    "one pixel, groups": conv((1, 1, 1, 6), 18, (1, 1), groups=2),
     # Winograd: tiles that reach beyond the image, fewer than four, two parts of the channels
     "winograd": conv((1, 8, 8, 16), 16, (3, 3)),
     "winograd, odd sides": conv((2, 5, 7, 24), 20, (3, 3), activation="relu6"),
@@ -109,12 +107,17 @@ GRAPHS = {
     "linear 7": linear(1, 20, 7),
     "linear, factors near one": linear(1, 20, 12, 0.002),
 }
+# For rv32 alone: a plan has 64 entries at most, which these and those of vectors would exceed.
+ONE_PIXEL = {
+    "one pixel": conv((2, 1, 1, 16), 13, (1, 1)),
+    "one pixel, groups": conv((1, 1, 1, 6), 18, (1, 1), groups=2),
+}
 
 
 @pytest.mark.parametrize("compiler", COMPILERS)
 def test_every_edge_has_the_bits_of_the_host(build: Build, compiler: str) -> None:
     need("qemu-system-riscv32")
-    plan = pe.compile(GRAPHS, board="virt-rv32")
+    plan = pe.compile({**GRAPHS, **ONE_PIXEL}, board="virt-rv32")
     session = pe.Session(plan)
     with Board(virt(build("virt-rv32", compiler))) as board:
         assert board.upload(PYEDGE, bytes(plan.data)) == {"off": len(plan.data), "match": True}
