@@ -98,6 +98,12 @@ set(PYEDGE_RVV_SOURCES
   kernels/rvv/gemm_s8.c
   kernels/rvv/set.c
 )
+# Of those with float16 too (Zvfh): PYEDGE_ZVFH, PE_WITH_ZVFH.
+set(PYEDGE_ZVFH_SOURCES
+  kernels/zvfh/depthwise_f16.c
+  kernels/zvfh/gemm_f16.c
+  kernels/zvfh/gemm_fast16.c
+)
 # Where a CPU's kernels are chosen when a firmware is built (kernels.c), the toolchain file names it.
 if(CMAKE_SYSTEM_PROCESSOR STREQUAL riscv32)
   list(APPEND PYEDGE_SOURCES

@@ -25,7 +25,7 @@ class CpuFeatures:
 
     Attributes:
         isa: Level of the kernels that sessions run: "portable"; x86-64 "avx2", "avx512"; arm64 "neon", "fp16",
-            "dotprod", "i8mm"; riscv64 "rvv". All give the same bits.
+            "dotprod", "i8mm"; riscv64 "rvv", "zvfh". All give the same bits.
         features: What the CPU has, for those who wonder why it is not more.
     """
 

@@ -22,7 +22,7 @@ from bits_cases import Array, Case, cases, digest, recorded
 LEVELS = (
     ("portable", "avx2", "avx512"),
     ("portable", "neon", "fp16", "dotprod", "i8mm"),
-    ("portable", "rvv"),
+    ("portable", "rvv", "zvfh"),
 )
 BEST = _core.cpu_features()[0]
 USABLE = next(levels[: levels.index(BEST) + 1] for levels in LEVELS if BEST in levels)

@@ -62,7 +62,7 @@ struct Level {
 // From the lowest up; those of another architecture are known, and this CPU has none of their features.
 const Level levels[] = {{"portable", PE_ISA_PORTABLE}, {"avx2", PE_ISA_AVX2}, {"avx512", PE_ISA_AVX512},
                         {"neon", PE_ISA_NEON},         {"fp16", PE_ISA_FP16}, {"dotprod", PE_ISA_DOTPROD},
-                        {"i8mm", PE_ISA_I8MM},         {"rvv", PE_ISA_RVV}};
+                        {"i8mm", PE_ISA_I8MM},         {"rvv", PE_ISA_RVV},   {"zvfh", PE_ISA_ZVFH}};
 
 // The features that sessions use: those of the CPU, or of the level that PYEDGE_ISA names if that is lower.
 uint32_t cpu_features;
@@ -92,7 +92,7 @@ std::pair<std::string, std::vector<std::string>> features()
     static const Level bits[] = {{"avx2", PE_CPU_AVX2},       {"avx512", PE_CPU_AVX512}, {"vnni", PE_CPU_VNNI},
                                  {"vbmi", PE_CPU_VBMI},       {"neon", PE_CPU_NEON},     {"fp16", PE_CPU_FP16},
                                  {"dotprod", PE_CPU_DOTPROD}, {"fhm", PE_CPU_FHM},       {"i8mm", PE_CPU_I8MM},
-                                 {"rvv", PE_CPU_RVV}};
+                                 {"rvv", PE_CPU_RVV},         {"zvfh", PE_CPU_ZVFH}};
     std::pair<std::string, std::vector<std::string>> found;
     for (const Level &level : levels) {
         if ((cpu_features & level.features) == level.features)

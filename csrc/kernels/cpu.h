@@ -14,11 +14,14 @@ enum {
     PE_CPU_FHM = 1 << 11,     /* FEAT_FHM: fmlal */
     PE_CPU_I8MM = 1 << 12,    /* FEAT_I8MM */
 
-    PE_CPU_RVV = 1 << 16, /* RISC-V V 1.0 */
+    PE_CPU_RVV = 1 << 16,  /* RISC-V V 1.0 */
+    PE_CPU_ZVFH = 1 << 17, /* Zvfh, vectors of float16 */
 };
 
 /* What every CPU has that this build runs on: a firmware is compiled for its core. */
-#if defined PE_WITH_RVV && defined __riscv_vector
+#if defined PE_WITH_ZVFH && defined __riscv_zvfh
+#define PE_CPU_BUILT_FOR (PE_CPU_RVV | PE_CPU_ZVFH)
+#elif defined PE_WITH_RVV && defined __riscv_vector
 #define PE_CPU_BUILT_FOR PE_CPU_RVV
 #else
 #define PE_CPU_BUILT_FOR 0
@@ -34,6 +37,7 @@ enum {
     PE_ISA_DOTPROD = PE_ISA_FP16 | PE_CPU_DOTPROD,                           /* Cortex-A55, A76 and newer */
     PE_ISA_I8MM = PE_ISA_DOTPROD | PE_CPU_I8MM,                              /* Neoverse V1, Cortex-A710 and newer */
     PE_ISA_RVV = PE_CPU_RVV,
+    PE_ISA_ZVFH = PE_ISA_RVV | PE_CPU_ZVFH,
 };
 
 /* What the kernels of an arch (kernels_list.h) ask for. On arm64 single features, which a CPU may have without those below. */

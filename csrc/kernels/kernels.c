@@ -35,8 +35,15 @@
 #else
 #define PE_RVV_NAMES
 #endif
+#ifdef PE_WITH_ZVFH
+#define PE_ZVFH_OP_NAME(op, arch, kind) #op "__" #arch,
+#define PE_ZVFH_NAMES PE_KERNELS_ZVFH(PE_KERNEL_NAME) PE_OPS_ZVFH(PE_ZVFH_OP_NAME)
+#else
+#define PE_ZVFH_NAMES
+#endif
 const char *const pe_kernel_names[] = {
-    PE_KERNELS(PE_KERNEL_NAME) PE_RV32_NAMES PE_ARMV7EM_NAMES PE_MVE_NAMES PE_RVV_NAMES PE_LAYERS(PE_LAYER_NAME) NULL};
+    PE_KERNELS(PE_KERNEL_NAME)
+        PE_RV32_NAMES PE_ARMV7EM_NAMES PE_MVE_NAMES PE_RVV_NAMES PE_ZVFH_NAMES PE_LAYERS(PE_LAYER_NAME) NULL};
 
 static const pe_kernels portable = {
     .gemm_s8 = PE_IF_KEPT(conv2d_s8, 1, 0) || PE_IF_KEPT(linear_s8, 1, 0)
@@ -72,6 +79,10 @@ bool pe_kernels_take(uint32_t layout)
 
 const pe_kernels *pe_kernels_best(uint32_t features)
 {
+#ifdef PE_WITH_ZVFH
+    if (((features | PE_CPU_BUILT_FOR) & PE_ISA_ZVFH) == PE_ISA_ZVFH)
+        return &pe_kernels_zvfh;
+#endif
 #ifdef PE_WITH_RVV
     if ((features | PE_CPU_BUILT_FOR) & PE_CPU_RVV)
         return &pe_kernels_rvv;

@@ -87,12 +87,14 @@ PE_KERNELS_RV32(PE_KERNEL_PROTOTYPE)
 PE_KERNELS_ARMV7EM(PE_KERNEL_PROTOTYPE)
 PE_KERNELS_MVE(PE_KERNEL_PROTOTYPE)
 PE_KERNELS_RVV(PE_KERNEL_PROTOTYPE)
+PE_KERNELS_ZVFH(PE_KERNEL_PROTOTYPE)
 #undef PE_KERNEL_PROTOTYPE
 #define PE_OP_PROTOTYPE(op, arch, kind) pe_op_fn pe_##op##__##arch;
 PE_OPS_RV32(PE_OP_PROTOTYPE)
 PE_OPS_ARMV7EM(PE_OP_PROTOTYPE)
 PE_OPS_MVE(PE_OP_PROTOTYPE)
 PE_OPS_RVV(PE_OP_PROTOTYPE)
+PE_OPS_ZVFH(PE_OP_PROTOTYPE)
 #undef PE_OP_PROTOTYPE
 
 /* One kernel a role. A role that no kept op needs is 0 (ops/trim.h). */
@@ -107,9 +109,11 @@ typedef struct pe_kernels {
     pe_op_fn *add_s8, *avg_pool2d_s8, *max_pool2d_s8;
     pe_gemm_f16_fn *gemm_f16;
     pe_gemm_fast16_fn *gemm_fast16;
+    pe_op_fn *depthwise_f16; /* NULL: this set has none */
 } pe_kernels;
 
-extern const pe_kernels pe_kernels_rvv; /* in builds with PE_WITH_RVV */
+extern const pe_kernels pe_kernels_rvv;  /* in builds with PE_WITH_RVV */
+extern const pe_kernels pe_kernels_zvfh; /* with PE_WITH_ZVFH as well */
 
 /* The fastest set for a CPU with these features (cpu.h); the same bits as every other. */
 const pe_kernels *pe_kernels_best(uint32_t features);

@@ -33,6 +33,11 @@
     X(gemm_f32, rvv, 4, 1, 1, CANONICAL, RVV) \
     X(dwconv_f32, rvv, 1, 1, 1, CANONICAL, RVV)
 
+/* Of RISC-V float16 vectors, besides those of RVV. */
+#define PE_KERNELS_ZVFH(X)                      \
+    X(gemm_f16, zvfh, 4, 1, 1, CANONICAL, ZVFH) \
+    X(gemm_fast16, zvfh, 4, 1, 1, CANONICAL, ZVFH)
+
 /* Whole ops (pe_op_fn): X(name, arch, op kind), for pe_<name>__<arch>. */
 #define PE_OPS_RV32(X)            \
     X(conv2d_s8, rv32, conv2d_s8) \
@@ -54,6 +59,8 @@
 #define PE_OPS_RVV(X)            \
     X(conv2d_s8, rvv, conv2d_s8) \
     X(depthwise_s8, rvv, depthwise_s8)
+
+#define PE_OPS_ZVFH(X) X(depthwise_f16, zvfh, depthwise_f16)
 
 /* One line a layer kernel (layers.h): X(name, arch, op kind), for pe_layer_<name>__<arch>; PE_NEEDS_<arch> of cpu.h is what
  * the CPU must have. PE_LAYERS joins the lists of a build: of two that take a case the first does. */

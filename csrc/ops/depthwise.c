@@ -215,6 +215,8 @@ static float sum_f16(const pe_axis *h, const pe_axis *v, const void *x, bool x_i
 
 static void run_f16(const pe_call *c)
 {
+    if (c->kernels->depthwise_f16 && c->kernels->depthwise_f16(c))
+        return;
     const pe_conv2d_params *p = c->params;
     const pe_tensor *x = c->tensor[0], *w = c->tensor[1], *y = c->tensor[c->inputs];
     const pe_axis h = pe_axis_h(p, x, y, w->dims[0]), v = pe_axis_w(p, x, y, w->dims[1]);

@@ -1,5 +1,6 @@
 # What the three rv32 toolchain files share. PYEDGE_MARCH: rv32imac (soft float) or rv32imafc, with vectors
-# rv32imafc_zve32f_zvl128b (RVV 1.0, VLEN 128 or more).
+# rv32imafc_zve32f_zvl128b (RVV 1.0, VLEN 128 or more), with float16 vectors too
+# rv32imafc_zve32f_zvl128b_zvfh.
 set(CMAKE_SYSTEM_NAME Generic)
 set(CMAKE_SYSTEM_PROCESSOR riscv32)
 set(CMAKE_C_COMPILER_WORKS 1) # there is no libc for CMake's test program to link with
@@ -16,5 +17,8 @@ endif()
 string(REGEX REPLACE "_.*" "" PYEDGE_MARCH_BASE ${PYEDGE_MARCH}) # which libgcc has, and GCC 12 intrinsics for
 if(NOT PYEDGE_MARCH STREQUAL PYEDGE_MARCH_BASE)
   set(PYEDGE_RVV ON)
+  if(PYEDGE_MARCH MATCHES "_zvfh")
+    set(PYEDGE_ZVFH ON)
+  endif()
   set(PYEDGE_VARIANT -v) # of the board's name: virt-rv32-v
 endif()

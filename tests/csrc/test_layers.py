@@ -13,7 +13,11 @@ import pyedge as pe
 from pyedge import _core
 
 Array = npt.NDArray[Any]
-LEVELS = (["avx2", "avx512"], ["neon", "fp16", "dotprod", "i8mm"], ["rvv"])  # of an architecture, from the lowest up
+LEVELS = (
+    ["avx2", "avx512"],
+    ["neon", "fp16", "dotprod", "i8mm"],
+    ["rvv", "zvfh"],
+)  # of an architecture, from the lowest up
 BEST = _core.cpu_features()[0]
 USABLE = next((levels[: levels.index(BEST) + 1] for levels in LEVELS if BEST in levels), [])
 pytestmark = pytest.mark.skipif(not USABLE, reason="no layer kernels for this CPU")
@@ -73,9 +77,9 @@ def bits(data: bytes, dtype: str) -> Array:
 def layer(name: str, pixels: int = 2) -> str | None:
     """The layer kernel of that name on the best level that this CPU can run; None: there is none.
 
-    pixels: in a row of the output. rvv's kernels are a set (kernels.h), below the layers; i8mm's take pairs of pixels.
+    pixels: in a row of the output. those of rvv and zvfh are sets (kernels.h), below the layers; i8mm takes two.
     """
-    levels = [level for level in USABLE if level != "rvv" and (level != "i8mm" or pixels > 1)]
+    levels = [level for level in USABLE if level not in ("rvv", "zvfh") and (level != "i8mm" or pixels > 1)]
     names = {f"{name}__{level}" for level in levels} & set(_core.kernels())
     return max(names, key=lambda n: USABLE.index(n.split("__")[1]), default=None)
 

@@ -19,7 +19,7 @@ static long system_call(long number, long first, long second, long third, long f
 uint32_t pe_cpu_features(void)
 {
     enum { SYS_PRCTL = 167, SYS_HWPROBE = 258, PR_RISCV_V_GET_CONTROL = 70, V_STATE = 3, V_OFF = 1 };
-    enum { KEY_IMA_EXT_0 = 4, IMA_V = 1 << 2 };
+    enum { KEY_IMA_EXT_0 = 4, IMA_V = 1 << 2, IMA_ZVFH = 1 << 30 };
     struct {
         int64_t key;
         uint64_t value;
@@ -27,5 +27,5 @@ uint32_t pe_cpu_features(void)
     if (system_call(SYS_HWPROBE, (long)(uintptr_t)&probe, 1, 0, 0, 0) != 0 || !(probe.value & IMA_V))
         return 0;
     const long control = system_call(SYS_PRCTL, PR_RISCV_V_GET_CONTROL, 0, 0, 0, 0);
-    return control >= 0 && (control & V_STATE) == V_OFF ? 0 : PE_CPU_RVV;
+    return control >= 0 && (control & V_STATE) == V_OFF ? 0 : PE_CPU_RVV | (probe.value & IMA_ZVFH ? PE_CPU_ZVFH : 0);
 }
