@@ -4,7 +4,7 @@
 
 Deterministic: no clock is read. Sections:
 
-    x86-64 portable, x86-64 avx2    the sources with the extension's flags; valgrind --tool=callgrind, no AVX-512 there
+    x86-64 portable, x86-64 avx2    all with the flags of the extension's kernels; valgrind --tool=callgrind, no AVX-512
     arm64 cortex-a53, arm64 cortex-a76    the sources with the wheel's flags; user QEMU with the plugin of bench/arm64
     virt-rv32, virt-rv32-v, mps2-an386, mps3-an547    the firmware of emulated boards; QEMU -icount
 

@@ -13,8 +13,13 @@ from pathlib import Path
 from list_images import images
 
 ROOT = Path(__file__).resolve().parent.parent
-# Not in the wheel: what is not Python's, and what would be there twice.
-FORBIDDEN = re.compile(r"^bench/|(^|/)(tests?|docs|bindings|__pycache__|\.git\w*)/|\.(pyc|o|a|cpp)$|prebuilt\.cmake$")
+# Not in the wheel: what is not Python's, what would be there twice, and kernels that no board's firmware has.
+FORBIDDEN = re.compile(
+    r"^bench/|(^|/)(tests?|docs|bindings|__pycache__|\.git\w*)/|\.(pyc|o|a|cpp)$|prebuilt\.cmake$"
+    r"|/csrc/kernels/(avx2|avx512|x86|dotprod|fp16|i8mm|neon)/"
+)
+# Bytes without firmware images: what makes a wheel grow is to be seen.
+LIMIT = 1_500_000
 PATHS = re.compile(rb"/(?:home|root|tmp|work|build|var|Users)/[\w.+-]+/[\w./+-]*")
 
 
@@ -38,6 +43,9 @@ def faults(wheel: Path) -> list[str]:
         found += [
             f"{n}: holds the path {p.decode()}" for n in sorted(names) for p in sorted(set(PATHS.findall(z.read(n))))
         ]
+        size = size_without_images(wheel, z)
+    if size > LIMIT:
+        found.append(f"{size:,} bytes without firmware images, more than {LIMIT:,}")
     if sum(name.startswith("pyedge/_core.") and name.endswith(".so") for name in names) != 1:
         found.append("not exactly one extension module")
     if not any(name.endswith("licenses/LICENSE") for name in names):
@@ -45,10 +53,17 @@ def faults(wheel: Path) -> list[str]:
     return found
 
 
+def size_without_images(wheel: Path, z: zipfile.ZipFile) -> int:
+    """Bytes of the file less the compressed firmware images."""
+    return wheel.stat().st_size - sum(i.compress_size for i in z.infolist() if "/_firmware/prebuilt/" in i.filename)
+
+
 def main() -> int:
     wheel = Path(sys.argv[1])
     found = faults(wheel)
-    print("\n".join(found) or f"{wheel.name}: {wheel.stat().st_size:,} bytes, nothing missing, nothing too much")
+    with zipfile.ZipFile(wheel) as z:
+        size = f"{wheel.stat().st_size:,} bytes, {size_without_images(wheel, z):,} without firmware images"
+    print("\n".join(found) or f"{wheel.name}: {size}, nothing missing, nothing too much")
     return bool(found)
 
 

@@ -7,6 +7,7 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import pyedge as pe
@@ -16,7 +17,7 @@ from pyedge.host import build
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "scripts"))
-from check_wheel import faults  # noqa: E402
+from check_wheel import LIMIT, faults  # noqa: E402
 
 
 def test_metadata() -> None:
@@ -71,3 +72,13 @@ def test_the_check_of_wheels_finds_faults(tmp_path: Path, name: str, content: st
     with zipfile.ZipFile(wheel, "w") as z:
         z.writestr(name, content)
     assert any(fault in line for line in faults(wheel))
+
+
+def test_the_check_of_wheels_counts_all_but_firmware_images(tmp_path: Path) -> None:
+    """Random bytes don't compress: as an image they are free, elsewhere they are too many."""
+    noise = np.random.default_rng(0).bytes(LIMIT)
+    for name, too_large in (("pyedge/_firmware/prebuilt/host", False), ("pyedge/x.bin", True)):
+        wheel = tmp_path / "x.whl"
+        with zipfile.ZipFile(wheel, "w") as z:
+            z.writestr(name, noise)
+        assert any("without firmware images" in line for line in faults(wheel)) == too_large
