@@ -123,6 +123,7 @@ def unpack_debian(arch: str, suite: str, packages: Sequence[str], root: Path) ->
     mirror = next((m for m in mirrors if m.rstrip("/").endswith("/debian")), None)
     if mirror is None:
         sys.exit("no Debian mirror in apt's sources; this runs on Debian")
+    root.parent.mkdir(parents=True, exist_ok=True)  # mmdebstrap makes the last folder alone
     options = ["-q", "--variant=extract", f"--arch={arch}", f"--include={','.join(packages)}"]
     command = ["mmdebstrap", *options, suite, str(root), f"deb {mirror} {suite} main"]
     subprocess.run(command, check=True, stdin=subprocess.DEVNULL)

@@ -55,7 +55,7 @@ CPUS = {
     ),
     "riscv64": (
         Cpu("rv64,v=false", "portable", RECORDED),
-        *(Cpu(f"rv64,v=true,vlen={vlen}", "rvv", RECORDED + LAYERS) for vlen in (128, 256, 512)),
+        *(Cpu(f"rv64,v=true,vlen={vlen}", "rvv", RECORDED + LAYERS) for vlen in (128, 512)),
         *(Cpu(f"rv64,v=true,zfh=true,zvfh=true,vlen={vlen}", "zvfh", RECORDED) for vlen in (128, 256, 512)),
     ),
 }

@@ -69,4 +69,6 @@ def test_pyedge_isa_lowers_the_level_and_refuses_other_names() -> None:
     assert level("avx512") == (0, best, "")
     code_of_error, _, error = level("sse9")
     assert code_of_error == 1
-    assert "'sse9' is no ISA level; the levels are portable, avx2, avx512, neon, fp16, dotprod, i8mm, rvv, zvfh" in error
+    assert (
+        "'sse9' is no ISA level; the levels are portable, avx2, avx512, neon, fp16, dotprod, i8mm, rvv, zvfh" in error
+    )
