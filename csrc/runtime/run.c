@@ -157,16 +157,22 @@ static void resolve(const pe_session *s, const pe_op *op, pe_call *c)
     c->scratch_bytes = op->scratch_bytes;
 }
 
-/* Each element is written, so that these loops become vectors. */
+/* Few outputs have a NaN: they are read first, in a loop that becomes vectors, and written only if one has. */
 static void canonicalize_f32(uint32_t *y, uint32_t n)
 {
+    uint32_t below = 0; /* its sign: that of a difference below 0 */
     for (uint32_t i = 0; i < n; i++)
+        below |= 0x7F800000 - (y[i] & 0x7FFFFFFF);
+    for (uint32_t i = 0; below >> 31 && i < n; i++)
         y[i] = (y[i] & 0x7FFFFFFF) > 0x7F800000 ? PE_NAN_BITS : y[i];
 }
 
 static void canonicalize_16(uint16_t *y, uint32_t n, uint16_t infinity, uint16_t nan)
 {
+    uint16_t below = 0;
     for (uint32_t i = 0; i < n; i++)
+        below |= (uint16_t)(infinity - (y[i] & 0x7FFF));
+    for (uint32_t i = 0; below >> 15 && i < n; i++)
         y[i] = (y[i] & 0x7FFF) > infinity ? nan : y[i];
 }
 
