@@ -35,7 +35,7 @@ def result(plan: pe.Plan, isa: str, x: Array) -> tuple[bytes, str | None]:
 
 
 def kernel_of(op: str, mode: str, isa: str) -> str | None:
-    """arm64 has one kernel a mode; fast16 needs arithmetic in float16."""
+    """x86-64 has one kernel for both modes; on arm64 each has its own, and fast16 needs arithmetic in float16."""
     if isa not in LEVELS[1]:
         return f"{op}__{isa}"
     arch = "neon" if mode == "exact" else "fp16"
@@ -103,9 +103,12 @@ def test_conv2d_has_the_portable_bits(
 
 
 def depthwise_convolutions() -> Iterator[tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]]:
-    for channels in (1, 2, 8, 15, 16, 17, 40):
+    for channels in (1, 2, 7, 8, 15, 16, 17, 40):
         for stride in (1, 2):
             yield (2, 7, 9, channels), (3, 3, channels), {"stride": stride}
+        yield (2, 7, 9, channels), (3, 2, channels), {"stride": (2, 1), "padding": "valid"}
+        yield (2, 7, 9, channels), (7, 6, channels), {"padding": ((5, 6), (7, 5)), "stride": 2}
+        yield (2, 7, 9, channels), (2, 3, channels), {"dilation": (3, 2)}
     yield (1, 7, 8, 5), (2, 3, 5), {"padding": ((2, 1), (3, 4)), "stride": (2, 1), "dilation": (1, 3)}
     yield (1, 9, 14, 4), (6, 6, 4), {}  # more taps than a run of float16 sums
     yield (1, 8, 8, 19), (8, 8, 19), {"padding": "valid"}  # two runs, one pixel
