@@ -2,6 +2,7 @@
 
 from . import ops_elementwise as ops_elementwise
 from . import ops_f16 as ops_f16
+from . import ops_grad as ops_grad
 from . import ops_hybrid as ops_hybrid
 from . import ops_int8 as ops_int8
 from . import ops_int16 as ops_int16
@@ -13,6 +14,7 @@ from . import ops_signal as ops_signal
 from . import ops_uint8 as ops_uint8
 from . import reference_elementwise as reference_elementwise
 from . import reference_f16 as reference_f16
+from . import reference_grad as reference_grad
 from . import reference_hybrid as reference_hybrid
 from . import reference_int8 as reference_int8
 from . import reference_int16 as reference_int16

@@ -6,7 +6,7 @@ import numpy as np
 
 from . import quantmath as qm
 from .graph import Op
-from .reference import RULES, Arrays, Tensors, _taps
+from .reference import BY_MODE, RULES, Arrays, Tensors, _taps
 
 _RUN = 32  # products whose sum is float16 in fast16
 
@@ -68,3 +68,4 @@ def _f16(op: Op, v: Arrays, t: Tensors, mode: str) -> np.ndarray:
 
 for _kind in ("conv2d", "depthwise_conv2d", "linear"):
     RULES[f"{_kind}_f16"] = _f16
+    BY_MODE.add(f"{_kind}_f16")
