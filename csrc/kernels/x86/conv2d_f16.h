@@ -6,7 +6,7 @@
 /* conv2d_f16, and linear_f16 as a convolution of one pixel a row: a product of windows by output channels.
  *
  * Weights lie as float16 in the order in which tiles read them, [k][NR * PE_LANES]. Windows are copied to a panel of floats,
- * some pixels at a time, unless the pixels of x are floats and few. For many pixels the weights of a block are widened once
+ * some pixels at a time, unless they are pixels of x and floats. For many pixels the weights of a block are widened once
  * a panel; for few each is widened as it is read, and all there is to gain is half the bytes. */
 
 #define PANEL_BYTES (512 << 10) /* of the second-level cache */
@@ -251,7 +251,7 @@ static bool describe(const pe_call *c, layer *l, pe_layer_bytes *bytes)
     const bool windows_are_pixels = l->h.taps == 1 && l->w.taps == 1 && l->pixels == x_pixels && l->groups == 1 &&
                                     l->h.pad == 0 && l->w.pad == 0 && l->h.stride == 1 && l->w.stride == 1;
     l->widened = !l->fast16 && l->pixels >= 2 * MR_MOST && l->k <= WIDEN_MOST;
-    l->in_place = windows_are_pixels && !l->x_is_f16 && !l->fast16 && !l->widened;
+    l->in_place = windows_are_pixels && !l->x_is_f16 && !l->fast16;
     l->nr = l->fast16 ? (l->pixels < 4 ? NR_FAST16_FEW : 1) : l->widened ? NR_MANY : l->pixels == 1 ? NR_ROW : NR_FEW;
     l->row =
         l->in_place ? l->k : (l->k + 15) / 16 * 16 + 16; /* not a power of two, which would fall on few cache lines */
