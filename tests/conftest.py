@@ -1,7 +1,11 @@
 """Fixtures for all rooms."""
 
 import os
+import re
+import shutil
 import signal
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,7 +14,10 @@ ROOT = Path(__file__).resolve().parent.parent
 # Programs that a shell starts in the background have Ctrl-C ignored, and so have their children; some tests send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 DATA = Path(os.environ.get("PYEDGE_TEST_DATA") or ROOT.parent / "shared" / "data")
+
+SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
 @pytest.fixture(scope="session")
@@ -19,3 +26,32 @@ def data_dir() -> Path:
     if not (DATA / "models").is_dir():
         pytest.skip(f"no test data in {DATA}: set PYEDGE_TEST_DATA to the folder of models/, inputs/, expected/")
     return DATA
+
+
+def _runtime_sources() -> list[Path]:
+    """The C files of csrc/sources.cmake that every CPU has."""
+    text = (ROOT / "csrc/sources.cmake").read_text(encoding="utf-8")
+    every_cpu = text[text.index("set(PYEDGE_SOURCES") :].split("\n)")[0]
+    return [ROOT / "csrc" / name for name in re.findall(r"^\s+(\S+\.c)$", every_cpu, re.MULTILINE)]
+
+
+@pytest.fixture(scope="session")
+def build_c(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
+    """build_c("csrc/name_test.c", *flags): a program of tests/ with csrc/; under ASan and UBSan by default.
+
+    Further C files are flags; sources takes the place of csrc/.
+    """
+
+    def build(source: str, *flags: str, sources: list[Path] | None = None, sanitize: bool = True) -> Path:
+        cc = next((c for c in ("clang-19", "clang", "gcc", "cc") if shutil.which(c)), None)
+        if cc is None:
+            pytest.skip("needs a C compiler")
+        program = tmp_path_factory.mktemp("c") / Path(source).stem
+        files = [ROOT / "tests" / source, *(_runtime_sources() if sources is None else sources)]
+        command = [cc, "-std=c11", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off"]
+        command += [f"-I{ROOT / 'csrc/include'}", f"-I{ROOT / 'csrc'}", *(SANITIZE if sanitize else ()), *flags]
+        command += [*map(str, files), "-o", str(program), "-lm"]
+        subprocess.run(command, check=True)
+        return program
+
+    return build

@@ -11,7 +11,7 @@ def test_the_c_api_on_a_plan_in_flash(build_c: Callable[..., Path], tmp_path: Pa
     """Verify, bind, run both entries, early exit, profile, canonical NaN, refusals of bad addresses and sizes."""
     plan = tmp_path / "gated.pedge"
     plan.write_bytes(gated_plan().image().sealed())
-    done = subprocess.run([build_c("api_test.c"), plan], capture_output=True, text=True)
+    done = subprocess.run([build_c("csrc/api_test.c"), plan], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -28,7 +28,7 @@ def test_a_trimmed_build_has_only_the_ops_it_keeps(build_c: Callable[..., Path],
         "-fdata-sections",
         "-Wl,--gc-sections",
     ]
-    program = build_c("api_test.c", *flags, sanitize=False)
+    program = build_c("csrc/api_test.c", *flags, sanitize=False)
     subprocess.run([program, plan], check=True)
     symbols = program.read_bytes()
     assert b"pe_op_def_add_f32" in symbols

@@ -115,4 +115,4 @@ def test_copy_carries_any_type() -> None:
 
 def test_exp_is_within_its_bound(build_c: Callable[..., Path]) -> None:
     """Every 997th binary32 against the C library's double exp: 0.91 ulp. Without a step the program tries them all."""
-    subprocess.run([build_c("exp_test.c", sanitize=False), "997"], check=True)
+    subprocess.run([build_c("csrc/exp_test.c", sanitize=False), "997"], check=True)

@@ -1,8 +1,8 @@
 """Truncated and mutated plans under ASan and UBSan: refused or executed, never out of bounds."""
 
 import re
-import shutil
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import make_plan_seeds
@@ -20,24 +20,14 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def replay(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def replay(build_c: Callable[..., Path]) -> Path:
     """The fuzz target as an ordinary program."""
-    cc = next((c for c in ("clang-19", "clang", "gcc") if shutil.which(c)), None)
-    if cc is None:
-        pytest.skip("needs a C compiler with sanitizers")
-    text = (ROOT / "csrc/sources.cmake").read_text(encoding="utf-8").partition("\n)")[0]  # of every CPU
-    every_cpu = text[text.index("set(PYEDGE_SOURCES") :].split("\n)")[0]
-    sources = [ROOT / "csrc" / name for name in re.findall(r"^\s+(\S+\.c)$", every_cpu, re.MULTILINE)]
-    sources += [ROOT / "tests/fuzz/fuzz_plan.c", ROOT / "tests/fuzz/replay_plan.c"]
-    sources += [ROOT / "examples/custom_op/kernel.c"]
-    program = tmp_path_factory.mktemp("replay") / "replay_plan"
-    flags = ["-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off"]
-    flags += ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
-    flags += [f'-DPE_CUSTOM_HEADER="{ROOT / "tests/fuzz/custom_ops.h"}"', "-DPE_CUSTOM_SOURCE=1"]
-    subprocess.run(
-        [cc, *flags, f"-I{ROOT / 'csrc/include'}", f"-I{ROOT / 'csrc'}", *sources, "-o", program], check=True
+    flags = ["-O1", f'-DPE_CUSTOM_HEADER="{ROOT / "tests/fuzz/custom_ops.h"}"', "-DPE_CUSTOM_SOURCE=1"]
+    return build_c(
+        "fuzz/replay_plan.c",
+        *flags,
+        *(f"{ROOT / f}" for f in ("tests/fuzz/fuzz_plan.c", "examples/custom_op/kernel.c")),
     )
-    return program
 
 
 def test_mutated_plans_are_refused_or_run(replay: Path, seeds: Path) -> None:
