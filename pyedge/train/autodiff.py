@@ -1,0 +1,103 @@
+"""Gradients as ops of the same graph: reverse-mode differentiation, graph to graph."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+import numpy as np
+
+from ..errors import ModelError
+from ..model.graph import Graph
+from ..model.ops import infer_shapes
+from ..model.ops_elementwise import FLOATS
+from . import vjp_elementwise, vjp_move, vjp_nn, vjp_reduce  # noqa: F401  they fill RULES
+from .tape import CONSTANT, RULES, Tape
+
+
+def gradients(graph: Graph, loss: str, wrt: Sequence[str], seed: str | None = None) -> tuple[Graph, dict[str, str]]:
+    """Return a copy of graph with ops behind its own that compute the gradients of a tensor.
+
+    Only what `wrt` needs is computed. A tensor with several readers has the sum of what they give back, the last reader
+    first: the order in which the parts are made, so that one running sum is all that lives. An op behind which nothing
+    depends on `wrt` needs no gradient rule. States are sources: nothing flows back into the run before.
+
+    Args:
+        graph: A graph with fixed shapes.
+        loss: The tensor that is differentiated. If it has several elements, their sum is.
+        wrt: Tensors of floats: constants, states, inputs or results.
+        seed: A tensor by which the gradients are multiplied, of the loss's dtype and of a shape that broadcasts to its
+            shape: a loss scale. 1 without it.
+
+    Returns:
+        The new graph, and for each of wrt the name of its gradient, a tensor of its shape and dtype.
+
+    Raises:
+        ModelError: A name that graph doesn't have, a tensor of `wrt` that is no float or that the loss doesn't depend
+            on, or an op on the way that has no gradient; names tensor, op and kind.
+        ShapeError: An open shape; names the tensor.
+    """
+    graph = infer_shapes(graph)
+    for name in (loss, *wrt, *([] if seed is None else [seed])):
+        if name not in graph.tensors:
+            raise ModelError(f"graph {graph.name!r} has no tensor {name!r}")
+        if graph.tensors[name].dtype not in FLOATS:
+            raise ModelError(f"tensor {name!r} is {graph.tensors[name].dtype}; only floats have gradients")
+    forward = len(graph.ops)
+    found = _backward(Tape(graph), loss, set(wrt), seed)
+    for name in wrt:
+        if name not in found:
+            raise ModelError(f"{loss!r} does not depend on {name!r} by ops that have a gradient")
+    _remove_dead(graph, forward, {found[name] for name in wrt})
+    return graph, {name: found[name] for name in wrt}
+
+
+def _dependent(graph: Graph, wrt: Collection[str]) -> set[str]:
+    """The tensors through which gradients flow: those of wrt and all that is computed from them."""
+    found = set(wrt)
+    for op in graph.ops:
+        if op.kind in CONSTANT or not found.intersection(n for n in op.inputs if n is not None):
+            continue
+        found.update(n for n in op.outputs if op.kind not in RULES or graph.tensors[n].dtype in FLOATS)
+    return found
+
+
+def _backward(tape: Tape, loss: str, wrt: set[str], seed: str | None) -> dict[str, str]:
+    """Adds the gradient ops; gives the gradient of every tensor that has one."""
+    graph = tape.graph
+    forward, dependent = list(graph.ops), _dependent(graph, wrt)
+    if loss not in dependent:
+        return {}
+    tape.stem = f"{loss}/grad"
+    one = seed if seed is not None else tape.constant(np.ones(()), tape.dtype(loss))
+    found = {loss: tape.expand(one, tape.shape(loss))}
+    for op in reversed(forward):
+        given = [found.get(n) for n in op.outputs]
+        wanted = [n is not None and n in dependent for n in op.inputs]
+        if not any(wanted) or not any(g is not None for g in given):
+            continue
+        tape.stem = f"{op.name}/grad"
+        rule = RULES.get(op.kind)
+        parts = [] if rule is None else rule(tape, op, given)
+        parts = [*parts, *[None] * (len(op.inputs) - len(parts))]
+        for name, part, want in zip(op.inputs, parts, wanted, strict=True):
+            if name is None or not want:
+                continue
+            if part is None:
+                raise ModelError(f"{op.kind} {op.name!r} has no gradient with respect to its operand {name!r}")
+            t, g = graph.tensors[name], graph.tensors[part]
+            assert (t.shape, t.dtype) == (g.shape, g.dtype), (op, t, g)
+            found[name] = tape.add(found[name], part) if name in found else part
+    return found
+
+
+def _remove_dead(graph: Graph, forward: int, kept: Collection[str]) -> None:
+    """Takes out what none of `kept` needs of the ops from number `forward` on, and of their constants, in place."""
+    needed, alive = set(kept), []
+    for op in reversed(graph.ops[forward:]):
+        if needed.intersection(op.outputs):
+            alive.append(op)
+            needed.update(n for n in op.inputs if n is not None)
+        else:
+            for name in op.outputs:
+                del graph.tensors[name]
+    graph.ops[forward:] = reversed(alive)
