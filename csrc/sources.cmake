@@ -40,6 +40,7 @@ set(PYEDGE_SOURCES
   ops/fft_s16.c
   ops/fft_s32.c
   ops/gather.c
+  ops/gradient_noise.c
   ops/hybrid.c
   ops/linear.c
   ops/lookup.c
@@ -74,6 +75,7 @@ set(PYEDGE_SOURCES
   ops/softmax_axis.c
   ops/softmax_s16.c
   ops/strided_copy.c
+  ops/sum_squares.c
   ops/sums_s8.c
   ops/svdf.c
   ops/table.c
@@ -82,6 +84,7 @@ set(PYEDGE_SOURCES
   ops/where.c
   ops/topk.c
   ops/trilu.c
+  ops/update.c
   ops/zero_point.c
   runtime/crc32.c
   runtime/pack.c

@@ -205,7 +205,12 @@ enum pe_op_kind {
     PE_OP_CUSTOM = 210,              /* any tensors: a kernel of the user's own (pyedge_custom.h) */
     PE_OP_LINEAR_F16 = 220,          /* as the _f32 kinds: w float16, x and y float16 or float32, bias float32 */
     PE_OP_CONV2D_F16 = 221,
-    PE_OP_DEPTHWISE_F16 = 222
+    PE_OP_DEPTHWISE_F16 = 222,
+    PE_OP_SGD_UPDATE = 260,       /* w g lr factor step, elements start .. of w -> w */
+    PE_OP_MOMENTUM_UPDATE = 261,  /* .. m                              -> w m */
+    PE_OP_ADAM_UPDATE = 262,      /* .. m v                            -> w m v */
+    PE_OP_GRADIENT_NOISE = 263,   /* g factor sigma step               -> y */
+    PE_OP_SUM_SQUARES = 264       /* x [before]                        -> float32[1] */
 };
 /* clang-format on */
 
@@ -699,6 +704,27 @@ typedef struct pe_sums_s8_params {
     int32_t multiplier, shift;
     uint32_t exclusive, reverse; /* cumsum_s8, as pe_cumsum_params */
 } pe_sums_s8_params;
+
+/* sgd_update, momentum_update, adam_update */
+typedef struct pe_update_params {
+    float decay;         /* of weights: added to the gradient, or AdamW's if decoupled */
+    float clip;          /* bound of the gradient's elements, >= 0; infinity: none */
+    uint32_t start;      /* element of w that the first of g belongs to */
+    uint32_t stochastic; /* 1: float16 weights are rounded by random numbers; 0: to nearest even */
+    uint32_t seed, stream;
+    float momentum; /* momentum_update */
+    uint32_t nesterov;
+    float rest_m;         /* adam_update, as all that follows: 1 - beta1 */
+    float keep_v, rest_v; /* beta2, 1 - beta2 */
+    float log_m, log_v;   /* natural logarithms of beta1 and beta2 */
+    float epsilon;
+    uint32_t decoupled;
+} pe_update_params;
+
+typedef struct pe_noise_params {
+    float clip;
+    uint32_t seed, stream;
+} pe_noise_params;
 
 typedef struct pe_l2_norm_params {
     int32_t x_zero_point;

@@ -133,4 +133,9 @@
     X(signal_codes, SIGNAL_CODES)                               \
     X(linear_f16, LINEAR_F16)                                   \
     X(conv2d_f16, CONV2D_F16)                                   \
-    X(depthwise_f16, DEPTHWISE_F16)
+    X(depthwise_f16, DEPTHWISE_F16)                             \
+    X(sgd_update, SGD_UPDATE)                                   \
+    X(momentum_update, MOMENTUM_UPDATE)                         \
+    X(adam_update, ADAM_UPDATE)                                 \
+    X(gradient_noise, GRADIENT_NOISE)                           \
+    X(sum_squares, SUM_SQUARES)

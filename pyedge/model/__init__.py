@@ -11,6 +11,7 @@ from . import ops_nn as ops_nn
 from . import ops_reduce as ops_reduce
 from . import ops_sequence as ops_sequence
 from . import ops_signal as ops_signal
+from . import ops_train as ops_train
 from . import ops_uint8 as ops_uint8
 from . import reference_elementwise as reference_elementwise
 from . import reference_f16 as reference_f16
@@ -23,4 +24,5 @@ from . import reference_nn as reference_nn
 from . import reference_reduce as reference_reduce
 from . import reference_sequence as reference_sequence
 from . import reference_signal as reference_signal
+from . import reference_train as reference_train
 from . import reference_uint8 as reference_uint8

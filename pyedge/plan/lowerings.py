@@ -12,4 +12,5 @@ from . import lower_nn as lower_nn
 from . import lower_reduce as lower_reduce
 from . import lower_sequence as lower_sequence
 from . import lower_signal as lower_signal
+from . import lower_train as lower_train
 from . import lower_uint8 as lower_uint8

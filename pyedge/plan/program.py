@@ -22,6 +22,9 @@ OVER_INPUT = {
     "lstm_sequence_s16": {1: 4, 2: 5},
     "svdf_f32": {1: 4},
     "svdf_s8": {1: 4},
+    "sgd_update": {0: 0},
+    "momentum_update": {0: 0, 1: 5},
+    "adam_update": {0: 0, 1: 5, 2: 6},
 }
 
 

@@ -65,6 +65,29 @@ def _f16_cnn(x: str, y: str) -> Graph:
     return graph
 
 
+def _optimizers() -> Graph:
+    """A step of each optimizer on float32 and float16 weights, with clipping by norm and noise."""
+    rng, b = _rng(), pe.GraphBuilder()
+    g, step, rate = b.input("g", (6,)), b.input("step", (1,)), b.constant(np.array([0.1]))
+    factor = b.op("sum_squares", g, b.op("sum_squares", g, None)[0])[0]
+    noisy = b.op("gradient_noise", g, factor, rate, step, clip=1.0, seed=1, stream=2)[0]
+    common = {"weight_decay": 0.1, "clip": 2.0, "rounding": "stochastic", "seed": 1, "start": 1}
+    own: list[dict[str, Any]] = [
+        {},
+        {"momentum": 0.9, "nesterov": True},
+        {"betas": (0.9, 0.99), "epsilon": 1e-8, "decoupled": True},
+    ]
+    for i, (kind, attrs) in enumerate(zip(("sgd_update", "momentum_update", "adam_update"), own, strict=True)):
+        for dtype in ("float32", "float16"):
+            states = [b.state(f"{kind}:{dtype}", rng.normal(0, 1, 7), dtype=dtype)]
+            states += [b.state(f"{kind}:{dtype}/{k}", np.zeros(6)) for k in range(i)]
+            operands = [states[0], noisy, rate, factor, step, *states[1:]]
+            for state, y in zip(states, b.op(kind, *operands, outputs=1 + i, stream=i, **common, **attrs), strict=True):
+                b.update(state, y)
+    b.output("y", factor)
+    return b.build()
+
+
 def _uint8_cnn() -> Graph:
     """What a model that was uint8 becomes: weights with a zero point, codes shifted at both ends."""
     rng, graph = _rng(), Graph("uint8")
@@ -436,6 +459,7 @@ def plans() -> dict[str, pe.Plan]:
         "cnn_s8_litert_ref": pe.compile(_int8_cnn(1, "same", 1), rounding="litert-ref"),
         "cnn_s8_kept": pe.compile(_int8_cnn(1, "same", 1), keep="all"),
         "cnn_hybrid": pe.compile(_hybrid_cnn()),
+        "optimizers": pe.compile(_optimizers()),
         "cnn_f16": pe.compile(_f16_cnn("float32", "float16")),
         "cnn_fast16": pe.compile(_f16_cnn("float16", "float32"), mode="fast16"),
         "cnn_uint8": pe.compile(_uint8_cnn()),
