@@ -11,7 +11,8 @@ from ..model.graph import Graph
 from ..model.ops import infer_shapes
 from ..model.ops_elementwise import FLOATS
 from . import vjp_elementwise, vjp_move, vjp_nn, vjp_reduce  # noqa: F401  they fill RULES
-from .tape import CONSTANT, RULES, Tape
+from .tape import CONSTANT, RULES, Tape, reads
+from .unroll import unroll
 
 
 def gradients(graph: Graph, loss: str, wrt: Sequence[str], seed: str | None = None) -> tuple[Graph, dict[str, str]]:
@@ -42,12 +43,13 @@ def gradients(graph: Graph, loss: str, wrt: Sequence[str], seed: str | None = No
             raise ModelError(f"graph {graph.name!r} has no tensor {name!r}")
         if graph.tensors[name].dtype not in FLOATS:
             raise ModelError(f"tensor {name!r} is {graph.tensors[name].dtype}; only floats have gradients")
-    forward = len(graph.ops)
-    found = _backward(Tape(graph), loss, set(wrt), seed)
+    graph = unroll(graph, _dependent(graph, wrt) & _needed(graph, loss))
+    tape = Tape(graph)
+    found = _backward(tape, loss, _dependent(graph, wrt), seed)
     for name in wrt:
         if name not in found:
             raise ModelError(f"{loss!r} does not depend on {name!r} by ops that have a gradient")
-    _remove_dead(graph, forward, {found[name] for name in wrt})
+    tape.remove_dead([found[name] for name in wrt])
     return graph, {name: found[name] for name in wrt}
 
 
@@ -55,49 +57,44 @@ def _dependent(graph: Graph, wrt: Collection[str]) -> set[str]:
     """The tensors through which gradients flow: those of wrt and all that is computed from them."""
     found = set(wrt)
     for op in graph.ops:
-        if op.kind in CONSTANT or not found.intersection(n for n in op.inputs if n is not None):
-            continue
-        found.update(n for n in op.outputs if op.kind not in RULES or graph.tensors[n].dtype in FLOATS)
+        if op.kind not in CONSTANT and not found.isdisjoint(reads(op)):
+            found.update(n for n in op.outputs if op.kind not in RULES or graph.tensors[n].dtype in FLOATS)
     return found
 
 
-def _backward(tape: Tape, loss: str, wrt: set[str], seed: str | None) -> dict[str, str]:
+def _needed(graph: Graph, loss: str) -> set[str]:
+    """The tensors from which the loss is computed."""
+    found = {loss}
+    for op in reversed(graph.ops):
+        if not found.isdisjoint(op.outputs):
+            found.update(reads(op))
+    return found
+
+
+def _backward(tape: Tape, loss: str, dependent: Collection[str], seed: str | None) -> dict[str, str]:
     """Adds the gradient ops; gives the gradient of every tensor that has one."""
     graph = tape.graph
-    forward, dependent = list(graph.ops), _dependent(graph, wrt)
     if loss not in dependent:
         return {}
     tape.stem = f"{loss}/grad"
     one = seed if seed is not None else tape.constant(np.ones(()), tape.dtype(loss))
     found = {loss: tape.expand(one, tape.shape(loss))}
-    for op in reversed(forward):
+    for op in reversed(list(graph.ops)):
         given = [found.get(n) for n in op.outputs]
-        wanted = [n is not None and n in dependent for n in op.inputs]
-        if not any(wanted) or not any(g is not None for g in given):
+        wanted = [n for n in reads(op) if n in dependent]
+        if not wanted or all(g is None for g in given):
             continue
         tape.stem = f"{op.name}/grad"
         rule = RULES.get(op.kind)
         parts = [] if rule is None else rule(tape, op, given)
-        parts = [*parts, *[None] * (len(op.inputs) - len(parts))]
-        for name, part, want in zip(op.inputs, parts, wanted, strict=True):
-            if name is None or not want:
+        made = [n for n, part in zip(op.inputs, parts, strict=False) if part is not None]
+        missing = [n for n in wanted if n not in made]
+        if missing:
+            raise ModelError(f"{op.kind} {op.name!r} has no gradient with respect to its operand {missing[0]!r}")
+        for name, part in zip(op.inputs, parts, strict=False):
+            if name is None or part is None or name not in dependent:
                 continue
-            if part is None:
-                raise ModelError(f"{op.kind} {op.name!r} has no gradient with respect to its operand {name!r}")
             t, g = graph.tensors[name], graph.tensors[part]
             assert (t.shape, t.dtype) == (g.shape, g.dtype), (op, t, g)
             found[name] = tape.add(found[name], part) if name in found else part
     return found
-
-
-def _remove_dead(graph: Graph, forward: int, kept: Collection[str]) -> None:
-    """Takes out what none of `kept` needs of the ops from number `forward` on, and of their constants, in place."""
-    needed, alive = set(kept), []
-    for op in reversed(graph.ops[forward:]):
-        if needed.intersection(op.outputs):
-            alive.append(op)
-            needed.update(n for n in op.inputs if n is not None)
-        else:
-            for name in op.outputs:
-                del graph.tensors[name]
-    graph.ops[forward:] = reversed(alive)

@@ -10,7 +10,7 @@ that input needs memory.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,11 +46,22 @@ def only(dy: Gradients) -> str:
     return dy[0]
 
 
+def reads(op: Op) -> list[str]:
+    """Tensors that an op reads, those that the graphs of an "if" read from outside included."""
+    names = [n for n in op.inputs if n is not None]
+    for inner in (a for a in op.attrs.values() if isinstance(a, Graph)):
+        found = [*(n for o in inner.ops for n in reads(o)), *inner.output_names]
+        names += [n for n in found if n not in inner.tensors]
+    return names
+
+
 class Tape:
     """Adds ops behind those of a graph, in place. Tensors go by name, all shapes are fixed."""
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
+        self._given = set(graph.tensors)
+        self._taken = {*graph.tensors, *(op.name for op in graph.ops)}
         self.stem = "grad"  # of the names of ops
         self._last: dict[str, int] = {}
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
@@ -71,12 +82,13 @@ class Tape:
         return self.tensor(name).dtype
 
     def unused(self, stem: str) -> str:
-        """A name that no tensor has."""
+        """A name that no tensor and no op has."""
         name, i = stem, self._last.get(stem, 0)
-        while name in self.graph.tensors:
+        while name in self._taken:
             i += 1
             name = f"{stem}_{i}"
         self._last[stem] = i
+        self._taken.add(name)
         return name
 
     def constant(self, value: npt.ArrayLike, dtype: str) -> str:
@@ -94,6 +106,19 @@ class Tape:
 
     def zeros(self, shape: Sequence[int], dtype: str) -> str:
         return self.expand(self.constant(0, dtype), shape)
+
+    def remove_dead(self, kept: Collection[str]) -> None:
+        """Takes out the ops and constants of this tape that nothing needs."""
+        needed, alive = {*kept, *self.graph.result_names}, []
+        for op in reversed(self.graph.ops):
+            if not (needed | self._given).isdisjoint(op.outputs):
+                alive.append(op)
+                needed.update(reads(op))
+        self.graph.ops[:] = reversed(alive)
+        made = {n for op in alive for n in op.outputs}
+        unread = [n for n in self.graph.tensors if n not in self._given | needed | made]
+        for name in unread:
+            del self.graph.tensors[name]
 
     # --- ops ---
 
