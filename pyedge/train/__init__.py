@@ -1,5 +1,6 @@
 """Training as passes, graph to graph: gradients, losses, optimisers."""
 
 from .autodiff import gradients
+from .channels import split_channels
 
-__all__ = ["gradients"]
+__all__ = ["gradients", "split_channels"]
