@@ -88,15 +88,18 @@ class Session:
     def caller(
         self,
         entry: int,
-        inputs: Sequence[tuple[int, np.dtype[Any], Sequence[int]]],
-        outputs: Sequence[tuple[int, np.dtype[Any], Sequence[int]]],
+        inputs: Sequence[tuple[int, np.dtype[Any], Sequence[int], bool]],
+        outputs: Sequence[tuple[int, np.dtype[Any], Sequence[int], bool]],
     ) -> Callable[[tuple[Any, ...]], Any]:
         """call(arrays): an entry on C-contiguous ndarrays of exactly these dtypes and shapes; a new array, or a list.
 
-        None, and nothing done, for anything else, or if the session is claimed. inputs, outputs: number, dtype, shape.
+        None, and nothing done, for anything else, or if the session is claimed. inputs, outputs: number, dtype, shape,
+        and whether ops may read it from the caller's array, or write it to the new one, instead of the arena.
         """
     def kernel(self, op: int) -> str | None:
         """The layer kernel that runs op number `op` of the plan, "conv2d_s8__avx512"; None: its ordinary code."""
+    def binds(self, op: int) -> bool:
+        """Whether op number `op` has a kernel that takes its first input and its output outside the arena."""
     def run(self, entry: int, counts: npt.NDArray[np.uint64] | None = None) -> bool:
         """Runs an entry without the GIL; False, and nothing done, if the session is already running.
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 
+_COPIED_BYTES = 16 << 10  # of an input or output: below, a copy costs less than a microsecond
+
 
 @dataclass(frozen=True)
 class CpuFeatures:
@@ -60,7 +62,8 @@ class Session:
         self._core = _core.Session(self.plan.core, threads)
         entry = self.plan.entry("main" if "main" in self.plan.entries else next(iter(self.plan.entries)))
         self._entry = entry.name
-        self._call = self._core.caller(entry.number, _places(entry.inputs), _places(entry.outputs))
+        bound = self._bound(entry)
+        self._call = self._core.caller(entry.number, _places(entry.inputs, bound), _places(entry.outputs, bound))
 
     @property
     def inputs(self) -> tuple[PlanTensor, ...]:
@@ -179,6 +182,48 @@ class Session:
         ops = [OpCount(op.name, op.kind, 0, None, op.macs) for op in e.ops]
         return Profile.from_samples(samples, ops, "ns", "host", entry, {"threads": self._core.threads})
 
+    def _bound(self, entry: Entry) -> set[int]:
+        """Numbers of inputs and outputs that are worth no copy: calls have them in the caller's arrays."""
+        large = [t for t in (*entry.inputs, *entry.outputs) if t.bytes >= _COPIED_BYTES]
+        if not large or self.plan.meta.get("keep") == "all" or any(op.kind == "branch" for op in entry.ops):
+            return set()
+        return {t.number for t in large if self._binds(entry, t)}
+
+    def _binds(self, entry: Entry, t: PlanTensor) -> bool:
+        """Whether all that touches t in an entry without branches finds it outside the arena as well.
+
+        Other tensors lie on its bytes: in the arena they see what is left of it, under another number. So they may be
+        read before an output is written, and of those on an input what a kernel has written whole.
+        """
+        inputs, outputs = ([o.number for o in tensors] for tensors in (entry.inputs, entry.outputs))
+        is_input = t.number in inputs
+        written = False  # an output; of an input: its bytes in the arena would be gone
+        whole: set[int] = set()
+        for op in entry.ops:
+            for place, number in enumerate(op.inputs):
+                if number == t.number:
+                    if written is is_input or place or not self._core.binds(op.number):
+                        return False
+                elif number is not None and self._overlap(t, number) and (number not in whole if is_input else written):
+                    return False
+            for number in op.outputs:
+                if number == t.number:
+                    if is_input or written or not self._core.binds(op.number):
+                        return False
+                    written = True
+                elif self._overlap(t, number):
+                    if written and not is_input:
+                        return False
+                    written = is_input
+                    if self._core.kernel(op.number) is not None:
+                        whole.add(number)
+        ends = [n for n in outputs if n not in whole] + inputs if is_input else outputs
+        return (written or is_input) and sum(self._overlap(t, n) for n in ends) == 1  # with t itself
+
+    def _overlap(self, t: PlanTensor, number: int) -> bool:
+        other = self.plan.tensors[number]
+        return not other.constant and other.offset < t.offset + t.bytes and t.offset < other.offset + other.bytes
+
     def _reset(self) -> None:
         if self.plan.states:
             self._execute(self.plan.entry(RESET), (), None)
@@ -230,8 +275,8 @@ def _shape(tensor: PlanTensor) -> tuple[int, ...]:
     return tuple(d or 1 for d in tensor.shape)
 
 
-def _places(tensors: Sequence[PlanTensor]) -> list[tuple[int, np.dtype[Any], tuple[int, ...]]]:
-    return [(t.number, array_dtype(t.dtype), _shape(t)) for t in tensors]
+def _places(tensors: Sequence[PlanTensor], bound: set[int]) -> list[tuple[int, np.dtype[Any], tuple[int, ...], bool]]:
+    return [(t.number, array_dtype(t.dtype), _shape(t), t.number in bound) for t in tensors]
 
 
 def _same_memory(a: PlanTensor, b: PlanTensor) -> bool:

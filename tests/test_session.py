@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import json
 import threading
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 import pyedge as pe
 from pyedge import _core
-from pyedge.plan.profile import OpCount, Profile, median_interval
+from pyedge.plan.profile import OpCount, Profile, collect, doubts, median_interval
 
 
 def adder(n: int = 3) -> pe.Graph:
@@ -221,7 +222,7 @@ def test_the_profile_times_each_op() -> None:
     data = json.loads(profile.to_json())
     assert (data["schema"], data["unit"], len(data["ops"])) == (1, "ns", 2)
     table = profile.table().splitlines()
-    assert len(table) == 2 + 2 + 1 and "ns/MAC" in table[1] and table[-1].startswith("total")
+    assert "ns/MAC" in table[1] and table[4].startswith("total") and table[5].startswith("runs: least")
     with pytest.raises(ValueError, match="runs=0"):
         session.profile(runs=0)
 
@@ -247,3 +248,152 @@ def test_equal_counts_have_no_interval() -> None:
     assert profile.ops[0].macs == 10
     crossed = Profile.from_samples(np.array([[1, 9], [9, 1], [5, 5]]), ops, "ns", "host")
     assert (crossed.total, crossed.ops[0].count, crossed.ops[1].count) == (10, 5, 5)
+
+
+def product(b: pe.GraphBuilder, x: pe.Tensor, dtype: str = "float32") -> pe.Tensor:
+    """A 1x1 convolution that keeps the channels."""
+    c = x.shape[-1]
+    assert c is not None
+    w = np.random.default_rng(c).normal(size=(c, 1, 1, c)).astype(dtype)
+    return b.conv2d(x, w)
+
+
+def chain(b: pe.GraphBuilder, x: pe.Tensor) -> None:
+    b.output("y", product(b, product(b, x), "float16"))
+
+
+def depthwise(b: pe.GraphBuilder, x: pe.Tensor) -> None:
+    b.output("y", b.depthwise_conv2d(x, np.ones((3, 3, 64), np.float32)))
+
+
+def input_of_two(b: pe.GraphBuilder, x: pe.Tensor) -> None:
+    b.output("y", product(b, b.add(product(b, x), x)))
+
+
+def input_reshaped(b: pe.GraphBuilder, x: pe.Tensor) -> None:
+    b.output("y", product(b, b.reshape(x, (1, 8, 32, 64))))
+
+
+def input_given_back(b: pe.GraphBuilder, x: pe.Tensor) -> None:
+    b.output("y", product(b, x))
+    b.output("z", b.reshape(x, (1, 256, 64)))
+
+
+def input_concatenated(b: pe.GraphBuilder, x: pe.Tensor) -> None:
+    b.output("y", product(b, b.op("concat", x, product(b, x), axis=1)[0]))
+
+
+def output_read(b: pe.GraphBuilder, x: pe.Tensor) -> None:
+    y = product(b, x)
+    b.output("y", y)
+    b.output("z", product(b, y))
+
+
+def output_reshaped(b: pe.GraphBuilder, x: pe.Tensor) -> None:
+    y = product(b, x)
+    b.output("y", y)
+    b.output("z", b.reshape(y, (1, 256, 64)))
+
+
+def output_rectified(b: pe.GraphBuilder, x: pe.Tensor) -> None:
+    y = product(b, x)
+    b.output("y", y)
+    b.output("z", b.relu(y))
+
+
+def rectified(b: pe.GraphBuilder, x: pe.Tensor) -> None:
+    b.output("y", b.relu(product(b, b.relu(x))))
+
+
+BOUND = [
+    (chain, {"x", "y"}),
+    (depthwise, {"x", "y"}),
+    (input_of_two, {"y"}),
+    (input_reshaped, {"y"}),
+    (input_given_back, {"y"}),
+    (input_concatenated, {"y"}),
+    (output_read, {"x", "y", "z"}),
+    (output_reshaped, {"x"}),
+    (output_rectified, set()),
+    (rectified, set()),
+]
+
+
+@pytest.mark.parametrize(("network", "expected"), BOUND, ids=[n.__name__ for n, _ in BOUND])
+def test_large_tensors_are_not_copied_where_only_kernels_touch_them(
+    network: Callable[[pe.GraphBuilder, pe.Tensor], None], expected: set[str]
+) -> None:
+    """A call gives the bits of a run, which copies all. Results stay as they are, and inputs are not written."""
+    b = pe.GraphBuilder()
+    network(b, b.input("x", (1, 16, 16, 64), "float32"))
+    plan = pe.compile(b.build())
+    session, copying = pe.Session(plan), pe.Session(plan)
+    entry = plan.entry("main")
+    bound = session._bound(entry)
+    if pe.cpu_features().isa in ("avx2", "avx512"):
+        assert {t.name for t in (*entry.inputs, *entry.outputs) if t.number in bound} == expected
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1, 16, 16, 64)).astype(np.float32)
+    x[0, 3, 4, 5] = np.uint32(0xFFC12345).view(np.float32)  # a NaN of another payload than that which leaves
+    calls = []
+    for given in (x, -x, np.frombuffer(b"1234" + x.tobytes(), np.float32)[1:].reshape(x.shape)):
+        before = given.tobytes()
+        outputs = session(given)
+        calls.append((copying.run([given]), outputs if isinstance(outputs, list) else [outputs]))
+        assert given.tobytes() == before
+    for expected_arrays, arrays in calls:
+        assert [y.tobytes() for y in arrays] == [y.tobytes() for y in expected_arrays]
+
+
+def test_kept_tensors_are_those_of_a_call() -> None:
+    """keep="all" has inputs and outputs among the tensors, so a call copies them."""
+    b = pe.GraphBuilder()
+    chain(b, b.input("x", (1, 16, 16, 64), "float32"))
+    session = pe.Session(pe.compile(b.build()), keep="all")
+    x = np.random.default_rng(0).normal(size=(1, 16, 16, 64)).astype(np.float32)
+    y = session(x)
+    tensors = session.tensors()
+    np.testing.assert_array_equal(tensors["x"], x)
+    np.testing.assert_array_equal(tensors[session.outputs[0].name], y)
+
+
+def test_a_profile_runs_until_its_median_is_known() -> None:
+    """Settled samples stop early, unsettled ones at the cap; the first runs are dropped."""
+    calls: list[int] = []
+
+    def steady() -> np.ndarray:
+        calls.append(len(calls))
+        return np.array([10 if len(calls) > 3 else 999, 90])
+
+    assert collect(steady, None, warmup=3).tolist() == [[10, 90]] * 20
+    assert len(calls) == 23
+    noise = iter(np.random.default_rng(0).exponential(1e6, 5000).astype(int))
+    assert len(collect(lambda: np.array([next(noise)]), None, warmup=0)) == 2000
+    assert len(collect(lambda: np.array([1]), 7, warmup=0)) == 7
+
+
+def test_quantiles_need_their_number_of_runs() -> None:
+    ops = [OpCount("a", "copy", 0)]
+    few, many = (
+        Profile.from_samples(np.arange(1, n + 1).reshape(-1, 1), ops, "ns", "host", timer=(20, 22)) for n in (71, 368)
+    )
+    assert few.quantiles == {90: 64}
+    assert many.quantiles == {90: 332, 95: 350, 99: 365}
+    assert "p95 needs 72 runs" in few.table() and "p99 365" in many.table()
+    assert (few.least, few.most, few.totals[:2]) == (1, 71, (1, 2))
+    assert "steps of 20 ns, 22 for each op" in few.table()
+
+
+@pytest.mark.parametrize(
+    ("totals", "flags"),
+    [
+        (np.full(60, 1000), ()),
+        (np.random.default_rng(0).normal(1000, 5, 300).astype(int), ()),
+        (np.r_[np.full(30, 1000), np.full(30, 1200)], ("throttled", "bimodal")),
+        (np.tile([1000, 1200], 50), ("bimodal",)),
+        (1000 + np.arange(90), ("throttled",)),
+        (np.full(60, 100), ("window short",)),
+    ],
+)
+def test_doubts_about_samples(totals: np.ndarray, flags: tuple[str, ...]) -> None:
+    assert doubts(totals, step=5) == flags

@@ -273,6 +273,9 @@ class Session
         return name ? std::optional<std::string>(name) : std::nullopt;
     }
 
+    // Whether that kernel takes its first input and its output from the caller's memory.
+    bool binds(uint32_t op) const { return pe_pack_binds(session_.pack, op); }
+
     uint32_t threads() const { return used_; }
 
     // For who feeds, runs and reads: one at a time. Running alone needs no claim.
@@ -287,11 +290,11 @@ class Session
         return {static_cast<uint8_t *>(pe_tensor_data(&session_, number)), t->bytes};
     }
 
-    // Without the GIL. False: running already, or no such entry.
-    bool execute(uint32_t entry)
+    // Without the GIL. False: running already, or no such entry. bound: as in pe_session.
+    bool execute(uint32_t entry, const pe_binding *bound)
     {
         pe_status status;
-        return start(entry, nullptr, status) && status == PE_OK;
+        return start(entry, nullptr, bound, status) && status == PE_OK;
     }
 
     bool run(uint32_t entry, std::optional<py::array> counts)
@@ -309,11 +312,12 @@ class Session
     }
 
   private:
-    bool start(uint32_t entry, const pe_profile *profile, pe_status &status)
+    bool start(uint32_t entry, const pe_profile *profile, const pe_binding *bound, pe_status &status)
     {
         if (busy_.test_and_set(std::memory_order_acquire))
             return false;
         FloatControl control;
+        session_.bound = bound;
         if (count_ == 1) {
             status = pe_run(&session_, entry, profile);
         } else {
@@ -459,6 +463,7 @@ PYBIND11_MODULE(_core, m)
         .def("release", &Session::release)
         .def("caller", caller, py::arg("entry"), py::arg("inputs"), py::arg("outputs"))
         .def("kernel", &Session::kernel, py::arg("op"))
+        .def("binds", &Session::binds, py::arg("op"))
         .def("tensor", &Session::tensor, py::arg("number"))
         .def("run", &Session::run, py::arg("entry"), py::arg("counts") = py::none());
 }

@@ -10,6 +10,8 @@
  */
 #ifndef PYEDGE_H
 #define PYEDGE_H
+#include <stdbool.h>
+
 #include "plan.h"
 
 #ifdef __cplusplus
@@ -88,6 +90,15 @@ typedef struct pe_threads {
 } pe_threads;
 const char *pe_pack_layer(const pe_pack *pack, uint32_t op); /* what runs op number op; NULL: its ordinary code */
 
+/* A tensor that lies in the caller's memory instead of the arena, for the next runs; on PE_ARENA_ALIGN, of the tensor's
+ * bytes, apart from the arena and from other tensors. Only ops for which pe_pack_binds() is true look for it, as their
+ * first input or their output. The caller has seen that no other op touches the tensor, under this number or another. */
+typedef struct pe_binding {
+    uint32_t tensor;
+    void *data; /* of an input: not written to. NULL behind the last */
+} pe_binding;
+bool pe_pack_binds(const pe_pack *pack, uint32_t op);
+
 typedef struct pe_session {
     const uint8_t *plan; /* verified */
     uint8_t *arena;
@@ -95,6 +106,7 @@ typedef struct pe_session {
     const pe_pack *pack;              /* or NULL */
     uint8_t *work;                    /* behind the arena; pack->work_bytes for each thread */
     const pe_threads *threads;        /* NULL: none but the caller's */
+    const pe_binding *bound;          /* NULL: all tensors are in the arena */
 } pe_session;
 
 #define PE_RESET_ENTRY "reset" /* of plans with states: writes their initial values */

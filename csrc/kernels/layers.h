@@ -11,6 +11,11 @@
 /* Share `part` of `parts` of a layer's outputs. Each has work memory of its own; all are run, in any order or at once. */
 typedef void pe_layer_part_fn(const void *packed, uint8_t *arena, uint8_t *work, uint32_t part, uint32_t parts);
 
+/* The same where the first input and the output lie anywhere, on PE_ARENA_ALIGN, apart from each other or as in the arena.
+ * Nothing beside them is read or written. */
+typedef void pe_layer_at_fn(const void *packed, const uint8_t *x, uint8_t *y, uint8_t *work, uint32_t part,
+                            uint32_t parts);
+
 #define PE_MACS_TO_SPLIT 300000 /* some microseconds: several times what it costs to hand work to another thread */
 
 /* What a layer kernel says of a case that it takes. */
@@ -18,6 +23,7 @@ typedef struct pe_layer_bytes {
     size_t packed;          /* what pack writes, on PE_PLAN_ALIGN; the layer's shapes and places among it */
     size_t work;            /* what run, or a part, may use for itself */
     pe_layer_part_fn *part; /* NULL: not to be split, or too small for it */
+    pe_layer_at_fn *at;     /* NULL: only in the arena */
 } pe_layer_bytes;
 
 typedef struct pe_layer {

@@ -72,7 +72,7 @@ pe_status pe_pack_init(pe_pack *pack, const void *plan, uint32_t features)
         if (!layer)
             continue;
         layer->pack(&c, to);
-        steps[i] = (pe_step){layer, layer->run, bytes.part, to};
+        steps[i] = (pe_step){layer, layer->run, bytes.part, bytes.at, to};
         to += align(bytes.packed);
         work = bytes.work > work ? bytes.work : work;
     }
@@ -89,6 +89,12 @@ const char *pe_pack_layer(const pe_pack *pack, uint32_t op)
 {
     const pe_step *steps = (const pe_step *)(pack + 1);
     return op < op_count(pack->plan) && steps[op].layer ? steps[op].layer->name : NULL;
+}
+
+bool pe_pack_binds(const pe_pack *pack, uint32_t op)
+{
+    const pe_step *steps = (const pe_step *)(pack + 1);
+    return op < op_count(pack->plan) && steps[op].at;
 }
 
 pe_status pe_session_init_packed(pe_session *s, const pe_pack *pack, void *arena, size_t arena_bytes)

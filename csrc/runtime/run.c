@@ -142,6 +142,16 @@ void *pe_tensor_data(const pe_session *s, uint32_t tensor)
     return (uint8_t *)(uintptr_t)(s->plan + header(s->plan)->consts.offset + t->offset);
 }
 
+/* Where a tensor is that may be bound. */
+static void *place_of(const pe_session *s, uint32_t tensor)
+{
+    for (const pe_binding *b = s->bound; b && b->data; b++) {
+        if (b->tensor == tensor)
+            return b->data;
+    }
+    return pe_tensor_data(s, tensor);
+}
+
 static void resolve(const pe_session *s, const pe_op *op, pe_call *c)
 {
     const uint32_t *tensors = index_of(s, op->tensors);
@@ -204,29 +214,44 @@ static void canonicalize_outputs(const pe_session *s, const pe_entry *e)
         const uint32_t number = *index_of(s, e->outputs + i);
         const pe_tensor *t = pe_tensor_at(s, number);
         if (t->kind != PE_TENSOR_CONST)
-            pe_canonicalize_nans(t, pe_tensor_data(s, number));
+            pe_canonicalize_nans(t, place_of(s, number));
     }
 }
 
 typedef struct parts {
     const pe_session *s;
     const pe_step *step;
+    const uint8_t *x; /* of step->at */
+    uint8_t *y;
     uint32_t parts;
 } parts;
 
 static void run_part(void *job, uint32_t part, uint32_t thread)
 {
     const parts *p = job;
-    p->step->part(p->step->packed, p->s->arena, p->s->work + thread * p->s->pack->work_bytes, part, p->parts);
+    const pe_step *step = p->step;
+    uint8_t *work = p->s->work + thread * p->s->pack->work_bytes;
+    if (p->y)
+        step->at(step->packed, p->x, p->y, work, part, p->parts);
+    else if (p->parts > 1)
+        step->part(step->packed, p->s->arena, work, part, p->parts);
+    else
+        step->run(step->packed, p->s->arena, work);
 }
 
-static void run_layer(const pe_session *s, const pe_step *step)
+static void run_layer(const pe_session *s, const pe_op *op, const pe_step *step)
 {
+    parts p = {.s = s, .step = step, .parts = 1};
+    if (s->bound && step->at) {
+        const uint32_t *tensors = index_of(s, op->tensors);
+        p.x = place_of(s, tensors[0]);
+        p.y = place_of(s, tensors[op->inputs]);
+    }
     if (!s->threads || !step->part) {
-        step->run(step->packed, s->arena, s->work);
+        run_part(&p, 0, 0);
         return;
     }
-    parts p = {s, step, PARTS_PER_THREAD * s->threads->count};
+    p.parts = PARTS_PER_THREAD * s->threads->count;
     s->threads->each(s->threads->ctx, p.parts, run_part, &p);
 }
 
@@ -243,7 +268,7 @@ pe_status pe_run(pe_session *s, uint32_t entry, const pe_profile *profile)
     for (uint32_t i = e->first_op, next; i < end; i = next) {
         next = i + 1;
         if (steps && steps[i].run) {
-            run_layer(s, &steps[i]);
+            run_layer(s, &ops[i], &steps[i]);
         } else {
             pe_call c;
             resolve(s, &ops[i], &c);

@@ -9,6 +9,7 @@ typedef struct pe_step {
     const pe_layer *layer;
     void (*run)(const void *packed, uint8_t *arena, uint8_t *work);
     pe_layer_part_fn *part; /* or NULL */
+    pe_layer_at_fn *at;     /* or NULL */
     const void *packed;
 } pe_step;
 

@@ -212,6 +212,7 @@ static uint32_t vectors_of(const layer *l, uint32_t channels)
 }
 
 static pe_layer_part_fn run_part;
+static pe_layer_at_fn run_at;
 
 /* Everything but the blocks. False: not a case of these kernels. */
 static bool describe(const pe_call *c, layer *l, pe_layer_bytes *bytes)
@@ -277,6 +278,7 @@ static bool describe(const pe_call *c, layer *l, pe_layer_bytes *bytes)
                     vectors * PE_LANES * (sizeof(float) + l->k * sizeof(uint16_t));
     l->by_pixels = l->pixels >= 2 * MR_MOST;
     bytes->part = (uint64_t)l->pixels * pe_tensor_elements(w) >= PE_MACS_TO_SPLIT ? run_part : NULL;
+    bytes->at = run_at;
     return true;
 }
 
@@ -353,15 +355,15 @@ static void pack_pixel(const layer *l, const void *x, size_t pixel, size_t x_fir
 }
 
 /* Pixels first .. first + n - 1, at most a panel, by some blocks of one group. */
-static void run_panel(const layer *l, const block *from, const block *end, const uint8_t *arena, float *work,
+static void run_panel(const layer *l, const block *from, const block *end, const uint8_t *image, float *work,
                       size_t first, size_t n, size_t group, void *y)
 {
-    const float *x = (const float *)(const void *)(arena + l->x) + first * l->k;
+    const float *x = (const float *)(const void *)image + first * l->k;
     float *widened = (float *)((uint8_t *)work + (l->in_place ? 0 : align64(l->panel_rows * l->row * sizeof(float))));
     if (!l->in_place) {
         for (size_t i = 0; i < n; i++) {
             float *to = work + i * l->row;
-            pack_pixel(l, arena + l->x, first + i, group * l->depth, to);
+            pack_pixel(l, image, first + i, group * l->depth, to);
             for (size_t k = 0; l->fast16 && !l->x_is_f16 && k < l->k; k += PE_LANES) /* a row has the room */
                 pe_f32v_store(to + k, pe_f16v_round(pe_f32v_load(to + k)));
         }
@@ -389,7 +391,7 @@ static void run_panel(const layer *l, const block *from, const block *end, const
     }
 }
 
-static void run_part(const void *packed, uint8_t *arena, uint8_t *work, uint32_t part, uint32_t parts)
+static void run_at(const void *packed, const uint8_t *x, uint8_t *y, uint8_t *work, uint32_t part, uint32_t parts)
 {
     const layer *l = packed;
     const size_t share = l->by_pixels ? l->pixels : l->blocks, from = share * part / parts,
@@ -402,10 +404,15 @@ static void run_part(const void *packed, uint8_t *arena, uint8_t *work, uint32_t
         const size_t n = last - pixel < l->panel_rows ? last - pixel : l->panel_rows;
         for (size_t group = 0; group < l->groups; group++) {
             const block *blocks = l->block + group * l->blocks;
-            run_panel(l, blocks + block_first, blocks + block_end, arena, (float *)(void *)work, pixel, n, group,
-                      arena + l->y);
+            run_panel(l, blocks + block_first, blocks + block_end, x, (float *)(void *)work, pixel, n, group, y);
         }
     }
+}
+
+static void run_part(const void *packed, uint8_t *arena, uint8_t *work, uint32_t part, uint32_t parts)
+{
+    const layer *l = packed;
+    run_at(packed, arena + l->x, arena + l->y, work, part, parts);
 }
 
 static void run(const void *packed, uint8_t *arena, uint8_t *work)

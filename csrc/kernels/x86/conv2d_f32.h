@@ -227,6 +227,7 @@ static uint32_t most_of(size_t n, uint32_t channels)
 }
 
 static pe_layer_part_fn run_part;
+static pe_layer_at_fn run_at;
 
 /* Where weight k of output channel n is in the plan. */
 typedef struct weights {
@@ -296,6 +297,7 @@ static bool describe(const pe_call *c, layer *l, weights *ws, pe_layer_bytes *by
     vectors *= ws->groups;
     bytes->packed = align64(sizeof *l + l->blocks * sizeof(block)) + vectors * PE_LANES * sizeof(float) * (ws->k + 1);
     bytes->part = (uint64_t)rows * (uint64_t)v.out * (w->bytes / sizeof(float)) >= PE_MACS_TO_SPLIT ? run_part : NULL;
+    bytes->at = run_at;
     return true;
 }
 
@@ -367,12 +369,12 @@ static void run_blocks(const layer *l, const block *first, const block *end, int
     }
 }
 
-static void run_part(const void *packed, uint8_t *arena, uint8_t *work, uint32_t part, uint32_t parts)
+static void run_at(const void *packed, const uint8_t *x_at, uint8_t *y_at, uint8_t *work, uint32_t part, uint32_t parts)
 {
     const layer *l = packed;
     const pe_image_f32 *m = &l->image;
-    const float *x = (const float *)(arena + m->x);
-    float *y = (float *)(arena + m->y);
+    const float *x = (const float *)x_at;
+    float *y = (float *)y_at;
     int32_t row = 0, row_end = m->images * m->rows, col = 0, col_end = m->cols;
     const block *first = l->block, *end = l->block + l->blocks;
     switch (l->split) {
@@ -403,6 +405,12 @@ static void run_part(const void *packed, uint8_t *arena, uint8_t *work, uint32_t
         run_blocks(l, first, end, r, r + rows, col, col_end, from, y + (size_t)n * m->y_image);
         row += rows;
     }
+}
+
+static void run_part(const void *packed, uint8_t *arena, uint8_t *work, uint32_t part, uint32_t parts)
+{
+    const layer *l = packed;
+    run_at(packed, arena + l->image.x, arena + l->image.y, work, part, parts);
 }
 
 static void run(const void *packed, uint8_t *arena, uint8_t *work)

@@ -185,6 +185,7 @@ static void run_vectors(const layer *l, const job *j, const float *x, size_t n, 
 }
 
 static pe_layer_part_fn run_part;
+static pe_layer_at_fn run_at;
 
 static bool describe(const pe_call *c, layer *l, pe_layer_bytes *bytes)
 {
@@ -214,6 +215,7 @@ static bool describe(const pe_call *c, layer *l, pe_layer_bytes *bytes)
     bytes->packed = l->weights + l->blocks * taps * PE_LANES * sizeof(float);
     const uint64_t macs = 4 * (uint64_t)l->image.images * l->image.y_image * taps; /* each is a load, and x is copied */
     bytes->part = macs >= PE_MACS_TO_SPLIT ? run_part : NULL;
+    bytes->at = run_at;
     return true;
 }
 
@@ -270,7 +272,7 @@ static void run_rows(const layer *l, int32_t rows, const float *x, float *y)
     }
 }
 
-static void run_part(const void *packed, uint8_t *arena, uint8_t *work, uint32_t part, uint32_t parts)
+static void run_at(const void *packed, const uint8_t *x_at, uint8_t *y_at, uint8_t *work, uint32_t part, uint32_t parts)
 {
     const layer *l = packed;
     const pe_image_f32 *m = &l->image;
@@ -281,14 +283,20 @@ static void run_part(const void *packed, uint8_t *arena, uint8_t *work, uint32_t
         const int32_t n = row / m->rows, r = row % m->rows;
         int32_t rows = m->rows - r < row_end - row ? m->rows - r : row_end - row;
         rows = rows < m->band || l->direct ? rows : m->band;
-        const float *x = (const float *)(arena + m->x) + (size_t)n * m->x_image;
-        float *y = (float *)(arena + m->y) + (size_t)n * m->y_image;
+        const float *x = (const float *)x_at + (size_t)n * m->x_image;
+        float *y = (float *)y_at + (size_t)n * m->y_image;
         if (l->direct)
             tiles[tile_for(l->count)].direct(l, x, (const float *)work, r, r + rows, y);
         else
             run_rows(l, rows, pe_image_band(m, x, r, r + rows, (float *)work), y + (size_t)r * m->y_row);
         row += rows;
     }
+}
+
+static void run_part(const void *packed, uint8_t *arena, uint8_t *work, uint32_t part, uint32_t parts)
+{
+    const layer *l = packed;
+    run_at(packed, arena + l->image.x, arena + l->image.y, work, part, parts);
 }
 
 static void run(const void *packed, uint8_t *arena, uint8_t *work)
