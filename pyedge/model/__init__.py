@@ -8,6 +8,7 @@ from . import ops_int8 as ops_int8
 from . import ops_int16 as ops_int16
 from . import ops_move as ops_move
 from . import ops_nn as ops_nn
+from . import ops_norm as ops_norm
 from . import ops_reduce as ops_reduce
 from . import ops_sequence as ops_sequence
 from . import ops_signal as ops_signal
@@ -21,6 +22,7 @@ from . import reference_int8 as reference_int8
 from . import reference_int16 as reference_int16
 from . import reference_move as reference_move
 from . import reference_nn as reference_nn
+from . import reference_norm as reference_norm
 from . import reference_reduce as reference_reduce
 from . import reference_sequence as reference_sequence
 from . import reference_signal as reference_signal

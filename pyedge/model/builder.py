@@ -243,6 +243,23 @@ class GraphBuilder:
         attrs = {"axes": tuple(sorted({a % rank for a in axes})), "keepdims": keepdims}
         return self._op("mean", [x], attrs, _quantization(scale, zero_point) or x.quant, name)
 
+    def batch_norm(
+        self,
+        x: Tensor,
+        scale: Tensor | npt.ArrayLike,
+        bias: Tensor | npt.ArrayLike,
+        mean: Tensor | npt.ArrayLike,
+        var: Tensor | npt.ArrayLike,
+        *,
+        epsilon: float = 1e-5,
+        momentum: float = 0.9,
+        name: str | None = None,
+    ) -> Tensor:
+        """(x - mean) * scale / sqrt(var + epsilon) + bias by channel, the last axis; while scale or bias learn, by the
+        mean and variance of the batch, which mean and var follow: momentum is what they keep in a step."""
+        operands = [x, *(self._operand(t) for t in (scale, bias, mean, var))]
+        return self._op("batch_norm", operands, {"epsilon": epsilon, "momentum": momentum}, None, name)
+
     def softmax(self, x: Tensor, *, beta: float = 1.0, name: str | None = None) -> Tensor:
         """Over the last axis; an int8 result has scale 1/256 and zero point -128, an int16 result 1/32768 and 0."""
         fixed = FIXED_SCALES.get(("softmax", x.dtype))

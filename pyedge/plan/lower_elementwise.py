@@ -50,7 +50,7 @@ def _function(kind: str, attrs: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _emit(b: Builder, kind: str, name: str, inputs: list[int], y: int, attrs: Mapping[str, Any]) -> None:
+def emit_function(b: Builder, kind: str, name: str, inputs: list[int], y: int, attrs: Mapping[str, Any]) -> None:
     """A function of float32 or of any dtype."""
     params = _function(kind, attrs)
     step = next(group for limit, group in _GROUPS if params["function"] < limit)
@@ -72,7 +72,7 @@ def _temporary(b: Builder, like: int, name: str, dtype: str) -> int:
 def _unary(b: Builder, op: Op) -> None:
     x, y = b.input(op, 0), b.result(op)
     if not _is_scaled(b, x):
-        _emit(b, op.kind, op.name, [x], y, op.attrs)
+        emit_function(b, op.kind, op.name, [x], y, op.attrs)
         return
     if b.program.values[y].dtype != "int8":
         raise PlanError(f"op {op.name!r} ({op.kind}): no kernel takes quantized int8")
@@ -99,7 +99,7 @@ def _binary(b: Builder, op: Op) -> None:
     elif _is_scaled(b, x0) or _is_scaled(b, x1):
         _quantized(b, op, x0, x1, y)
     else:
-        _emit(b, op.kind, op.name, [x0, x1], y, op.attrs)
+        emit_function(b, op.kind, op.name, [x0, x1], y, op.attrs)
 
 
 def _quantized(b: Builder, op: Op, x0: int, x1: int, y: int) -> None:
@@ -112,7 +112,7 @@ def _quantized(b: Builder, op: Op, x0: int, x1: int, y: int) -> None:
             scale, zero_point = b.scale(op, x)
             b.emit("dequantize_s8_f32", op.name, [x], [real], scale=scale, x_zero_point=zero_point)
         result = y if op.kind in COMPARISONS else _temporary(b, y, f"{op.name}:y", "float32")
-        _emit(b, op.kind, op.name, reals, result, op.attrs)
+        emit_function(b, op.kind, op.name, reals, result, op.attrs)
         if result != y:
             b.emit("quantize_f32_s8", op.name, [result], [y], scale=sy[0], y_zero_point=sy[1], y_min=-128, y_max=127)
         return
@@ -133,10 +133,10 @@ def _mixed_power(b: Builder, op: Op, x0: int, x1: int, y: int) -> None:
         common = values[x1].dtype
     operands = [x if values[x].dtype == common else _cast_to(b, op, x, common) for x in (x0, x1)]
     if values[y].dtype == common:
-        _emit(b, "pow", op.name, operands, y, {})
+        emit_function(b, "pow", op.name, operands, y, {})
         return
     result = _temporary(b, y, f"{op.name}:y", common)
-    _emit(b, "pow", op.name, operands, result, {})
+    emit_function(b, "pow", op.name, operands, result, {})
     b.emit("cast", op.name, [result], [y])
 
 
@@ -169,7 +169,7 @@ def _clip(b: Builder, op: Op) -> None:
     for i, (kind, bound) in enumerate(steps):
         to = y if i == len(steps) - 1 else _temporary(b, x, f"{op.name}:{kind}", dtype)
         constant = b.add(Tensor(f"{op.name}:{i}", (), dtype, np.array(bound, array_dtype(dtype))), f"{op.name}:{i}")
-        _emit(b, kind, op.name, [x, constant], to, {})
+        emit_function(b, kind, op.name, [x, constant], to, {})
         x = to
 
 

@@ -10,7 +10,7 @@ from ..errors import ModelError
 from ..model.graph import Graph
 from ..model.ops import infer_shapes
 from ..model.ops_elementwise import FLOATS
-from . import vjp_elementwise, vjp_move, vjp_nn, vjp_reduce  # noqa: F401  they fill RULES
+from . import batch_norm, vjp_elementwise, vjp_move, vjp_nn, vjp_reduce  # noqa: F401  they fill RULES
 from .tape import CONSTANT, RULES, Tape, reads
 from .unroll import unroll
 

@@ -10,7 +10,6 @@ import numpy as np
 
 from ...errors import ModelError
 from ..graph import Tensor
-from ..ops import KINDS
 from .elementwise import PLAIN_CAST
 from .importer import Importer
 from .node import Node, Unsupported
@@ -318,10 +317,6 @@ def _batch_norm(m: Importer, n: Node) -> None:
             kept = _scaled(m, old, momentum, f"{name}/old")
             running.append(m.one("add", [kept, _scaled(m, new, 1 - momentum, f"{name}/new")], name, activation=None))
         mean, var = now, spread
-    if "batch_norm" in KINDS and not running:
-        y = m.one("batch_norm", [m.channels_last(x, name), scale, bias, mean, var], name, epsilon=epsilon)
-        m.bind(n, m.channels_first(y, n.outputs[0]))
-        return
     wide = m.one("add", [var, m.const(np.array(epsilon, var.dtype), f"{name}/epsilon")], f"{name}/e", activation=None)
     factor = m.one("div", [scale, m.one("sqrt", [wide], f"{name}/std")], f"{name}/factor")
     y = m.one("sub", [x, _per_channel(m, mean, rank, f"{name}/m1")], f"{name}/x")
