@@ -152,7 +152,7 @@ class Session:
     def profile(
         self,
         inputs: Mapping[str, Array] | Sequence[Array] | None = None,
-        runs: int = 50,
+        runs: int | None = None,
         warmup: int = 5,
         entry: str = "main",
     ) -> Profile:
@@ -160,27 +160,32 @@ class Session:
 
         Args:
             inputs: As for `run`; zeros if not given.
-            runs: Timed runs; from 6 on each median has a 95 % interval.
+            runs: Timed runs; if not given, as many as bring the 95 % interval of the median within 1 % of it, up to
+                2000 runs or 20 s.
             warmup: Runs before them that are not counted.
         """
-        from .plan.profile import OpCount, Profile
+        from . import clocks
+        from .plan.profile import OpCount, Profile, collect
 
-        if runs < 1 or warmup < 0:
-            raise ValueError(f"runs={runs}, warmup={warmup}: at least 1 and 0")
         e = self.plan.entry(entry)
         zeros = [np.zeros(_shape(t), array_dtype(t.dtype)) for t in e.inputs]
         arrays = match_inputs(e, zeros if inputs is None else inputs)
         counts = np.zeros(len(self.plan.ops), np.uint64)
-        samples = np.zeros((runs, len(e.ops)), np.int64)
+
+        def once() -> Array:
+            counts[:] = 0
+            self._execute(e, arrays, counts)
+            return counts[e.first_op : e.first_op + len(e.ops)].astype(np.int64)
+
         with _Claim(self._core):
-            for i in range(-warmup, runs):
-                counts[:] = 0
-                self._execute(e, arrays, counts)
-                if i >= 0:
-                    samples[i] = counts[e.first_op : e.first_op + len(e.ops)]
+            before = clocks.read_clock()
+            samples = collect(once, runs, warmup)
+            after = clocks.read_clock()
             self._reset()
         ops = [OpCount(op.name, op.kind, 0, None, op.macs) for op in e.ops]
-        return Profile.from_samples(samples, ops, "ns", "host", entry, {"threads": self._core.threads})
+        conditions = {"threads": self._core.threads, **clocks.conditions(before, after)}
+        flags = clocks.doubts(before, after)
+        return Profile.from_samples(samples, ops, "ns", "host", entry, conditions, _core.clock_cost(), flags)
 
     def _bound(self, entry: Entry) -> set[int]:
         """Numbers of inputs and outputs that are worth no copy: calls have them in the caller's arrays."""

@@ -5,6 +5,7 @@
 #include <pybind11/stl.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -241,6 +242,20 @@ uint64_t nanoseconds(void *)
     return static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::nanoseconds>(now).count());
 }
 
+/* The smallest step of nanoseconds() that is seen, and what one reading takes: the median of many. */
+std::pair<uint64_t, uint64_t> clock_cost()
+{
+    std::array<uint64_t, 257> times;
+    for (auto &t : times)
+        t = nanoseconds(nullptr);
+    std::array<uint64_t, 256> steps;
+    for (size_t i = 0; i < steps.size(); i++)
+        steps[i] = times[i + 1] - times[i];
+    std::sort(steps.begin(), steps.end());
+    const auto first = std::upper_bound(steps.begin(), steps.end(), uint64_t{0});
+    return {first == steps.end() ? 0 : *first, steps[steps.size() / 2]};
+}
+
 class Session
 {
   public:
@@ -303,7 +318,7 @@ class Session
         pe_status status;
         {
             py::gil_scoped_release release;
-            if (!start(entry, counts ? &profile : nullptr, status))
+            if (!start(entry, counts ? &profile : nullptr, nullptr, status))
                 return false;
         }
         if (status != PE_OK)
@@ -432,6 +447,9 @@ PYBIND11_MODULE(_core, m)
     m.def("abi_version", pe_abi_version);
     m.def("cpu_features", features);
     m.def("crc32", crc32, py::arg("data"));
+    m.def(
+        "clock_cost", clock_cost,
+        "(step, cost) in ns of the clock that profiles are measured with; each op of a profile has one reading in it.");
     m.def(
         "peaks",
         [](const std::vector<size_t> &read_bytes, double seconds) {

@@ -31,6 +31,8 @@ VERBS = {
     "profile": "Measure each op, here or on a board.",
     "bench": "Measure what this machine can do, and what ops cost.",
     "power": "Measure the energy of an inference.",
+    "report": "Make an HTML page of stored runs.",
+    "trace": "Write a stored profile for Chrome's and Perfetto's viewers.",
     "boards": "List the boards that pyedge knows.",
     "ports": "List the serial ports of this machine.",
     "doctor": "Check this machine: compilers, emulators, ports, rights.",

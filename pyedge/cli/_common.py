@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from .. import Graph, Plan, Session, ShapeError, load
+from .. import Graph, Plan, PyedgeError, Session, ShapeError, load
 from .. import compile as compile_graph
 from ..host import Remote, connect
 from ..model.graph import array_dtype
@@ -31,6 +31,9 @@ port_option = click.option(
 isa_option = click.option("--isa", metavar="ISA", help="Which firmware an emulated board runs, if it has several.")
 entry_option = click.option("--entry", default="main", show_default=True, help="Entry of the plan.")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON, with a schema number, on stdout.")
+store_option = click.option(
+    "--store/--no-store", "stored", default=True, show_default=True, help="Keep the run for `pyedge report`."
+)
 data_option = click.option(
     "--data",
     "-d",
@@ -104,6 +107,17 @@ def planned(
     if entry is not None and entry not in plan.entries:
         raise click.UsageError(f"{model} has no entry {entry!r}; it has {', '.join(plan.entries)}")
     return plan
+
+
+def keep(kind: str, board: str, model: Path, plan: Plan, data: dict[str, Any]) -> int | None:
+    """Stores a run, whose number it returns. Where that fails the measurement still counts: a warning, and None."""
+    from ..host import runs
+
+    try:
+        return runs.store(kind, board, model.name, plan, data)
+    except PyedgeError as error:
+        click.echo(f"pyedge: the run is not stored: {error}", err=True)
+        return None
 
 
 def parse_shapes(texts: Sequence[str]) -> dict[str, tuple[int, ...]] | None:

@@ -16,12 +16,14 @@ from ._common import (
     entry_option,
     isa_option,
     json_option,
+    keep,
     kernels_option,
     load_plan,
     load_runs,
     model_argument,
     port_option,
     runner,
+    store_option,
 )
 
 
@@ -46,6 +48,7 @@ from ._common import (
 @click.option("--pin", type=click.IntRange(0, 7), default=0, show_default=True, help="Digital input for --mark gpio.")
 @click.option("--runs", "-n", type=click.IntRange(1), help="Runs of a window.  [default: as many as the edges need]")
 @click.option("--windows", type=click.IntRange(1), default=WINDOWS, show_default=True, help="Windows measured.")
+@store_option
 @json_option
 def command(
     model: Path,
@@ -63,6 +66,7 @@ def command(
     pin: int,
     runs: int | None,
     windows: int,
+    stored: bool,
     as_json: bool,
 ) -> None:
     """Measure the energy of an inference: gross, and net of idling.
@@ -87,7 +91,10 @@ def command(
             energy = measure(opened, target, inputs, entry=entry, mark=mark, pin=pin, runs=runs, windows=windows)
     finally:
         opened.close()
+    run = keep("power", energy.target, model, plan, energy.to_dict()) if stored else None
     if as_json:
-        emit("power", 1, {"model": model, "energy": energy.to_dict()})
+        emit("power", 1, {"model": model, "energy": energy.to_dict(), "run": run})
     else:
         click.echo(energy.table())
+        if run is not None:
+            click.echo(f"stored: pyedge report {run}", err=True)

@@ -13,12 +13,14 @@ from ._common import (
     entry_option,
     isa_option,
     json_option,
+    keep,
     kernels_option,
     load_plan,
     load_runs,
     model_argument,
     port_option,
     runner,
+    store_option,
 )
 
 
@@ -31,11 +33,15 @@ from ._common import (
 @isa_option
 @entry_option
 @click.option(
-    "--runs", "-n", type=click.IntRange(1), help="Measured runs.  [default: 50; 1 where instructions are counted]"
+    "--runs",
+    "-n",
+    type=click.IntRange(1),
+    help="Measured runs.  [default: until the median is known to 1 %; 1 where instructions are counted]",
 )
 @click.option(
     "--warmup", type=click.IntRange(0), help="Runs before them.  [default: 5; 0 where instructions are counted]"
 )
+@store_option
 @json_option
 def command(
     model: Path,
@@ -46,12 +52,14 @@ def command(
     entry: str,
     runs: int | None,
     warmup: int | None,
+    stored: bool,
     as_json: bool,
 ) -> None:
     """Measure each op: nanoseconds here, the board's own unit on a board.
 
     Emulated RISC-V boards count instructions, which are the same in each run; an instruction is not a cycle. Times are
-    medians with a 95 % interval. Without --data the inputs are zeros; of several samples the first is used.
+    medians with a 95 % interval; what speaks against them is said: throttling, two speeds, a free clock. Without --data
+    the inputs are zeros; of several samples the first is used. Runs are stored: pyedge report, pyedge trace.
 
     \b
     Examples:
@@ -63,7 +71,10 @@ def command(
     limits = {k: v for k, v in {"runs": runs, "warmup": warmup}.items() if v is not None}
     with runner(plan, board, port, isa) as target:
         profile = target.profile(inputs, entry=entry, **limits)
+    run = keep("profile", profile.target, model, plan, profile.to_dict()) if stored else None
     if as_json:
-        emit("profile", 1, {"model": model, "profile": profile.to_dict()})
+        emit("profile", 1, {"model": model, "profile": profile.to_dict(), "run": run})
     else:
         click.echo(profile.table())
+        if run is not None:
+            click.echo(f"stored: pyedge report {run}", err=True)

@@ -9,11 +9,11 @@ from .plan import Lifetime, Plan
 from .reader import RESET, Entry, PlanOp, PlanTensor
 
 if TYPE_CHECKING:
-    from .profile import OpCount, Profile, median_interval
+    from .profile import OpCount, Profile, collect, median_interval
     from .program import Keep
 
 # What running a plan does not need is imported when it is first used.
-_FIRST_USE = {"Keep": "program", "OpCount": "profile", "Profile": "profile", "median_interval": "profile"}
+_FIRST_USE = {"Keep": "program", **dict.fromkeys(("OpCount", "Profile", "collect", "median_interval"), "profile")}
 
 __all__ = [
     "RESET",
@@ -25,6 +25,7 @@ __all__ = [
     "PlanOp",
     "PlanTensor",
     "Profile",
+    "collect",
     "median_interval",
 ]
 

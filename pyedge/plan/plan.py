@@ -188,7 +188,7 @@ class Plan:
         """A drawing of the arena: time to the right, address upwards, a rectangle for each tensor."""
         from .report import svg
 
-        return svg(self, entry)
+        return svg(self.to_dict(), self.entry(entry).name)
 
     def __repr__(self) -> str:
         names = ", ".join(self.entries)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,64 @@ def median_interval(samples: npt.ArrayLike) -> Interval | None:
     return (int(x[r - 1]), int(x[n - r])) if r else None
 
 
+# The fewest samples that give a quantile a two-sided 95 % interval from order statistics.
+QUANTILES = {90: 36, 95: 72, 99: 368}
+MOST_RUNS, MOST_S = 2000, 20.0  # of a profile that chooses how many runs it needs
+_FEWEST_RUNS = 20
+_SETTLED = 0.01  # half the width of the median's interval, of the median
+
+
+def is_settled(totals: npt.ArrayLike) -> bool:
+    """Whether the 95 % interval of the median lies within 1 % of it."""
+    interval = median_interval(totals)
+    return interval is not None and interval[1] - interval[0] <= 2 * _SETTLED * float(np.median(np.asarray(totals)))
+
+
+def collect(run: Callable[[], npt.NDArray[Any]], runs: int | None, warmup: int) -> npt.NDArray[Any]:
+    """Rows of counts, one a run, after `warmup` runs that are dropped.
+
+    runs: None takes as many as settle the median of the rows' sums, at most MOST_RUNS or what begins within MOST_S.
+    """
+    if (runs is not None and runs < 1) or warmup < 0:
+        raise ValueError(f"runs={runs}, warmup={warmup}: at least 1 and 0")
+    for _ in range(warmup):
+        run()
+    rows: list[npt.NDArray[Any]] = []
+    end = time.monotonic() + MOST_S
+    while runs is None or len(rows) < runs:
+        rows.append(run())
+        if runs is None and (len(rows) >= MOST_RUNS or time.monotonic() > end):
+            break
+        seen = len(rows) if runs is None else 0
+        if seen >= _FEWEST_RUNS and seen % 10 == 0 and is_settled([row.sum() for row in rows]):
+            break
+    return np.array(rows)
+
+
+def doubts(totals: npt.NDArray[Any], step: int = 0) -> tuple[str, ...]:
+    """What speaks against the samples of one measurement, in their order of time.
+
+    throttled: the last third is slower than the first, and their medians' intervals lie apart.
+    bimodal: two groups, a fifth of the samples or more in each, with more than 5 % of the median between them: a clock
+        that jumps, or a neighbour.
+    window short: a run is shorter than 100 steps of the clock.
+    """
+    found = []
+    third = len(totals) // 3
+    first, last = median_interval(totals[:third]), median_interval(totals[len(totals) - third :])
+    if first and last and first[1] < last[0] and last[0] - first[1] > _SETTLED * float(np.median(totals)):
+        found.append("throttled")
+    ordered = np.sort(totals).astype(np.float64)
+    n = len(ordered)
+    if n >= _FEWEST_RUNS:
+        gaps = np.diff(ordered)[n // 5 - 1 : n - n // 5]
+        if gaps.max() > 0.05 * ordered[n // 2]:
+            found.append("bimodal")
+    if step and float(np.median(totals)) < 100 * step:
+        found.append("window short")
+    return tuple(found)
+
+
 @dataclass(frozen=True)
 class OpCount:
     """One op: the median count of one run, in the profile's unit, with its 95 % interval if there is one."""
@@ -49,7 +108,9 @@ class Profile:
 
     unit: "ns", "instructions" or "cycles"; never one called another. total: the median of whole runs, with interval;
     no interval means that all runs counted the same, or that there were fewer than 6. conditions: board, clock,
-    firmware and whatever else the figures hold for.
+    firmware and whatever else the figures hold for. quantiles: of whole runs, by per cent, those that the number of
+    runs allows. flags: what speaks against the figures (`doubts`, and what the clock says). totals: of the runs, in
+    their order. timer_step, timer_cost: of the clock that counts, in the unit: of the latter each op has one.
     """
 
     unit: str
@@ -60,6 +121,13 @@ class Profile:
     ops: tuple[OpCount, ...]
     interval: Interval | None = None
     conditions: Mapping[str, Any] = field(default_factory=dict)
+    least: int = 0
+    most: int = 0
+    quantiles: Mapping[int, int] = field(default_factory=dict)
+    flags: tuple[str, ...] = ()
+    timer_step: int = 0
+    timer_cost: int = 0
+    totals: tuple[int, ...] = ()
 
     @classmethod
     def from_samples(
@@ -70,8 +138,13 @@ class Profile:
         target: str,
         entry: str = "main",
         conditions: Mapping[str, Any] | None = None,
+        timer: tuple[int, int] = (0, 0),
+        flags: Sequence[str] = (),
     ) -> Profile:
-        """A profile from counts, integer [runs, ops]; of `ops` only name, kind and macs are taken."""
+        """A profile from counts, integer [runs, ops]; of `ops` only name, kind and macs are taken.
+
+        timer: step and cost of the clock. flags: those that the counts don't show.
+        """
         x = np.asarray(samples)
         if x.ndim != 2 or x.shape[0] < 1 or x.shape[1] != len(ops):
             raise ValueError(f"samples {x.shape}: expected one row a run and one column for each of {len(ops)} ops")
@@ -82,8 +155,26 @@ class Profile:
             return middle, None if interval == (middle, middle) else interval
 
         rows = tuple(OpCount(op.name, op.kind, *count(x[:, i]), op.macs) for i, op in enumerate(ops))
-        total, interval = count(x.sum(axis=1))
-        return cls(unit, target, entry, x.shape[0], total, rows, interval, dict(conditions or {}))
+        totals = x.sum(axis=1)
+        total, interval = count(totals)
+        ordered = np.sort(totals)
+        quantiles = {q: int(ordered[math.ceil(q * len(x) / 100) - 1]) for q, n in QUANTILES.items() if len(x) >= n}
+        return cls(
+            unit,
+            target,
+            entry,
+            x.shape[0],
+            total,
+            rows,
+            interval,
+            dict(conditions or {}),
+            int(ordered[0]),
+            int(ordered[-1]),
+            quantiles,
+            (*doubts(totals, timer[0]), *flags),
+            *timer,
+            tuple(int(t) for t in totals),
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, with a schema number."""
@@ -106,7 +197,22 @@ class Profile:
         head = f"{self.target}, entry {self.entry}, {self.runs} runs" + "".join(
             f", {k} {v}" for k, v in self.conditions.items()
         )
-        return f"{head}\n{columns(rows, left=(0, 1))}"
+        return "\n".join([head, columns(rows, left=(0, 1)), *self._spread()])
+
+    def _spread(self) -> list[str]:
+        """Lines on how the runs differ; none if they don't."""
+        lines = []
+        if self.least != self.most:
+            quantiles = [
+                f"p{q} {self.quantiles[q]:,}" if q in self.quantiles else f"p{q} needs {n} runs"
+                for q, n in QUANTILES.items()
+            ]
+            lines.append(f"runs: least {self.least:,}, {', '.join(quantiles)}, most {self.most:,} {self.unit}")
+        if self.timer_step:
+            lines.append(f"clock: steps of {self.timer_step} {self.unit}, {self.timer_cost} for each op are its own")
+        if self.flags:
+            lines.append(f"doubtful: {', '.join(self.flags)}")
+        return lines
 
 
 def columns(rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:

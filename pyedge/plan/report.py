@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -145,13 +146,16 @@ _COLORS = ("#8dd3c7", "#ffffb3", "#bebada", "#80b1d3", "#fdb462", "#b3de69", "#f
 _SCRATCH_COLOR = "#fb8072"
 
 
-def svg(plan: Plan, entry: str = "main") -> str:
-    """The arena while an entry runs: ops to the right, addresses upwards, a rectangle for each tensor and scratch."""
-    e = plan.entry(entry)
-    left, top, height = 70.0, 30.0, 420.0
-    step = max(14.0, min(40.0, 1100.0 / (len(e.ops) + 2)))
-    right = left + (len(e.ops) + 2) * step
-    extent = max(plan.arena_bytes, 1)
+def svg(plan: Mapping[str, Any], entry: str = "main") -> str:
+    """The arena while an entry runs: ops to the right, addresses upwards, a rectangle for each tensor and scratch.
+
+    plan: what to_dict() gave, perhaps long ago.
+    """
+    e = next(e for e in plan["entries"] if e["name"] == entry)
+    ops, left, top, height = e["ops"], 70.0, 30.0, 420.0
+    step = max(14.0, min(40.0, 1100.0 / (len(ops) + 2)))
+    right = left + (len(ops) + 2) * step
+    extent = max(plan["arena_bytes"], 1)
 
     def rectangle(first: int, last: int, offset: int, size: int, color: str, text: str) -> str:
         x, w = left + (first + 1) * step, (last - first + 1) * step
@@ -165,25 +169,28 @@ def svg(plan: Plan, entry: str = "main") -> str:
         return f"<g><title>{escape(text)}</title><rect {box}/>{label}</g>"
 
     parts = []
-    for i, t in enumerate(plan.lifetimes(entry)):
-        text = f"{t.tensor.name}: {t.tensor.dtype}{list(t.tensor.shape)}, {t.tensor.bytes:,} B at {t.tensor.offset:,}"
-        parts.append(rectangle(t.first, t.last, t.tensor.offset, t.tensor.bytes, _COLORS[i % len(_COLORS)], text))
-    for i, op in enumerate(e.ops):
-        if op.scratch_bytes:
-            text = f"scratch: {op.name}, {op.scratch_bytes:,} B at {op.scratch_offset:,}"
-            parts.append(rectangle(i, i, op.scratch_offset, op.scratch_bytes, _SCRATCH_COLOR, text))
+    for i, life in enumerate(e["lifetimes"]):
+        t = plan["tensors"][life["tensor"]]
+        text = f"{t['name']}: {t['dtype']}{t['shape']}, {t['bytes']:,} B at {t['offset']:,}"
+        parts.append(rectangle(life["first"], life["last"], t["offset"], t["bytes"], _COLORS[i % len(_COLORS)], text))
+    for i, op in enumerate(ops):
+        if op["scratch_bytes"]:
+            text = f"scratch: {op['name']}, {op['scratch_bytes']:,} B at {op['scratch_offset']:,}"
+            parts.append(rectangle(i, i, op["scratch_offset"], op["scratch_bytes"], _SCRATCH_COLOR, text))
     for quarter in range(5):
         y = top + height - height * quarter / 4
         parts.append(f'<text x="{left - 6:.0f}" y="{y + 3:.1f}" text-anchor="end">{extent * quarter // 4:,}</text>')
         parts.append(f'<line x1="{left:.0f}" y1="{y:.1f}" x2="{right:.1f}" y2="{y:.1f}"/>')
-    for i, op in enumerate(e.ops):
+    for i, op in enumerate(ops):
         at = f'x="{left + (i + 1.5) * step + 3:.1f}" y="{top + height + 8:.1f}"'
         turn = f"rotate(60 {left + (i + 1.5) * step + 3:.1f} {top + height + 8:.1f})"
-        parts.append(f'<text {at} transform="{turn}">{i} {escape(op.kind)}</text>')
-    title = f"entry {entry}: arena {plan.arena_bytes:,} B, tensors {plan.tensor_bytes(entry):,} B"
+        parts.append(f'<text {at} transform="{turn}">{i} {escape(op["kind"])}</text>')
+    title = f"entry {entry}: arena {plan['arena_bytes']:,} B, tensors {e['tensor_bytes']:,} B"
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{right + 20:.0f}" height="{top + height + 120:.0f}" '
         f'font-family="sans-serif" font-size="9">'
-        f"<style>rect {{ stroke: #333; stroke-width: 0.5 }} line {{ stroke: #aaa; stroke-width: 0.5 }}</style>"
-        f'<text x="{left:.0f}" y="18" font-size="12">{escape(title)}</text>' + "".join(parts) + "</svg>\n"
+        "<style>.arena rect { stroke: #333; stroke-width: 0.5 } .arena line { stroke: #aaa; stroke-width: 0.5 }</style>"
+        f'<g class="arena"><text x="{left:.0f}" y="18" font-size="12">{escape(title)}</text>'
+        + "".join(parts)
+        + "</g></svg>\n"
     )

@@ -1,5 +1,6 @@
 """Each verb on good input: text for people, JSON for programs."""
 
+import json
 import os
 import pty
 import subprocess
@@ -171,6 +172,22 @@ def test_profile_here_has_intervals(pyedge):
     assert (profile["unit"], profile["target"], profile["runs"], len(profile["ops"])) == ("ns", "host", 40, 9)
     assert profile["interval"][0] <= profile["total"] <= profile["interval"][1]
     assert all(op["count"] > 0 for op in profile["ops"] if op["macs"])
+
+
+def test_profiles_are_stored_and_reported(pyedge, tmp_path):
+    """Two runs, here and on a board, in one page and as a trace; --no-store keeps none."""
+    assert pyedge("profile", "digits.pedge", "--runs", 9, "--json").json["run"] == 1
+    assert "pyedge report 2" in pyedge("profile", "digits.pedge", "--runs", 9).err
+    assert pyedge("profile", "digits.pedge", "--runs", 9, "--no-store", "--json").json["run"] is None
+    listed = pyedge("report", "--list", "--json").json["runs"]
+    assert [(run["id"], run["board"]) for run in listed] == [(2, "host"), (1, "host")]
+    made = pyedge("report", 1, 2, "-o", tmp_path / "two.html", "--json").json
+    assert [run["data"]["runs"] for run in made["runs"]] == [9, 9]
+    assert "Side by side" in (tmp_path / "two.html").read_text()
+    assert pyedge("trace", 2, "-o", tmp_path / "t.json").code == 0
+    assert json.loads((tmp_path / "t.json").read_text())["otherData"]["unit"] == "ns"
+    nothing = pyedge("report", 7)
+    assert nothing.code == 2 and "no run 7; stored: 1 to 2" in nothing.err
 
 
 @needs_qemu

@@ -69,6 +69,7 @@ class Energy:
     idle_after_w: float
     lost: float  # share of samples
     windows: tuple[Window, ...]
+    power: tuple[tuple[float, float], ...] = ()  # the meter's record in at most 2000 steps: time, watts from then on
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, with a schema number."""
@@ -228,7 +229,15 @@ def measure(
         idle[1],
         trace.share(trace.lost, before[0], after[1]),
         tuple(found),
+        _steps(trace),
     )
+
+
+def _steps(trace: Trace, most: int = 2000) -> tuple[tuple[float, float], ...]:
+    """The trace as mean power over steps of equal numbers of samples."""
+    at = np.unique(np.linspace(0, trace.times.size - 1, most + 1).astype(int))
+    times, watts = trace.times[at], np.diff(trace.joules[at]) / np.diff(trace.times[at])
+    return tuple((float(t), float(w)) for t, w in zip(times, watts, strict=False))
 
 
 def _enough(runner: _Here | _There, window_s: float) -> int:
