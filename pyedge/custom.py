@@ -17,8 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from . import _core, _resources
+from . import _core
 from ._programs import complaint, program, zig
+from ._sources import sources
 from .errors import MissingToolError, ModelError, ToolError, VerificationError
 from .model import custom
 from .model.builder import GraphBuilder
@@ -249,12 +250,9 @@ def _load_library(name: str, library: Path, source: PathLike | None) -> Kernel:
 @contextmanager
 def _compiled(source: Path) -> Iterator[Path]:
     """A shared library of a C file, as long as the block runs. ToolError with the compiler's first words."""
-    include = _resources.find("_firmware", "src")
-    if include is None:
-        raise ToolError("this installation has no firmware sources; try: pip install --force-reinstall pyedge")
     flags = ["-std=c11", "-O2", "-fPIC", "-shared", "-ffreestanding", "-ffp-contract=off", "-Wall", "-Wextra"]
-    more = [f"-I{include / 'csrc' / 'include'}", f"-DPE_CUSTOM_SOURCE={source_number(source):#x}"]
-    with tempfile.TemporaryDirectory(prefix="pyedge-") as work:
+    with sources() as folder, tempfile.TemporaryDirectory(prefix="pyedge-") as work:
+        more = [f"-I{folder / 'csrc' / 'include'}", f"-DPE_CUSTOM_SOURCE={source_number(source):#x}"]
         library = Path(work, "kernel.so")
         command = [*_compiler(), *flags, *more, str(source), "-o", str(library)]
         result = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL)

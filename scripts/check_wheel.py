@@ -5,8 +5,10 @@ Usage: check_wheel.py WHEEL
 
 from __future__ import annotations
 
+import io
 import re
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -18,6 +20,7 @@ FORBIDDEN = re.compile(
     r"^bench/|(^|/)(tests?|docs|bindings|__pycache__|\.git\w*)/|\.(pyc|o|a|cpp)$|prebuilt\.cmake$"
     r"|/csrc/kernels/(avx2|avx512|x86|dotprod|fp16|i8mm|neon)/"
 )
+SOURCES = "pyedge/_firmware/src.tar.bz2"  # its files are checked as if they lay in a folder of this name
 # Bytes without firmware images: what makes a wheel grow is to be seen.
 LIMIT = 1_500_000
 PATHS = re.compile(rb"/(?:home|root|tmp|work|build|var|Users)/[\w.+-]+/[\w./+-]*")
@@ -33,17 +36,21 @@ def faults(wheel: Path) -> list[str]:
         *(p.relative_to(ROOT).as_posix() for p in (ROOT / "pyedge").rglob("*.py")),
         *(f"pyedge/_boards/{p.relative_to(ROOT / 'boards').as_posix()}" for p in (ROOT / "boards").rglob("*.*")),
         *(f"pyedge/_firmware/prebuilt/{file}" for _, _, file in images(ROOT / "boards")),
-        *(f"pyedge/_firmware/src/{p.relative_to(ROOT).as_posix()}" for p in sources),
+        *(f"{SOURCES}/{p.relative_to(ROOT).as_posix()}" for p in sources),
     }
     must = {name for name in must if not FORBIDDEN.search(name)}
     with zipfile.ZipFile(wheel) as z:
-        names = set(z.namelist())
-        found = [f"{name} is missing" for name in sorted(must - names)]
-        found += [f"{name} does not belong there" for name in sorted(names) if FORBIDDEN.search(name)]
-        found += [
-            f"{n}: holds the path {p.decode()}" for n in sorted(names) for p in sorted(set(PATHS.findall(z.read(n))))
-        ]
+        files = {name: z.read(name) for name in z.namelist()}
         size = size_without_images(wheel, z)
+    if SOURCES in files:
+        with tarfile.open(fileobj=io.BytesIO(files[SOURCES])) as tar:
+            for member in tar:
+                if content := tar.extractfile(member):
+                    files[f"{SOURCES}/{member.name}"] = content.read()
+    names = sorted(files)
+    found = [f"{name} is missing" for name in sorted(must.difference(files))]
+    found += [f"{name} does not belong there" for name in names if FORBIDDEN.search(name)]
+    found += [f"{n}: holds the path {p.decode()}" for n in names for p in sorted(set(PATHS.findall(files[n])))]
     if size > LIMIT:
         found.append(f"{size:,} bytes without firmware images, more than {LIMIT:,}")
     if sum(name.startswith("pyedge/_core.") and name.endswith(".so") for name in names) != 1:

@@ -67,7 +67,7 @@ class Firmware:
         """Code and read-only data of an image with the ops of a plan alone."""
         ops = ";".join(sorted({op.kind for op in plan.ops}))
         if ops not in self.sizes:
-            source = build.sources() / "firmware"
+            source = ROOT / "firmware"
             toolchain = f"-DCMAKE_TOOLCHAIN_FILE={source / 'cmake' / 'clang-rv32.cmake'}"
             options = ["-DPYEDGE_BOARD=virt-rv32", f"-DPYEDGE_TRIM={ops}", "-DPYEDGE_OUTPUT=image.elf"]
             configure = ["-S", source, "-B", self.folder, "-G", "Ninja", toolchain, *options]

@@ -16,6 +16,7 @@ from .. import _resources, custom
 from .._programs import complaint
 from .._programs import program as program
 from .._programs import zig as _zig
+from .._sources import sources as sources
 from ..boards import Image, Profile
 from ..errors import MissingToolError, ModelError, ToolError
 from . import folders
@@ -75,14 +76,6 @@ def choose_toolchain(isa: str, name: str | None = None) -> Toolchain:
     raise MissingToolError(f"no compiler for {isa} firmware; try: {ways}")
 
 
-def sources() -> Path:
-    """The folder that holds csrc/ and firmware/. Raises ToolError if this installation has none."""
-    folder = _resources.find("_firmware", "src")
-    if folder is None or not (folder / "firmware" / "CMakeLists.txt").is_file():
-        raise ToolError("this installation has no firmware sources; try: pip install --force-reinstall pyedge")
-    return folder
-
-
 def _source_hash(folder: Path) -> bytes:
     digest = hashlib.sha256()
     files = {p for top in ("csrc", "firmware") for pattern in _SOURCES for p in (folder / top).rglob(pattern)}
@@ -122,7 +115,7 @@ def firmware(
     """
     prebuilt = _resources.find("_firmware", "prebuilt", image.file)
     as_it_is = ops is None and toolchain is None and not kernels
-    if as_it_is and prebuilt and not _in_tree():
+    if as_it_is and prebuilt and _resources.tree() is None:  # in a working copy edits count at once
         return prebuilt
     with_ops = {file.resolve(): (custom.op_names(file), custom.source_number(file)) for file in kernels}
     kinds = sorted(set(ops)) if ops is not None else None
@@ -132,25 +125,20 @@ def firmware(
         if prebuilt and as_it_is:
             return prebuilt
         raise
-    folder = sources()
-    compiler = [f"{p} {os.stat(p).st_size} {os.stat(p).st_mtime_ns}" for p in tools.programs]
-    facts = [_source_hash(folder).hex(), profile.port, image.isa, tools.name, *compiler, _version(), repr(kinds)]
-    facts += [custom.source_digest(file).hex() for file in kernels]
-    key = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:24]
-    place = folders.cache_folder() / "firmware" / key / image.file
-    if not place.is_file():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=place.parent) as work:
-            if with_ops:
-                _write_custom(Path(work, "custom"), with_ops)
-            built = _cmake(folder / "firmware", Path(work), profile, image, tools, kinds)
-            os.replace(built, place)  # whole or not at all, whoever else is building it
+    with sources() as folder:
+        compiler = [f"{p} {os.stat(p).st_size} {os.stat(p).st_mtime_ns}" for p in tools.programs]
+        facts = [_source_hash(folder).hex(), profile.port, image.isa, tools.name, *compiler, _version(), repr(kinds)]
+        facts += [custom.source_digest(file).hex() for file in kernels]
+        key = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:24]
+        place = folders.cache_folder() / "firmware" / key / image.file
+        if not place.is_file():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=place.parent) as work:
+                if with_ops:
+                    _write_custom(Path(work, "custom"), with_ops)
+                built = _cmake(folder / "firmware", Path(work), profile, image, tools, kinds)
+                os.replace(built, place)  # whole or not at all, whoever else is building it
     return place
-
-
-def _in_tree() -> bool:
-    """Whether the sources are a working copy (editable install): edits count at once, prebuilt images may be older."""
-    return _resources.find("_firmware", "src") is not None and sources().name != "src"
 
 
 def _write_custom(folder: Path, kernels: dict[Path, tuple[list[str], int]]) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -85,14 +87,11 @@ def test_a_compile_error_is_one_line_with_the_compilers_words(tmp_path: Path, mo
     """An op kind that does not exist leaves an empty firmware; a broken source says where."""
     profile = load_profile("host")
     tree = tmp_path / "src"
-    for top in ("csrc", "firmware"):
-        for path in (build.sources() / top).rglob("*"):
-            if path.is_file():
-                target = tree / path.relative_to(build.sources())
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(path.read_bytes())
+    with build.sources() as folder:
+        for top in ("csrc", "firmware"):
+            shutil.copytree(folder / top, tree / top)
     (tree / "firmware" / "core" / "frame.c").write_text("#error broken by a test\n")
-    monkeypatch.setattr(build, "sources", lambda: tree)
+    monkeypatch.setattr(build, "sources", lambda: nullcontext(tree))
     with pytest.raises(pe.ToolError, match="broken by a test") as e:
         build.firmware(profile, profile.image())
     assert "\n" not in str(e.value)
