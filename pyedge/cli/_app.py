@@ -33,6 +33,7 @@ VERBS = {
     "power": "Measure the energy of an inference.",
     "report": "Make an HTML page of stored runs.",
     "trace": "Write a stored profile for Chrome's and Perfetto's viewers.",
+    "monitor": "Show what is on a board's line: text, and frames decoded.",
     "boards": "List the boards that pyedge knows.",
     "ports": "List the serial ports of this machine.",
     "doctor": "Check this machine: compilers, emulators, ports, rights.",

@@ -212,10 +212,10 @@ def console() -> Console:
 
 def emit(kind: str, schema: int, data: Mapping[str, Any]) -> None:
     """Prints one JSON object: {"schema": n, "kind": kind, ...data}."""
-    click.echo(json.dumps({"schema": schema, "kind": kind, **data}, indent=2, default=_plain))
+    click.echo(json.dumps({"schema": schema, "kind": kind, **data}, indent=2, default=plain_json))
 
 
-def _plain(value: Any) -> Any:
+def plain_json(value: Any) -> Any:
     """JSON for what the library returns: arrays, NumPy scalars, paths."""
     if isinstance(value, (np.ndarray, np.generic)):
         return value.tolist()
