@@ -7,9 +7,15 @@ set(PYEDGE_SOURCES
   kernels/fma.c
   kernels/kernels.c
   kernels/layers.c
+  kernels/portable/dwacc_f16.c
+  kernels/portable/dwacc_f32.c
+  kernels/portable/dwacc_fast16.c
   kernels/portable/dwconv_f32.c
   kernels/portable/dwconv_s8.c
   kernels/portable/dwconv_fp32_s8.c
+  kernels/portable/gemm_acc_f16.c
+  kernels/portable/gemm_acc_f32.c
+  kernels/portable/gemm_acc_fast16.c
   kernels/portable/gemm_f16.c
   kernels/portable/gemm_f32.c
   kernels/portable/gemm_fast16.c
@@ -41,6 +47,10 @@ set(PYEDGE_SOURCES
   ops/fft_s32.c
   ops/gather.c
   ops/gradient_noise.c
+  ops/grad_conv2d.c
+  ops/grad_elementwise.c
+  ops/grad_linear.c
+  ops/grad_pool.c
   ops/hybrid.c
   ops/linear.c
   ops/lookup.c

@@ -2,6 +2,9 @@
  * even, subnormals kept, infinity beyond 65504; the payload of a NaN is unspecified. */
 #ifndef PE_F16_H
 #define PE_F16_H
+#include <stdbool.h>
+#include <stddef.h>
+
 #include "kernels/fma.h"
 
 #define PE_FAST16_RUN 32 /* products that are summed in float16 before the sum goes into a float (docs/arithmetic.md) */
@@ -42,6 +45,35 @@ static inline uint16_t pe_f16_round(float x)
     return (uint16_t)(sign | (((exponent - 113) << 10) + mantissa));
 }
 
+/* Element i of float16, or of floats. */
+static inline float pe_float_at(const void *x, ptrdiff_t i, bool is_f16)
+{
+    return is_f16 ? pe_f16_widen(((const uint16_t *)x)[i]) : ((const float *)x)[i];
+}
+
+static inline uint16_t pe_f16_at(const void *x, ptrdiff_t i, bool is_f16)
+{
+    return is_f16 ? ((const uint16_t *)x)[i] : pe_f16_round(((const float *)x)[i]);
+}
+
+static inline void pe_float_put(void *y, size_t i, bool is_f16, float value)
+{
+    if (is_f16)
+        ((uint16_t *)y)[i] = pe_f16_round(value);
+    else
+        ((float *)y)[i] = value;
+}
+
 /* a * b + c, rounded once. In integers. */
 uint16_t pe_fma16(uint16_t a, uint16_t b, uint16_t c);
+
+/* One product of a sum in float16, the `products`-th: *run takes it, and goes into *sum when it has PE_FAST16_RUN. */
+static inline void pe_fast16_step(uint16_t a, uint16_t b, size_t products, uint16_t *run, float *sum)
+{
+    *run = pe_fma16(a, b, *run);
+    if (products % PE_FAST16_RUN == 0) {
+        *sum += pe_f16_widen(*run);
+        *run = 0;
+    }
+}
 #endif

@@ -61,6 +61,27 @@ static const pe_kernels portable = {
     .dwconv_f32 = PE_IF_KEPT(depthwise_f32, pe_dwconv_f32__portable_1x1, NULL),
     .gemm_f16 = PE_IF_KEPT(conv2d_f16, 1, 0) || PE_IF_KEPT(linear_f16, 1, 0) ? pe_gemm_f16__portable_2x4 : NULL,
     .gemm_fast16 = PE_IF_KEPT(conv2d_f16, 1, 0) || PE_IF_KEPT(linear_f16, 1, 0) ? pe_gemm_fast16__portable_1x1 : NULL,
+    .gemm_acc_f32 = PE_IF_KEPT(linear_dgrad_f32, 1, 0) || PE_IF_KEPT(linear_wgrad_f32, 1, 0) ||
+                            PE_IF_KEPT(conv2d_dgrad_f32, 1, 0) || PE_IF_KEPT(conv2d_wgrad_f32, 1, 0)
+                        ? pe_gemm_acc_f32__portable_4x4
+                        : NULL,
+    .gemm_acc_f16 = PE_IF_KEPT(linear_dgrad_f16, 1, 0) || PE_IF_KEPT(linear_wgrad_f16, 1, 0) ||
+                            PE_IF_KEPT(conv2d_dgrad_f16, 1, 0) || PE_IF_KEPT(conv2d_wgrad_f16, 1, 0)
+                        ? pe_gemm_acc_f16__portable_2x4
+                        : NULL,
+    .gemm_acc_fast16 = PE_IF_KEPT(linear_dgrad_f16, 1, 0) || PE_IF_KEPT(linear_wgrad_f16, 1, 0) ||
+                               PE_IF_KEPT(conv2d_dgrad_f16, 1, 0) || PE_IF_KEPT(conv2d_wgrad_f16, 1, 0)
+                           ? pe_gemm_acc_fast16__portable_1x1
+                           : NULL,
+    .dwacc_f32 = PE_IF_KEPT(depthwise_dgrad_f32, 1, 0) || PE_IF_KEPT(depthwise_wgrad_f32, 1, 0)
+                     ? pe_dwacc_f32__portable_1x4
+                     : NULL,
+    .dwacc_f16 = PE_IF_KEPT(depthwise_dgrad_f16, 1, 0) || PE_IF_KEPT(depthwise_wgrad_f16, 1, 0)
+                     ? pe_dwacc_f16__portable_1x1
+                     : NULL,
+    .dwacc_fast16 = PE_IF_KEPT(depthwise_dgrad_f16, 1, 0) || PE_IF_KEPT(depthwise_wgrad_f16, 1, 0)
+                        ? pe_dwacc_fast16__portable_1x1
+                        : NULL,
     .conv2d_s8 = PE_IF_KEPT(
         conv2d_s8, PE_RV32(pe_conv2d_s8__rv32, PE_ARMV7EM(pe_conv2d_s8__armv7em, PE_MVE(pe_conv2d_s8__mve, NULL))),
         NULL),

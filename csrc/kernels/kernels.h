@@ -76,6 +76,41 @@ typedef pe_dwconv_s8_fn pe_dwconv_fp32_s8_fn;
 typedef void pe_dwconv_f32_fn(const pe_dwconv_geometry *g, const float *x, const float *w, float bias, float min,
                               float max, float *y);
 
+/* Sums of gradients, which grow call by call: c holds those so far. Strides are in elements; n is the fastest. */
+typedef struct pe_acc_geometry {
+    size_t m, n, k;          /* >= 1 */
+    size_t a_m, a_k;         /* of a, from row to row of c, and from product to product */
+    size_t b_k;              /* of b, from product to product */
+    size_t c_m;              /* of c, from row to row */
+    bool fresh;              /* there are no sums yet: they start as +0, and c is only written */
+    bool a_is_f16, b_is_f16; /* else float; float alone for gemm_acc_f32 */
+    uint32_t in_run;         /* of gemm_acc_fast16: products that are in the runs, 0 .. PE_FAST16_RUN - 1 */
+} pe_acc_geometry;
+
+/* c[m, n] takes fma(a[m * a_m + k * a_k], b[k * b_k + n], c[m, n]) in ascending k. c overlaps neither a nor b. */
+typedef void pe_gemm_acc_f32_fn(const pe_acc_geometry *g, const float *a, const float *b, float *c);
+
+/* The same with a and b widened to float, which is exact. */
+typedef void pe_gemm_acc_f16_fn(const pe_acc_geometry *g, const void *a, const void *b, float *c);
+
+/* The same with sums in float16, as pe_gemm_fast16_fn: runs, in rows like those of c, are the sums that have not gone
+ * into c yet; +0 if fresh. */
+typedef void pe_gemm_acc_fast16_fn(const pe_acc_geometry *g, const void *a, const void *b, float *c, uint16_t *runs);
+
+/* Sums channel by channel. Strides are in elements. */
+typedef struct pe_dwacc_geometry {
+    size_t n, k;             /* >= 1 */
+    size_t a_n, b_n, c_n;    /* from channel to channel */
+    ptrdiff_t a_k, b_k;      /* from product to product */
+    bool a_is_f16, b_is_f16; /* as above, and the next */
+    uint32_t in_run;
+} pe_dwacc_geometry;
+
+/* c[n * c_n] takes fma(a[n * a_n + k * a_k], b[n * b_n + k * b_k], c[n * c_n]) in ascending k. */
+typedef void pe_dwacc_f32_fn(const pe_dwacc_geometry *g, const float *a, const float *b, float *c);
+typedef void pe_dwacc_f16_fn(const pe_dwacc_geometry *g, const void *a, const void *b, float *c);
+typedef void pe_dwacc_fast16_fn(const pe_dwacc_geometry *g, const void *a, const void *b, float *c, uint16_t *runs);
+
 /* A whole op, by a set that knows better than walking tiles over it. c has passed its check. False, with nothing written:
  * not a case that it takes. It uses scratch as far as the plan gives it, which may be more than check asks for. */
 struct pe_call;
@@ -110,6 +145,12 @@ typedef struct pe_kernels {
     pe_gemm_f16_fn *gemm_f16;
     pe_gemm_fast16_fn *gemm_fast16;
     pe_op_fn *depthwise_f16; /* NULL: this set has none */
+    pe_gemm_acc_f32_fn *gemm_acc_f32;
+    pe_gemm_acc_f16_fn *gemm_acc_f16;
+    pe_gemm_acc_fast16_fn *gemm_acc_fast16;
+    pe_dwacc_f32_fn *dwacc_f32;
+    pe_dwacc_f16_fn *dwacc_f16;
+    pe_dwacc_fast16_fn *dwacc_fast16;
 } pe_kernels;
 
 extern const pe_kernels pe_kernels_rvv;  /* in builds with PE_WITH_RVV */

@@ -3,15 +3,21 @@
  * MR x NR: the tile of outputs, rows (pixels) by channels; KR: neighbours in k that a step takes from one row of
  * weights. LAYOUT: the pe_layout of the weights. ISA: what the CPU must have; NONE: nothing beyond C. Prototypes
  * (kernels.h), the names that bindings show (kernels.c), tests and the README's support table come from here. */
-#define PE_KERNELS(X)                                     \
-    X(gemm_s8, portable, 2, 4, 1, CANONICAL, NONE)        \
-    X(gemm_f32, portable, 2, 4, 1, CANONICAL, NONE)       \
-    X(dwconv_s8, portable, 1, 1, 1, CANONICAL, NONE)      \
-    X(dwconv_f32, portable, 1, 1, 1, CANONICAL, NONE)     \
-    X(gemm_fp32_s8, portable, 1, 1, 1, CANONICAL, NONE)   \
-    X(dwconv_fp32_s8, portable, 1, 1, 1, CANONICAL, NONE) \
-    X(gemm_f16, portable, 2, 4, 1, CANONICAL, NONE)       \
-    X(gemm_fast16, portable, 1, 1, 1, CANONICAL, NONE)
+#define PE_KERNELS(X)                                      \
+    X(gemm_s8, portable, 2, 4, 1, CANONICAL, NONE)         \
+    X(gemm_f32, portable, 2, 4, 1, CANONICAL, NONE)        \
+    X(dwconv_s8, portable, 1, 1, 1, CANONICAL, NONE)       \
+    X(dwconv_f32, portable, 1, 1, 1, CANONICAL, NONE)      \
+    X(gemm_fp32_s8, portable, 1, 1, 1, CANONICAL, NONE)    \
+    X(dwconv_fp32_s8, portable, 1, 1, 1, CANONICAL, NONE)  \
+    X(gemm_f16, portable, 2, 4, 1, CANONICAL, NONE)        \
+    X(gemm_fast16, portable, 1, 1, 1, CANONICAL, NONE)     \
+    X(gemm_acc_f32, portable, 4, 4, 1, CANONICAL, NONE)    \
+    X(gemm_acc_f16, portable, 2, 4, 1, CANONICAL, NONE)    \
+    X(gemm_acc_fast16, portable, 1, 1, 1, CANONICAL, NONE) \
+    X(dwacc_f32, portable, 1, 4, 1, CANONICAL, NONE)       \
+    X(dwacc_f16, portable, 1, 1, 1, CANONICAL, NONE)       \
+    X(dwacc_fast16, portable, 1, 1, 1, CANONICAL, NONE)
 
 /* RISC-V, 32 bits, with multiplication and all 31 registers; known when a firmware is built. PE_PORTABLE: for comparison. */
 #if defined __riscv && __riscv_xlen == 32 && defined __riscv_mul && !defined __riscv_32e && !defined PE_PORTABLE

@@ -134,6 +134,22 @@
     X(linear_f16, LINEAR_F16)                                   \
     X(conv2d_f16, CONV2D_F16)                                   \
     X(depthwise_f16, DEPTHWISE_F16)                             \
+    X(linear_dgrad_f32, LINEAR_DGRAD_F32)                       \
+    X(linear_dgrad_f16, LINEAR_DGRAD_F16)                       \
+    X(linear_wgrad_f32, LINEAR_WGRAD_F32)                       \
+    X(linear_wgrad_f16, LINEAR_WGRAD_F16)                       \
+    X(conv2d_dgrad_f32, CONV2D_DGRAD_F32)                       \
+    X(conv2d_dgrad_f16, CONV2D_DGRAD_F16)                       \
+    X(conv2d_wgrad_f32, CONV2D_WGRAD_F32)                       \
+    X(conv2d_wgrad_f16, CONV2D_WGRAD_F16)                       \
+    X(depthwise_dgrad_f32, DEPTHWISE_DGRAD_F32)                 \
+    X(depthwise_dgrad_f16, DEPTHWISE_DGRAD_F16)                 \
+    X(depthwise_wgrad_f32, DEPTHWISE_WGRAD_F32)                 \
+    X(depthwise_wgrad_f16, DEPTHWISE_WGRAD_F16)                 \
+    X(bias_grad, BIAS_GRAD)                                     \
+    X(clip_grad, CLIP_GRAD)                                     \
+    X(max_pool_grad, MAX_POOL_GRAD)                             \
+    X(avg_pool_grad, AVG_POOL_GRAD)                             \
     X(sgd_update, SGD_UPDATE)                                   \
     X(momentum_update, MOMENTUM_UPDATE)                         \
     X(adam_update, ADAM_UPDATE)                                 \

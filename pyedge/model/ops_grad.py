@@ -15,7 +15,7 @@
 
 Operands are float32 or float16, each by itself; dtype is that of the result, one of these. stride, dilation, padding
 and groups are those of the layer, kernels, strides, dilations and pads those of max_pool and avg_pool; multiplier is
-Co / C. How sums over a float16 are rounded is the `mode` of `pe.compile`. Arithmetic: docs/arithmetic.md, "Training".
+Co / C. How sums over a float16 are rounded is the `mode` of `pe.compile`. Arithmetic: docs/arithmetic.md, "Gradients".
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""NumPy references of the kinds of ops_grad.py, to the bit, in both modes (docs/arithmetic.md, "Training")."""
+"""NumPy references of the kinds of ops_grad.py, to the bit, in both modes (docs/arithmetic.md, "Gradients")."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .reference_f16 import _dot
 
 
 def _sums(a: np.ndarray, b: np.ndarray, mode: str) -> np.ndarray:
-    """Sums over the last axis of a[..., k] * b[..., k], ascending from +0. Of float32 alone there is one mode."""
+    """Sums over the last axis of a[..., k] * b[..., k], ascending from +0. Products of float32 are always exact."""
     if mode == "exact" or a.dtype == b.dtype == np.float32:
         return _dot(a, b, 0.0, "exact")
     return _dot(a, b.astype(np.float16), 0.0, mode)

@@ -144,6 +144,8 @@ _FAMILIES: dict[str, str | None] = {
     "signal_pcan": "pe_signal_shift_params",
     "signal_log": "pe_signal_log_params",
     "signal_codes": "pe_signal_codes_params",
+    "max_pool_grad": "pe_pool_nd_params",
+    "avg_pool_grad": "pe_pool_nd_params",
     "sgd_update": "pe_update_params",
     "momentum_update": "pe_update_params",
     "adam_update": "pe_update_params",

@@ -430,6 +430,43 @@ def _sequences() -> dict[str, Graph]:
     return {"sequences_f32": graph(False), "sequences_s8": graph(True), "sequences_s16": graph(True, wide=True)}
 
 
+def _gradients(dtype: str) -> Graph:
+    """Backwards through layers and pools, by operands of one dtype and results of float32 and of dtype."""
+    rng, b = _rng(), pe.GraphBuilder()
+    numpy_dtype = np.dtype(dtype)
+
+    def weight(*shape: int) -> Tensor:
+        return b.constant(rng.normal(0, 1, shape).astype(numpy_dtype))
+
+    def layer(i: int, kind: str, dy: Tensor, x: Tensor, w: Tensor, **attrs: Any) -> Tensor:
+        """The weight gradient is an output, that of x goes on."""
+        kernel = {} if kind == "linear" else {"kernel": w.shape[:2] if kind == "depthwise" else w.shape[1:3]}
+        size = {} if kind == "linear" else {"size": x.shape[1:3]}
+        size |= {"multiplier": 2} if kind == "depthwise" else {}
+        b.output(f"dw{i}", b.op(f"{kind}_wgrad", dy, x, **attrs, **kernel, dtype=["float32", dtype][i % 2])[0])
+        b.output(f"db{i}", b.op("bias_grad", dy, dtype="float32")[0])
+        return b.op(f"{kind}_dgrad", dy, w, **attrs, **size, dtype=[dtype, "float32"][i % 2])[0]
+
+    def pooled(kind: str, *operands: Tensor, **attrs: Any) -> Tensor:
+        window = {"kernels": (2, 2), "strides": (1, 2), "dilations": (1, 1), "pads": ((1, 0), (0, 1))}
+        return b.op(kind, *operands, **window, **attrs, dtype=dtype)[0]
+
+    steps: dict[str, Any] = {"dilation": (1, 1), "padding": "same"}
+    dy = layer(0, "linear", b.input("dy", (2, 5), dtype), b.input("x0", (2, 24), dtype), weight(5, 24))
+    dy = b.op("clip_grad", b.reshape(dy, (2, 3, 2, 4)), b.input("y0", (2, 3, 2, 4), dtype), min=0.0, max=6.0)[0]
+    dy = pooled("max_pool_grad", dy, b.input("x1", (2, 3, 3, 4), dtype))
+    dy = layer(1, "depthwise", dy, b.input("x2", (2, 5, 6, 2), dtype), weight(3, 2, 4), stride=(2, 2), **steps)
+    dy = pooled("avg_pool_grad", dy, size=(5, 11), count_include_pad=True)
+    dy = layer(
+        2, "conv2d", dy, b.input("x3", (2, 5, 11, 4), dtype), weight(2, 3, 3, 2), stride=(1, 1), groups=2, **steps
+    )
+    x4 = b.input("x4", (2, 7, 21, 3), dtype)
+    b.output(
+        "dx", layer(3, "conv2d", dy, x4, weight(4, 2, 1, 3), stride=(1, 2), groups=1, dilation=(2, 1), padding="valid")
+    )
+    return b.build()
+
+
 def _custom() -> Graph:
     """The op of examples/custom_op, of the source number that the fuzzer is built with."""
     root = Path(__file__).resolve().parents[2]
@@ -460,6 +497,9 @@ def plans() -> dict[str, pe.Plan]:
         "cnn_s8_kept": pe.compile(_int8_cnn(1, "same", 1), keep="all"),
         "cnn_hybrid": pe.compile(_hybrid_cnn()),
         "optimizers": pe.compile(_optimizers()),
+        "gradients_f32": pe.compile(_gradients("float32")),
+        "gradients_f16": pe.compile(_gradients("float16")),
+        "gradients_fast16": pe.compile(_gradients("float16"), mode="fast16"),
         "cnn_f16": pe.compile(_f16_cnn("float32", "float16")),
         "cnn_fast16": pe.compile(_f16_cnn("float16", "float32"), mode="fast16"),
         "cnn_uint8": pe.compile(_uint8_cnn()),

@@ -145,6 +145,12 @@ def _makers() -> Iterator[tuple[str, Any, dict[str, Any]]]:
         if "float32" in dtypes and kind != "add":
             yield f"{kind} float32", lambda b, r, k=kind: _binary(b, r, k), {}
     yield "lstm float32", _lstm, {}
+    for method, layers, _ in LAYERS:
+        for name, (shape, weight, options) in layers.items():
+            for dtype, mode in (("float32", "exact"), ("float16", "exact"), ("float16", "fast16")):
+                for kind in ("dgrad", "wgrad"):
+                    case = (f"{method.removesuffix('_conv2d')}_{kind}", dtype, shape, weight, options)
+                    yield f"{case[0]} {dtype} {mode} {name}", lambda b, r, c=case: _gradient(b, r, *c), {"mode": mode}
 
 
 def _layer_s8(
@@ -162,6 +168,29 @@ def _layer_f32(
 ) -> tuple[Tensor, list[Array]]:
     y: Tensor = getattr(b, method)(b.input("x", shape), r.floats(*weight), r.floats(weight[axis]), **options)
     return y, [r.floats(*shape)]
+
+
+def _gradient(
+    b: pe.GraphBuilder, r: Numbers, kind: str, dtype: str, shape: Shape, weight: Shape, options: dict[str, Any]
+) -> tuple[Tensor, list[Array]]:
+    """Of two images or three rows, operands and result of one dtype."""
+    depthwise, wgrad = kind.startswith("depthwise"), kind.endswith("wgrad")
+    x, dy = (3, weight[1]), (3, weight[0])
+    attrs: dict[str, Any] = {"dtype": dtype}
+    if not kind.startswith("linear"):
+        x = (2, *shape)
+        forward: dict[str, Any] = {name: value for name, value in options.items() if name != "activation"}
+        inner = pe.GraphBuilder()
+        layer = inner.depthwise_conv2d if depthwise else inner.conv2d
+        y = layer(inner.input("x", x), np.zeros(weight, np.float32), **forward)
+        dy = tuple(d or 1 for d in y.shape)
+        inner.output("y", y)
+        [op] = inner.build().ops
+        attrs |= {name: op.attrs[name] for name in ("stride", "dilation", "padding", "groups") if name in op.attrs}
+        attrs |= {"kernel": weight[:2] if depthwise else weight[1:3]} if wgrad else {"size": shape[:2]}
+        attrs |= {"multiplier": weight[2] // shape[2]} if depthwise and not wgrad else {}
+    feeds = [r.floats(*s).astype(dtype) for s in (dy, x if wgrad else weight)]
+    return b.op(kind, *(b.input(n, a.shape, dtype) for n, a in zip("ab", feeds, strict=True)), **attrs)[0], feeds
 
 
 def _linear_s16(b: pe.GraphBuilder, r: Numbers, shape: Shape, weight: Shape) -> tuple[Tensor, list[Array]]:

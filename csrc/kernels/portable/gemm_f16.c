@@ -3,18 +3,9 @@
 
 /* Contract: kernels.h, pe_gemm_f16_fn. As gemm_f32.c, each element widened where it is read. */
 
-static inline float element(const void *a, size_t i, bool is_f16)
-{
-    return is_f16 ? pe_f16_widen(((const uint16_t *)a)[i]) : ((const float *)a)[i];
-}
-
 static void store(void *c, size_t i, float sum, const pe_form_f16 *form)
 {
-    sum = pe_clip_f32(sum, form->min, form->max);
-    if (form->c_is_f16)
-        ((uint16_t *)c)[i] = pe_f16_round(sum);
-    else
-        ((float *)c)[i] = sum;
+    pe_float_put(c, i, form->c_is_f16, pe_clip_f32(sum, form->min, form->max));
 }
 
 /* Two rows of a, a_stride elements apart, by up to four rows of b. */
@@ -31,7 +22,8 @@ static void tile_2x4(size_t n, size_t k, const void *a, size_t a_stride, const u
     }
     float s10 = s00, s11 = s01, s12 = s02, s13 = s03;
     for (size_t i = 0; i < k; i++) {
-        const float x0 = element(a, i, form->a_is_f16), x1 = element(a, i + a_stride, form->a_is_f16);
+        const float x0 = pe_float_at(a, (ptrdiff_t)i, form->a_is_f16),
+                    x1 = pe_float_at(a, (ptrdiff_t)(i + a_stride), form->a_is_f16);
         const float w0 = pe_f16_widen(b0[i]), w1 = pe_f16_widen(b1[i]);
         const float w2 = pe_f16_widen(b2[i]), w3 = pe_f16_widen(b3[i]);
         s00 = pe_fmaf(x0, w0, s00);
@@ -56,7 +48,7 @@ static void row(size_t n, size_t k, const void *a, const uint16_t *b, const floa
     for (size_t j = 0; j < n; j++, b += k) {
         float sum = bias ? bias[j] : 0;
         for (size_t i = 0; i < k; i++)
-            sum = pe_fmaf(element(a, i, form->a_is_f16), pe_f16_widen(b[i]), sum);
+            sum = pe_fmaf(pe_float_at(a, (ptrdiff_t)i, form->a_is_f16), pe_f16_widen(b[i]), sum);
         store(c, j, sum, form);
     }
 }

@@ -25,6 +25,27 @@
         .dwconv_f32 = PE_IF_KEPT(depthwise_f32, pe_dwconv_f32__rvv_1x1, NULL),                                      \
         .gemm_f16 = PE_IF_KEPT(conv2d_f16, 1, 0) || PE_IF_KEPT(linear_f16, 1, 0) ? GEMM_F16 : NULL,                 \
         .gemm_fast16 = PE_IF_KEPT(conv2d_f16, 1, 0) || PE_IF_KEPT(linear_f16, 1, 0) ? GEMM_FAST16 : NULL,           \
+        .gemm_acc_f32 = PE_IF_KEPT(linear_dgrad_f32, 1, 0) || PE_IF_KEPT(linear_wgrad_f32, 1, 0) ||                 \
+                                PE_IF_KEPT(conv2d_dgrad_f32, 1, 0) || PE_IF_KEPT(conv2d_wgrad_f32, 1, 0)            \
+                            ? pe_gemm_acc_f32__portable_4x4                                                         \
+                            : NULL,                                                                                 \
+        .gemm_acc_f16 = PE_IF_KEPT(linear_dgrad_f16, 1, 0) || PE_IF_KEPT(linear_wgrad_f16, 1, 0) ||                 \
+                                PE_IF_KEPT(conv2d_dgrad_f16, 1, 0) || PE_IF_KEPT(conv2d_wgrad_f16, 1, 0)            \
+                            ? pe_gemm_acc_f16__portable_2x4                                                         \
+                            : NULL,                                                                                 \
+        .gemm_acc_fast16 = PE_IF_KEPT(linear_dgrad_f16, 1, 0) || PE_IF_KEPT(linear_wgrad_f16, 1, 0) ||              \
+                                   PE_IF_KEPT(conv2d_dgrad_f16, 1, 0) || PE_IF_KEPT(conv2d_wgrad_f16, 1, 0)         \
+                               ? pe_gemm_acc_fast16__portable_1x1                                                   \
+                               : NULL,                                                                              \
+        .dwacc_f32 = PE_IF_KEPT(depthwise_dgrad_f32, 1, 0) || PE_IF_KEPT(depthwise_wgrad_f32, 1, 0)                 \
+                         ? pe_dwacc_f32__portable_1x4                                                               \
+                         : NULL,                                                                                    \
+        .dwacc_f16 = PE_IF_KEPT(depthwise_dgrad_f16, 1, 0) || PE_IF_KEPT(depthwise_wgrad_f16, 1, 0)                 \
+                         ? pe_dwacc_f16__portable_1x1                                                               \
+                         : NULL,                                                                                    \
+        .dwacc_fast16 = PE_IF_KEPT(depthwise_dgrad_f16, 1, 0) || PE_IF_KEPT(depthwise_wgrad_f16, 1, 0)              \
+                            ? pe_dwacc_fast16__portable_1x1                                                         \
+                            : NULL,                                                                                 \
         .conv2d_s8 = PE_IF_KEPT(conv2d_s8, pe_conv2d_s8__rvv, NULL),                                                \
         .depthwise_s8 = PE_IF_KEPT(depthwise_s8, pe_depthwise_s8__rvv, NULL),                                       \
         .depthwise_f16 = PE_IF_KEPT(depthwise_f16, DEPTHWISE_F16, NULL),                                            \

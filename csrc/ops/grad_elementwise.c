@@ -1,0 +1,81 @@
+#include "check.h"
+#include "kernels/f16.h"
+#include "ops.h"
+
+/* bias_grad: db[c] = sum over rows of dy[.., c], ascending. clip_grad: dx = dy where min < y < max, else +0. */
+
+static bool is_float(const pe_tensor *t)
+{
+    return t->dtype == PE_F32 || t->dtype == PE_F16;
+}
+
+static void run_bias(const pe_call *c)
+{
+    const pe_tensor *dy = c->tensor[0], *db = c->tensor[1];
+    const size_t channels = pe_tensor_elements(db), elements = pe_tensor_elements(dy);
+    for (size_t i = 0; i < channels; i++) {
+        float sum = 0;
+        for (size_t at = i; at < elements; at += channels)
+            sum += pe_float_at(c->data[0], (ptrdiff_t)at, dy->dtype == PE_F16);
+        pe_float_put(c->data[1], i, db->dtype == PE_F16, sum);
+    }
+}
+
+static pe_status check_bias(const pe_call *c, uint32_t *scratch_bytes, const char **text)
+{
+    const pe_tensor *dy = c->tensor[0], *db = c->tensor[1];
+    (void)scratch_bytes;
+    *text = "bias_grad: dy [.., C] and db [C] do not fit together, or are neither float32 nor float16";
+    return is_float(dy) && is_float(db) && dy->rank >= 1 && db->rank == 1 && dy->dims[dy->rank - 1] == db->dims[0]
+               ? PE_OK
+               : PE_ERR_SHAPE;
+}
+
+static void run_clip(const pe_call *c)
+{
+    const pe_clip_params *p = c->params;
+    const bool is_f16 = c->tensor[0]->dtype == PE_F16, y_is_f16 = c->tensor[1]->dtype == PE_F16;
+    for (size_t i = 0; i < pe_tensor_elements(c->tensor[0]); i++) {
+        const float y = pe_float_at(c->data[1], (ptrdiff_t)i, y_is_f16);
+        const bool inside = !pe_float_le(y, p->f_min) && !pe_float_le(p->f_max, y) && !pe_is_nan(y);
+        if (is_f16)
+            ((uint16_t *)c->data[2])[i] = inside ? ((const uint16_t *)c->data[0])[i] : 0;
+        else
+            ((float *)c->data[2])[i] = inside ? ((const float *)c->data[0])[i] : 0;
+    }
+}
+
+static pe_status check_clip(const pe_call *c, uint32_t *scratch_bytes, const char **text)
+{
+    const pe_tensor *dy = c->tensor[0], *y = c->tensor[1], *dx = c->tensor[2];
+    const pe_clip_params *p = c->params;
+    (void)scratch_bytes;
+    *text = "clip_grad: dy, y and dx differ in size, or dy and dx in dtype, or are neither float32 nor float16";
+    if (!is_float(dy) || !is_float(y) || dx->dtype != dy->dtype || pe_tensor_elements(dx) != pe_tensor_elements(dy) ||
+        pe_tensor_elements(y) != pe_tensor_elements(dy))
+        return PE_ERR_SHAPE;
+    *text = "clip_grad: f_min and f_max are no range";
+    return pe_is_range_f32(p->f_min, p->f_max) ? PE_OK : PE_ERR_SHAPE;
+}
+
+const pe_op_def pe_op_def_bias_grad = {
+    .kind = PE_OP_BIAS_GRAD,
+    .params_bytes = 0,
+    .min_inputs = 1,
+    .max_inputs = 1,
+    .outputs = 1,
+    .name = "bias_grad",
+    .check = check_bias,
+    .run = run_bias,
+};
+
+const pe_op_def pe_op_def_clip_grad = {
+    .kind = PE_OP_CLIP_GRAD,
+    .params_bytes = sizeof(pe_clip_params),
+    .min_inputs = 2,
+    .max_inputs = 2,
+    .outputs = 1,
+    .name = "clip_grad",
+    .check = check_clip,
+    .run = run_clip,
+};

@@ -1,0 +1,77 @@
+"""Lowerings of the kinds of model/ops_grad.py."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from ..model.graph import Op
+from ..model.ops import resolve_padding
+from . import structs
+from .lower import Builder, lowers
+
+
+def _emit(b: Builder, op: Op, dy: int, other: int, y: int, **params: int) -> None:
+    """The kind of float32, or of float16 where one of the values is that; products of two float32 are always exact."""
+    half = [b.program.values[n].dtype == "float16" for n in (dy, other, y)]
+    rounding = b.mode if any(half[:2]) else structs.MODES["exact"]
+    kind = f"{op.kind}_{'f16' if any(half) else 'f32'}"
+    b.emit(kind, op.name, [dy, other], [y], rounding=rounding, **params)
+
+
+@lowers("linear_dgrad", "linear_wgrad")
+def _linear(b: Builder, op: Op) -> None:
+    numbers = b.input(op, 0), b.input(op, 1), b.result(op)
+    rows = [b.program.values[n].dims for n in numbers]
+    dy, other, y = (b.view(n, (math.prod(d[:-1]), d[-1])) for n, d in zip(numbers, rows, strict=True))
+    _emit(b, op, dy, other, y)
+
+
+@lowers("conv2d_dgrad", "conv2d_wgrad", "depthwise_dgrad", "depthwise_wgrad")
+def _conv2d(b: Builder, op: Op) -> None:
+    dy, other, y = b.input(op, 0), b.input(op, 1), b.result(op)
+    x, w = (other, y) if op.kind.endswith("_wgrad") else (y, other)
+    w_dims, x_dims = b.program.values[w].dims, b.program.values[x].dims
+    kernel = (w_dims[0], w_dims[1]) if len(w_dims) == 3 else (w_dims[1], w_dims[2])
+    stride, dilation = op.attrs["stride"], op.attrs["dilation"]
+    (top, _), (left, _) = resolve_padding(op.attrs["padding"], (x_dims[1], x_dims[2]), kernel, stride, dilation)
+    _emit(
+        b,
+        op,
+        dy,
+        other,
+        y,
+        stride_h=stride[0],
+        stride_w=stride[1],
+        dilation_h=dilation[0],
+        dilation_w=dilation[1],
+        pad_top=top,
+        pad_left=left,
+        groups=op.attrs.get("groups", 0),
+    )
+
+
+@lowers("max_pool_grad", "avg_pool_grad")
+def _pool(b: Builder, op: Op) -> None:
+    a = op.attrs
+    params: dict[str, Any] = {
+        "axes": len(a["kernels"]),
+        "kernel": a["kernels"],
+        "stride": a["strides"],
+        "dilation": a["dilations"],
+        "pad": [before for before, _ in a["pads"]],
+        "pad_after": [after for _, after in a["pads"]],
+        "count_include_pad": int(a.get("count_include_pad", False)),
+    }
+    b.emit(op.kind, op.name, [b.input(op, i) for i in range(len(op.inputs))], [b.result(op)], **params)
+
+
+@lowers("bias_grad")
+def _bias(b: Builder, op: Op) -> None:
+    b.emit("bias_grad", op.name, [b.input(op, 0)], [b.result(op)])
+
+
+@lowers("clip_grad")
+def _clip(b: Builder, op: Op) -> None:
+    bounds = {"f_min": op.attrs["min"], "f_max": op.attrs["max"]}
+    b.emit("clip_grad", op.name, [b.input(op, 0), b.input(op, 1)], [b.result(op)], **bounds)
