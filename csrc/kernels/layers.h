@@ -24,6 +24,7 @@ typedef struct pe_layer_bytes {
     size_t work;            /* what run, or a part, may use for itself */
     pe_layer_part_fn *part; /* NULL: not to be split, or too small for it */
     pe_layer_at_fn *at;     /* NULL: only in the arena */
+    void (*canonicalize)(const pe_tensor *y, void *data); /* with at: pe_canonicalize_nans by the layer's vectors */
 } pe_layer_bytes;
 
 typedef struct pe_layer {

@@ -72,7 +72,7 @@ pe_status pe_pack_init(pe_pack *pack, const void *plan, uint32_t features)
         if (!layer)
             continue;
         layer->pack(&c, to);
-        steps[i] = (pe_step){layer, layer->run, bytes.part, bytes.at, to};
+        steps[i] = (pe_step){layer, layer->run, bytes.part, bytes.at, bytes.canonicalize, to};
         to += align(bytes.packed);
         work = bytes.work > work ? bytes.work : work;
     }

@@ -1,5 +1,6 @@
 #include "kernels/fma.h"
 #include "kernels/kernels.h"
+#include "kernels/nan.h"
 #include "ops/ops.h"
 #include "runtime/step.h"
 
@@ -142,14 +143,20 @@ void *pe_tensor_data(const pe_session *s, uint32_t tensor)
     return (uint8_t *)(uintptr_t)(s->plan + header(s->plan)->consts.offset + t->offset);
 }
 
-/* Where a tensor is that may be bound. */
-static void *place_of(const pe_session *s, uint32_t tensor)
+/* Where a tensor is bound to; NULL: it is in the arena. */
+static void *bound_to(const pe_session *s, uint32_t tensor)
 {
     for (const pe_binding *b = s->bound; b && b->data; b++) {
         if (b->tensor == tensor)
             return b->data;
     }
-    return pe_tensor_data(s, tensor);
+    return NULL;
+}
+
+static void *place_of(const pe_session *s, uint32_t tensor)
+{
+    void *bound = bound_to(s, tensor);
+    return bound ? bound : pe_tensor_data(s, tensor);
 }
 
 static void resolve(const pe_session *s, const pe_op *op, pe_call *c)
@@ -167,25 +174,6 @@ static void resolve(const pe_session *s, const pe_op *op, pe_call *c)
     c->scratch_bytes = op->scratch_bytes;
 }
 
-/* Few outputs have a NaN: they are read first, in a loop that becomes vectors, and written only if one has. */
-static void canonicalize_f32(uint32_t *y, uint32_t n)
-{
-    uint32_t below = 0; /* its sign: that of a difference below 0 */
-    for (uint32_t i = 0; i < n; i++)
-        below |= 0x7F800000 - (y[i] & 0x7FFFFFFF);
-    for (uint32_t i = 0; below >> 31 && i < n; i++)
-        y[i] = (y[i] & 0x7FFFFFFF) > 0x7F800000 ? PE_NAN_BITS : y[i];
-}
-
-static void canonicalize_16(uint16_t *y, uint32_t n, uint16_t infinity, uint16_t nan)
-{
-    uint16_t below = 0;
-    for (uint32_t i = 0; i < n; i++)
-        below |= (uint16_t)(infinity - (y[i] & 0x7FFF));
-    for (uint32_t i = 0; below >> 15 && i < n; i++)
-        y[i] = (y[i] & 0x7FFF) > infinity ? nan : y[i];
-}
-
 /* In integers, so that no float64 code comes into a firmware that has no use for it. */
 static void canonicalize_f64(uint64_t *y, uint32_t n)
 {
@@ -195,14 +183,13 @@ static void canonicalize_f64(uint64_t *y, uint32_t n)
     }
 }
 
-/* A NaN's payload depends on the CPU; what leaves is the same everywhere. */
 void pe_canonicalize_nans(const pe_tensor *t, void *y)
 {
     const uint32_t n = pe_tensor_elements(t);
     switch (t->dtype) {
-    case PE_F32: canonicalize_f32(y, n); break;
-    case PE_F16: canonicalize_16(y, n, 0x7C00, 0x7E00); break;
-    case PE_BF16: canonicalize_16(y, n, 0x7F80, 0x7FC0); break;
+    case PE_F32: pe_canonicalize_f32(y, n); break;
+    case PE_F16: pe_canonicalize_f16(y, n); break;
+    case PE_BF16: pe_canonicalize_16(y, n, 0x7F80, 0x7FC0); break;
     case PE_F64: canonicalize_f64(y, n); break;
     default: break;
     }
@@ -213,8 +200,8 @@ static void canonicalize_outputs(const pe_session *s, const pe_entry *e)
     for (uint32_t i = 0; i < e->output_count; i++) {
         const uint32_t number = *index_of(s, e->outputs + i);
         const pe_tensor *t = pe_tensor_at(s, number);
-        if (t->kind != PE_TENSOR_CONST)
-            pe_canonicalize_nans(t, place_of(s, number));
+        if (t->kind != PE_TENSOR_CONST && !bound_to(s, number))
+            pe_canonicalize_nans(t, pe_tensor_data(s, number));
     }
 }
 
@@ -242,17 +229,21 @@ static void run_part(void *job, uint32_t part, uint32_t thread)
 static void run_layer(const pe_session *s, const pe_op *op, const pe_step *step)
 {
     parts p = {.s = s, .step = step, .parts = 1};
+    const pe_tensor *leaving = NULL; /* y, if nothing comes between it and the caller */
     if (s->bound && step->at) {
-        const uint32_t *tensors = index_of(s, op->tensors);
+        const uint32_t *tensors = index_of(s, op->tensors), y = tensors[op->inputs];
         p.x = place_of(s, tensors[0]);
-        p.y = place_of(s, tensors[op->inputs]);
+        p.y = place_of(s, y);
+        leaving = bound_to(s, y) ? pe_tensor_at(s, y) : NULL;
     }
-    if (!s->threads || !step->part) {
+    if (s->threads && step->part) {
+        p.parts = PARTS_PER_THREAD * s->threads->count;
+        s->threads->each(s->threads->ctx, p.parts, run_part, &p);
+    } else {
         run_part(&p, 0, 0);
-        return;
     }
-    p.parts = PARTS_PER_THREAD * s->threads->count;
-    s->threads->each(s->threads->ctx, p.parts, run_part, &p);
+    if (leaving)
+        step->canonicalize(leaving, p.y);
 }
 
 pe_status pe_run(pe_session *s, uint32_t entry, const pe_profile *profile)

@@ -10,6 +10,7 @@ typedef struct pe_step {
     void (*run)(const void *packed, uint8_t *arena, uint8_t *work);
     pe_layer_part_fn *part; /* or NULL */
     pe_layer_at_fn *at;     /* or NULL */
+    void (*canonicalize)(const pe_tensor *y, void *data);
     const void *packed;
 } pe_step;
 

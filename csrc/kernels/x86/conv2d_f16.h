@@ -1,4 +1,5 @@
 #include "kernels/layers.h"
+#include "kernels/nan.h"
 #include "kernels/tiles.h"
 #include "kernels/x86/f16.h"
 #include "ops/window.h"
@@ -7,7 +8,7 @@
  *
  * Weights lie as float16 in the order in which tiles read them, [k][NR * PE_LANES]. Windows are copied to a panel of floats,
  * some pixels at a time, unless they are pixels of x and floats. For many pixels the weights of a block are widened once
- * a panel; for few each is widened as it is read, and all there is to gain is half the bytes. */
+ * a panel, by its first tile; for few each is widened as it is read, and all there is to gain is half the bytes. */
 
 #define PANEL_BYTES (512 << 10) /* of the second-level cache */
 #define PANEL_LEAST 168      /* pixels for which a block's weights are widened: for few it takes too much of the time */
@@ -15,11 +16,12 @@
 #define WORK_MOST (64 << 20) /* bytes of one panel's pixel and one block: what no network asks for */
 
 typedef struct job {
-    const void *weights; /* [k][nr * PE_LANES]: float, or float16 */
-    const float *bias;   /* [nr * PE_LANES] */
-    size_t k, x_row;     /* floats from pixel to pixel */
-    size_t channels;     /* of the block */
-    size_t y_row;        /* elements from pixel to pixel */
+    const uint16_t *weights; /* [k][nr * PE_LANES] */
+    float *widened;          /* the same as floats: written by WIDENING, read by WIDENED */
+    const float *bias;       /* [nr * PE_LANES] */
+    size_t k, x_row;         /* floats from pixel to pixel */
+    size_t channels;         /* of the block */
+    size_t y_row;            /* elements from pixel to pixel */
     bool y_is_f16;
     pe_clip clip;
 } job;
@@ -68,22 +70,28 @@ PE_INLINE void store_tile(const job *j, pe_f32v sum[][8], void *y, size_t at, co
     }
 }
 
+typedef enum weights_as { HALVES, WIDENING, WIDENED } weights_as;
+
 /* MR pixels at once; the last tile goes back over pixels that are done. */
 PE_INLINE void pixels(const job *j, const float *x, size_t n, void *y, size_t first, const int MR, const int NR,
-                      const bool WIDENED)
+                      const weights_as AS)
 {
     const pe_steps s = pe_steps_of(j->x_row);
     for (size_t done = 0;;) {
         pe_f32v sum[16][8];
-        const float *w = j->weights, *at = x + done * j->x_row, *at8 = at + 8 * j->x_row;
+        const float *at = x + done * j->x_row, *at8 = at + 8 * j->x_row;
+        float *w = j->widened;
         const uint16_t *halves = j->weights;
         PE_FOR (k, NR)
             PE_FOR (p, MR)
                 sum[p][k] = pe_f32v_load(j->bias + PE_LANES * k);
         for (size_t i = j->k; i; i--, at++, at8++, w += PE_LANES * NR, halves += PE_LANES * NR) {
             pe_f32v b[8];
-            PE_FOR (k, NR)
-                b[k] = WIDENED ? pe_f32v_load(w + PE_LANES * k) : pe_f16v_load(halves + PE_LANES * k);
+            PE_FOR (k, NR) {
+                b[k] = AS == WIDENED ? pe_f32v_load(w + PE_LANES * k) : pe_f16v_load(halves + PE_LANES * k);
+                if (AS == WIDENING)
+                    pe_f32v_store(w + PE_LANES * k, b[k]);
+            }
             PE_FOR (p, MR) {
                 const pe_f32v a = pe_pixel_broadcast(at, at8, &s, p);
                 PE_FOR (k, NR)
@@ -165,19 +173,26 @@ enum { NR_ROW = 8, NR_FAST16_FEW = 4 };
 #define TILE_MANY(MR, NR)                                                                       \
     static void many_##MR##x##NR(const job *j, const float *x, size_t n, void *y, size_t first) \
     {                                                                                           \
-        pixels(j, x, n, y, first, MR, NR, true);                                                \
+        pixels(j, x, n, y, first, MR, NR, WIDENED);                                             \
     }
 #define TILE_FEW(MR, NR)                                                                       \
     static void few_##MR##x##NR(const job *j, const float *x, size_t n, void *y, size_t first) \
     {                                                                                          \
-        pixels(j, x, n, y, first, MR, NR, false);                                              \
+        pixels(j, x, n, y, first, MR, NR, HALVES);                                             \
     }
 #define TILE_FAST16(MR, NR)                                                                       \
     static void fast16_##MR##x##NR(const job *j, const float *x, size_t n, void *y, size_t first) \
     {                                                                                             \
         pixels_fast16(j, x, n, y, first, MR, NR);                                                 \
     }
+#define TILE_FIRST(NR)                                                                    \
+    static void first_##NR(const job *j, const float *x, size_t n, void *y, size_t first) \
+    {                                                                                     \
+        pixels(j, x, n, y, first, MR_MOST, NR, WIDENING);                                 \
+    }
 TILES_MANY(TILE_MANY)
+TILE_FIRST(1)
+TILE_FIRST(2)
 TILES_FEW(TILE_FEW)
 TILES_FAST16(TILE_FAST16)
 
@@ -190,11 +205,11 @@ static const pe_tile sizes_many[] = {TILES_MANY(TILE_SIZE)}, sizes_few[] = {TILE
 static pixels_fn *const pixels_many[] = {TILES_MANY(MANY)}, *const pixels_few[] = {TILES_FEW(FEW)},
                         *const pixels_of_fast16[] = {TILES_FAST16(FAST16)};
 
-static pixels_fn *choose(const layer *l, size_t n, uint32_t nr)
+static pixels_fn *choose(const layer *l, size_t n, uint32_t nr, bool widened)
 {
     if (l->fast16)
         return pixels_of_fast16[pe_tile_for(sizes_fast16, sizeof sizes_fast16 / sizeof *sizes_fast16, n, nr)];
-    if (l->widened)
+    if (widened)
         return pixels_many[pe_tile_for(sizes_many, sizeof sizes_many / sizeof *sizes_many, n, nr)];
     return pixels_few[pe_tile_for(sizes_few, sizeof sizes_few / sizeof *sizes_few, n, nr)];
 }
@@ -279,6 +294,7 @@ static bool describe(const pe_call *c, layer *l, pe_layer_bytes *bytes)
     l->by_pixels = l->pixels >= 2 * MR_MOST;
     bytes->part = (uint64_t)l->pixels * pe_tensor_elements(w) >= PE_MACS_TO_SPLIT ? run_part : NULL;
     bytes->at = run_at;
+    bytes->canonicalize = pe_canonicalize_floats;
     return true;
 }
 
@@ -370,12 +386,8 @@ static void run_panel(const layer *l, const block *from, const block *end, const
         x = work;
     }
     for (const block *b = from; b != end; b++) {
-        const void *weights = (const uint8_t *)l + b->weights;
-        if (l->widened) {
-            pe_f16v_widen(widened, weights, 0, l->k * b->nr * PE_LANES, true);
-            weights = widened;
-        }
-        const job j = {.weights = weights,
+        const job j = {.weights = (const uint16_t *)(const void *)((const uint8_t *)l + b->weights),
+                       .widened = widened,
                        .bias = (const float *)(const void *)((const uint8_t *)l + b->bias),
                        .k = l->k,
                        .x_row = l->row,
@@ -383,11 +395,17 @@ static void run_panel(const layer *l, const block *from, const block *end, const
                        .y_row = l->channels,
                        .y_is_f16 = l->y_is_f16,
                        .clip = l->clip};
-        const size_t most = n / MR_MOST * MR_MOST, at = first * l->channels + b->first;
-        if (most)
-            choose(l, most, b->nr)(&j, x, most, y, at);
-        if (most < n)
-            choose(l, n - most, b->nr)(&j, x + most * l->row, n - most, y, at + most * l->channels);
+        const size_t at = first * l->channels + b->first;
+        const bool widens = l->widened && n >= MR_MOST;
+        size_t done = 0;
+        if (widens) {
+            (b->nr == 1 ? first_1 : first_2)(&j, x, MR_MOST, y, at);
+            done = MR_MOST;
+        }
+        for (size_t count; done < n; done += count) { /* whole tiles, and a rest */
+            count = n - done < MR_MOST ? n - done : (n - done) / MR_MOST * MR_MOST;
+            choose(l, count, b->nr, widens)(&j, x + done * l->row, count, y, at + done * l->channels);
+        }
     }
 }
 

@@ -1,3 +1,4 @@
+#include "kernels/nan.h"
 #include "kernels/tiles.h"
 #include "kernels/x86/image_f32.h"
 
@@ -298,6 +299,7 @@ static bool describe(const pe_call *c, layer *l, weights *ws, pe_layer_bytes *by
     bytes->packed = align64(sizeof *l + l->blocks * sizeof(block)) + vectors * PE_LANES * sizeof(float) * (ws->k + 1);
     bytes->part = (uint64_t)rows * (uint64_t)v.out * (w->bytes / sizeof(float)) >= PE_MACS_TO_SPLIT ? run_part : NULL;
     bytes->at = run_at;
+    bytes->canonicalize = pe_canonicalize_floats;
     return true;
 }
 

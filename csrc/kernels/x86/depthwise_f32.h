@@ -1,3 +1,4 @@
+#include "kernels/nan.h"
 #include "kernels/x86/image_f32.h"
 
 /* depthwise_f32 with multiplier 1.
@@ -216,6 +217,7 @@ static bool describe(const pe_call *c, layer *l, pe_layer_bytes *bytes)
     const uint64_t macs = 4 * (uint64_t)l->image.images * l->image.y_image * taps; /* each is a load, and x is copied */
     bytes->part = macs >= PE_MACS_TO_SPLIT ? run_part : NULL;
     bytes->at = run_at;
+    bytes->canonicalize = pe_canonicalize_floats;
     return true;
 }
 
