@@ -11,11 +11,14 @@ from ..model.graph import Graph
 from ..model.ops import infer_shapes
 from ..model.ops_elementwise import FLOATS
 from . import batch_norm, vjp_elementwise, vjp_move, vjp_nn, vjp_reduce  # noqa: F401  they fill RULES
+from .recompute import recompute_cheap
 from .tape import CONSTANT, RULES, Tape, reads
 from .unroll import unroll
 
 
-def gradients(graph: Graph, loss: str, wrt: Sequence[str], seed: str | None = None) -> tuple[Graph, dict[str, str]]:
+def gradients(
+    graph: Graph, loss: str, wrt: Sequence[str], seed: str | None = None, recompute: bool = False
+) -> tuple[Graph, dict[str, str]]:
     """Return a copy of graph with ops behind its own that compute the gradients of a tensor.
 
     Only what `wrt` needs is computed. A tensor with several readers has the sum of what they give back, the last reader
@@ -28,6 +31,7 @@ def gradients(graph: Graph, loss: str, wrt: Sequence[str], seed: str | None = No
         wrt: Tensors of floats: constants, states, inputs or results.
         seed: A tensor by which the gradients are multiplied, of the loss's dtype and of a shape that broadcasts to its
             shape: a loss scale. 1 without it.
+        recompute: Compute results of cheap ops a second time where that leaves less memory alive, with the same bits.
 
     Returns:
         The new graph, and for each of wrt the name of its gradient, a tensor of its shape and dtype.
@@ -44,12 +48,14 @@ def gradients(graph: Graph, loss: str, wrt: Sequence[str], seed: str | None = No
         if graph.tensors[name].dtype not in FLOATS:
             raise ModelError(f"tensor {name!r} is {graph.tensors[name].dtype}; only floats have gradients")
     graph = unroll(graph, _dependent(graph, wrt) & _needed(graph, loss))
-    tape = Tape(graph)
+    tape, forward = Tape(graph), len(graph.ops)
     found = _backward(tape, loss, _dependent(graph, wrt), seed)
     for name in wrt:
         if name not in found:
             raise ModelError(f"{loss!r} does not depend on {name!r} by ops that have a gradient")
     tape.remove_dead([found[name] for name in wrt])
+    if recompute:
+        recompute_cheap(graph, forward)
     return graph, {name: found[name] for name in wrt}
 
 
