@@ -16,9 +16,9 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from x86_int8 import machine
 
 import pyedge as pe
+from pyedge.bench.run import condition_lines
 
 START = """
 import json, sys, time, numpy as np
@@ -69,7 +69,7 @@ def main() -> int:
     parser.add_argument("-n", "--runs", type=int, default=15)
     parser.add_argument("-o", "--output", type=Path, help="write the table to this file as well")
     args = parser.parse_args()
-    lines = [f"- {c}" for c in machine()]
+    lines = [f"- {c}" for c in condition_lines()]
     lines += ["", "| first use, beyond NumPy | ms | RSS, MiB |", "|---|---|---|"]
     with tempfile.TemporaryDirectory() as folder:
         plan = args.plan or small_plan(Path(folder))

@@ -1,15 +1,15 @@
-"""Products by float16 and by int8 weights on this CPU against ONNX Runtime: python bench/x86_f16.py [-o FILE]
+"""Products that `pyedge bench` does not have, against ONNX Runtime: python bench/x86_f16.py [-o FILE]
 
 The whole call from Python with input and output, one thread each, the weights constant. float16: ours mode="exact",
-theirs MatMul; input and output are float16. int8: ours linear with int8 output, theirs MatMulInteger of uint8 by int8
-with int32 output. The engines take turns in short blocks, as in x86_f32.py; a ratio is the median of the ratios of the
-blocks, below 1 where ours takes less time.
+theirs MatMul; weights, input and output are float16. int8: ours linear with int8 output, theirs MatMulInteger of uint8
+by int8 with int32 output. Both give a new array. A ratio is as in `pyedge bench`: below 1 ours takes less time.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,12 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 from onnx import helper, numpy_helper
-from x86_int8 import Run, interleaved, machine
 
 import pyedge as pe
+from pyedge.bench.run import condition_lines, interleaved
 
 Array = np.ndarray[Any, Any]
+Run = Callable[[], Any]
 SHAPES = [(256, 256, 256), (512, 512, 512), (1024, 1024, 1024), (1, 1024, 1024)]
 
 
@@ -70,18 +71,18 @@ def main() -> int:
     parser.add_argument("-b", "--blocks", type=int, default=31)
     parser.add_argument("-o", "--output", type=Path, help="write the table to this file as well")
     args = parser.parse_args()
-    lines = [f"- {c}" for c in (*machine(), f"{args.blocks} blocks, the engines in turns; us: medians over all blocks")]
+    lines = [f"- {c}" for c in (*condition_lines(), f"{args.blocks} blocks, the engines in turns; us: medians")]
     lines += [
         "",
-        "| product, M x N x K | runs of a block | pyedge, us | ONNX Runtime, us | pyedge, GOP/s | ratio of the times |",
-        "|---|---|---|---|---|---|",
+        "| product, M x N x K | pyedge, us | ONNX Runtime, us | pyedge, GOP/s | ratio |",
+        "|---|---|---|---|---|",
     ]
     cases = [("float16", shape, float16(*shape)) for shape in SHAPES] + [("int8", SHAPES[-1], int8(*SHAPES[-1]))]
-    for name, (m, n, k), engines in cases:
-        runs = max(3, min(200, 400_000_000 // (m * n * k)))
-        ours, theirs, ratio = interleaved(*engines, args.blocks, runs)
-        speed = 2e-3 * m * n * k / ours
-        lines.append(f"| {name} {m} x {n} x {k} | {runs} | {ours:.1f} | {theirs:.1f} | {speed:.0f} | {ratio:.3f} |")
+    for name, (m, n, k), (ours, theirs) in cases:
+        times = interleaved({"ours": ours, "theirs": theirs}, args.blocks)
+        us, peer = (float(np.median(t)) for t in times.values())
+        ratio = float(np.median(times["ours"] / times["theirs"]))
+        lines.append(f"| {name} {m} x {n} x {k} | {us:.1f} | {peer:.1f} | {2e-3 * m * n * k / us:.0f} | {ratio:.3f} |")
     text = "\n".join(lines) + "\n"
     print(text)
     if args.output:

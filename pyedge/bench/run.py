@@ -109,6 +109,15 @@ def conditions() -> dict[str, Any]:
     }
 
 
+def condition_lines() -> list[str]:
+    """What a table of times is to be read with."""
+    c = conditions()
+    return [
+        f"CPU: {c['cpu']} ({c['machine']}), {c['cores']} cores; load average before {c['load']}",
+        f"pyedge {c['pyedge']}, kernels {c['kernels']}; {c['date']}",
+    ]
+
+
 def _case(
     name: str, graph: Graph, file: Path | None, peers: Mapping[str, Peer], blocks: int, peaks: Peaks
 ) -> dict[str, Any]:
