@@ -26,6 +26,7 @@ from .errors import (
     PyedgeError,
     ShapeError,
     ToolError,
+    TrainingError,
     UnsupportedError,
     UnsupportedOpError,
     VerificationError,
@@ -42,9 +43,20 @@ if TYPE_CHECKING:
     from .model.graph import Graph, Op, State
     from .plan.compile import compile
     from .plan.profile import Profile
+    from .train.losses import (
+        BinaryCrossEntropy,
+        CrossEntropy,
+        Distillation,
+        Huber,
+        MeanAbsoluteError,
+        MeanSquaredError,
+    )
+    from .train.optimizers import SGD, Adam, AdamW, Cosine, OneCycle, StepDecay
     from .tune.estimate import Estimate, estimate
     from .tune.evaluate import evaluate
     from .tune.quantize import quantize
+    from .tune.trainer import Trainer
+    from .tune.training import History
 
 # A script that only runs a plan starts in a tenth of the time that all of the package takes.
 _FIRST_USE = {
@@ -61,20 +73,46 @@ _FIRST_USE = {
     "register_op": "custom",
     "unregister_op": "custom",
     "Profile": "plan.profile",
+    "SGD": "train.optimizers",
+    "Adam": "train.optimizers",
+    "AdamW": "train.optimizers",
+    "StepDecay": "train.optimizers",
+    "Cosine": "train.optimizers",
+    "OneCycle": "train.optimizers",
+    "CrossEntropy": "train.losses",
+    "BinaryCrossEntropy": "train.losses",
+    "MeanSquaredError": "train.losses",
+    "MeanAbsoluteError": "train.losses",
+    "Huber": "train.losses",
+    "Distillation": "train.losses",
+    "Trainer": "tune.trainer",
+    "History": "tune.training",
 }
 
 __all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "BinaryCrossEntropy",
     "BoardError",
     "BoardNotFoundError",
     "BusyError",
+    "Cosine",
     "CpuFeatures",
+    "CrossEntropy",
+    "Distillation",
     "Estimate",
     "Graph",
     "GraphBuilder",
+    "History",
+    "Huber",
     "LinkError",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
     "MeasurementError",
     "MissingToolError",
     "ModelError",
+    "OneCycle",
     "Op",
     "PermissionDeniedError",
     "Plan",
@@ -85,8 +123,11 @@ __all__ = [
     "Session",
     "ShapeError",
     "State",
+    "StepDecay",
     "Tensor",
     "ToolError",
+    "Trainer",
+    "TrainingError",
     "UnsupportedError",
     "UnsupportedOpError",
     "VerificationError",

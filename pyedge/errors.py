@@ -75,6 +75,14 @@ class UnsupportedError(PyedgeError):
     exit_code = 9
 
 
+class TrainingError(PyedgeError):
+    """A training that leads nowhere: no finite gradients any more. history: what happened until then."""
+
+    def __init__(self, message: str, history: object = None) -> None:
+        super().__init__(message)
+        self.history = history
+
+
 class ToolError(PyedgeError):
     """A program that pyedge starts (compiler, emulator, flasher) is missing or failed."""
 

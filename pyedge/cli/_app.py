@@ -27,6 +27,7 @@ VERBS = {
     "run": "Run a model or plan, here or on a board.",
     "compile": "Compile a model file into a plan.",
     "inspect": "Show what is in a model file or plan.",
+    "train": "Train a model, or go on from a checkpoint.",
     "evaluate": "Accuracy on labelled data, here or on a board.",
     "profile": "Measure each op, here or on a board.",
     "bench": "Measure what this machine can do, and what ops cost.",

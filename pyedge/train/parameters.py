@@ -34,8 +34,9 @@ class Parameter:
     bias: bool
 
 
-def parameters(graph: Graph) -> list[Parameter]:
-    """The weights of a graph, layer by layer."""
+def parameters(graph: Graph, int8: bool = False) -> list[Parameter]:
+    """The weights of a graph, layer by layer; with int8 those of layers of codes as well."""
+    dtypes = ("float32", "float16", "int8", "int32") if int8 else ("float32", "float16")
     found, behind = [], set[str]()  # behind: what depends on a layer
     for number, op in enumerate(graph.ops):
         operands, bias = _LAYERS.get(op.kind, ((), None))
@@ -44,7 +45,7 @@ def parameters(graph: Graph) -> list[Parameter]:
         for i in operands:
             name = op.inputs[i] if i < len(op.inputs) else None
             t = graph.tensors.get(name or "")
-            if t is None or t.data is None or t.dtype not in ("float32", "float16"):
+            if t is None or t.data is None or t.dtype not in dtypes or (t.dtype == "int32" and i != bias):
                 continue
             if op.kind not in ("mul", "add") or t.data.size > 1:
                 found.append(Parameter(number, t.name, i == bias))
@@ -54,7 +55,7 @@ def parameters(graph: Graph) -> list[Parameter]:
     return found
 
 
-def select(graph: Graph, trainable: Trainable) -> dict[str, Range | None]:
+def select(graph: Graph, trainable: Trainable, int8: bool = False) -> dict[str, Range | None]:
     """The constants that learn, by name, and the range of output channels that does, of which `split_channels` makes
     weights of their own; None: all.
 
@@ -65,9 +66,9 @@ def select(graph: Graph, trainable: Trainable) -> dict[str, Range | None]:
     Raises:
         ModelError: A graph without weights, or a name that it doesn't have.
     """
-    known = parameters(graph)
+    known = parameters(graph, int8)
     if not known:
-        raise ModelError(f"graph {graph.name!r} has no weights of floats; nothing can learn")
+        raise ModelError(f"graph {graph.name!r} has no weights of floats; of int8 try: precision='mixed:int8'")
     if isinstance(trainable, Mapping):
         chosen: dict[str, Range | None] = {}
         for item, channels in trainable.items():

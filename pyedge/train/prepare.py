@@ -56,8 +56,8 @@ class Settings:
 
 def prepare(graph: Graph, s: Settings) -> dict[str, Graph]:
     """The entries: "main", the graph itself, and those that take inputs and targets of a batch: "train" -> loss
-    float32[1] and the number of skipped steps float32[1]; "accumulate", with s.accumulate above 1, -> loss; "evaluate" ->
-    losses[batch] and what they were computed of.
+    float32[1] and the number of skipped steps float32[1]; "accumulate", if s.accumulate is above 1, -> loss; "evaluate"
+    -> losses[batch] and what they were computed of.
 
     A step whose gradients are not all finite changes nothing but the loss scale and the number of skipped steps.
 
