@@ -60,17 +60,17 @@ static inline int8_t pe_requantize_s8(uint32_t sum, int32_t multiplier, int32_t 
 
 /* The same, short, for the inner loops: 13 instructions on rv32im. Only for shifts of pe_shift_is_short().
  *
- * twice: 2 * multiplier mod 2^32. shift_less_1: shift - 1. offset: 2 * zero_point + 1.
+ * twice: 2 * multiplier mod 2^32. shift_less_1: shift - 1. offset: 2 * zero_point + 1. Returns min .. max.
  * The first rounding is one bit of the low word. It gives h > -2^31, so that h - (h < 0) does not overflow. The second
  * rounds halves away from zero: h - (h < 0) leaves only halves to round up. Shifting in two steps keeps the
  * rounding bit and the zero point from overflowing, even for sums near 2^31. */
-static inline int8_t pe_requantize_s8_short(uint32_t sum, uint32_t twice, uint32_t shift_less_1, int32_t offset,
-                                            int32_t min, int32_t max)
+static inline int32_t pe_requantize_s8_short(uint32_t sum, uint32_t twice, uint32_t shift_less_1, int32_t offset,
+                                             int32_t min, int32_t max)
 {
     uint64_t product = (uint64_t)((int64_t)(int32_t)sum * (int64_t)(uint64_t)twice);
     int32_t h = (int32_t)((uint32_t)(product >> 32) + ((uint32_t)product >> 31));
     h += h >> 31;
-    return (int8_t)pe_clamp_s32(((h >> shift_less_1) + offset) >> 1, min, max);
+    return pe_clamp_s32(((h >> shift_less_1) + offset) >> 1, min, max);
 }
 
 static inline int pe_shift_is_short(int32_t shift)
