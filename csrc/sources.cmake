@@ -123,6 +123,7 @@ if(CMAKE_SYSTEM_PROCESSOR STREQUAL riscv32)
     kernels/rv32/conv2d_s8.c
     kernels/rv32/depthwise_s8.S
     kernels/rv32/dwconv_s8.c
+    kernels/rv32/interleaved_s8.S
     kernels/rv32/linear_s8.S
     kernels/rv32/linear_s8.c
     kernels/rv32/pairs_s8.S

@@ -95,7 +95,7 @@ static const shape shapes[] = {
 static union {
     int8_t s8[128 * 1024];
     float f32[32 * 1024];
-} x, w, y;
+} x, w, y, packed;
 static int32_t q[256 * 3];
 static float bias[256];
 static _Alignas(16) uint8_t scratch[64 * 1024];
@@ -123,6 +123,18 @@ static int8_t expected(const shape *s, int oy, int ox, int o, int x_zero_point, 
                 sum += (uint32_t)((inside ? pixel[c] : x_zero_point) * w.s8[((o * s->kh + i) * s->kw + j) * s->c + c]);
         }
     return pe_requantize_s8(sum, q[3 * o + 1], q[3 * o + 2], out);
+}
+
+/* w [n][k] in interleaved rows (docs/plan.md) to packed. */
+static void interleave(size_t n, size_t k)
+{
+    int8_t *to = packed.s8;
+    for (size_t row = 0, rows; row < n; row += rows) {
+        rows = n - row >= 16 ? 16 : n - row >= 4 ? 4 : 1;
+        for (size_t i = 0; i < k; i++)
+            for (size_t r = 0; r < rows; r++)
+                *to++ = (int8_t)(w.s8[(row + r) * k + i] ^ (rows > 1 ? -128 : 0));
+    }
 }
 
 /* One shape; returns whether a byte differs. */
@@ -187,6 +199,11 @@ static int measure(const shape *s, int is_float)
         q[3 * o + 1] = 0x40000000 + random_below(0x40000000);
         q[3 * o + 2] = shift + random_below(2);
         bias[o] = (float)(random_below(2001) - 1000) / 1024;
+    }
+    if (s->op == LINEAR && !is_float && pe_kernels_take(PE_LAYOUT_INTERLEAVED_ROWS)) {
+        interleave((size_t)s->co, (size_t)k);
+        tw.layout = PE_LAYOUT_INTERLEAVED_ROWS;
+        call.data[1] = &packed;
     }
 
     const uint32_t asked = call.scratch_bytes;

@@ -57,8 +57,9 @@ enum pe_tensor_kind {
 };
 
 enum pe_layout {
-    PE_LAYOUT_CANONICAL = 0, /* conv [C_out][kh][kw][C_in/groups], depthwise [kh][kw][C_out], linear [C_out][C_in] */
-    PE_LAYOUT_MIXED_ROWS = 1 /* of conv2d_s8 and linear_s8, for Cortex-M with DSP: docs/plan.md, "Mixed rows" */
+    PE_LAYOUT_CANONICAL = 0,  /* conv [C_out][kh][kw][C_in/groups], depthwise [kh][kw][C_out], linear [C_out][C_in] */
+    PE_LAYOUT_MIXED_ROWS = 1, /* of conv2d_s8 and linear_s8, for Cortex-M with DSP: docs/plan.md, "Mixed rows" */
+    PE_LAYOUT_INTERLEAVED_ROWS = 2 /* of linear_s8, for 32-bit RISC-V: docs/plan.md, "Interleaved rows" */
 };
 
 /* How sums are rounded (docs/arithmetic.md, "requantize" and "float16"); the first four: an int32 sum to an int8. */

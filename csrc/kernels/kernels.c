@@ -95,6 +95,10 @@ static const pe_kernels portable = {
 
 bool pe_kernels_take(uint32_t layout)
 {
+#if defined PE_WITH_RV32 && !defined PE_WITH_RVV
+    if (layout == PE_LAYOUT_INTERLEAVED_ROWS)
+        return true;
+#endif
     return layout == PE_LAYOUT_CANONICAL || PE_ARMV7EM(layout == PE_LAYOUT_MIXED_ROWS, false);
 }
 

@@ -229,6 +229,8 @@ static pe_status check_rounding(const pe_call *c, int32_t rounding, uint32_t *sc
         *text = "conv2d_s8: q is not int32 [C_out, 3]";
     if (!*text && p->rounding != rounding)
         *text = "conv2d_s8: the rounding is not the kind's";
+    if (!*text && c->tensor[1]->layout == PE_LAYOUT_INTERLEAVED_ROWS)
+        *text = "conv2d_s8: interleaved rows are of linear_s8";
     if (!*text && c->tensor[1]->layout && p->groups > 1 && c->tensor[1]->dims[0] / p->groups % 2)
         *text = "conv2d_s8: the mixed rows of a group are no pairs";
     if (!*text && (!pe_is_s8(p->x_zero_point) || !pe_is_s8(p->y_zero_point) || !pe_is_range_s8(p->y_min, p->y_max)))

@@ -58,7 +58,7 @@ static pe_status check_header(view *v, size_t plan_bytes, unsigned flags)
         return refuse(v, PE_ERR_SECTION, PE_NONE, PE_NONE, "file_bytes");
     if (!(flags & PE_VERIFY_SKIP_CRC) && pe_crc32(0, v->base + 16, h->file_bytes - 16) != h->crc32)
         return refuse(v, PE_ERR_CRC, PE_NONE, PE_NONE, "CRC-32");
-    if (h->layout > PE_LAYOUT_MIXED_ROWS)
+    if (h->layout > PE_LAYOUT_INTERLEAVED_ROWS)
         return refuse(v, PE_ERR_LAYOUT, PE_NONE, PE_NONE, "unknown layout of constants");
     if (!(flags & PE_VERIFY_ANY_LAYOUT) && !pe_kernels_take(h->layout))
         return refuse(v, PE_ERR_LAYOUT, PE_NONE, PE_NONE, "constants for the kernels of another board");

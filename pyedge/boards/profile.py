@@ -132,7 +132,8 @@ class Profile:
     sources: dict[str, str]
     features: tuple[str, ...] = ()  # of all cores
     clusters: tuple[Cluster, ...] = ()
-    layout: Literal["canonical", "mixed-rows"] = "canonical"  # of the constants in its plans (docs/plan.md, pe_layout)
+    # Of the constants in its plans (docs/plan.md, pe_layout).
+    layout: Literal["canonical", "mixed-rows", "interleaved-rows"] = "canonical"
     port: str = ""  # folder of firmware/port
     images: tuple[Image, ...] = ()  # the first is the default; none: there is no firmware
     link: Link | None = None

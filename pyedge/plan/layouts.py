@@ -1,9 +1,11 @@
-"""Layouts of constants for the kernels of some boards (docs/plan.md, "Mixed rows"), and back to the canonical one."""
+"""Layouts of constants for the kernels of some boards (docs/plan.md, "Mixed rows", "Interleaved rows"), and back to the
+canonical one."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -53,30 +55,73 @@ def _order(k: int, pairs: int) -> np.ndarray:
     return np.concatenate([words.reshape(-1), at[:, whole:].T.reshape(-1)])
 
 
+def interleaved_rows(w: np.ndarray) -> np.ndarray | None:
+    """int8 weights [N][K] in interleaved rows: the same shape, dtype and number of bytes, of another meaning.
+
+    None: fewer rows than are interleaved.
+    """
+    if len(w) < 4:
+        return None
+    flat = w.reshape(-1)
+    parts = [(flat[part].reshape(shape).swapaxes(1, 2) ^ -128).reshape(-1) for part, shape in _interleaved(w.shape)]
+    return np.concatenate([*parts, flat[sum(map(len, parts)) :]]).reshape(w.shape)
+
+
+def canonical_rows(w: np.ndarray) -> np.ndarray:
+    """The int8 weights of which `interleaved_rows` makes w."""
+    flat: np.ndarray = w.reshape(-1).copy()
+    for part, (blocks, rows, k) in _interleaved(w.shape):
+        flat[part] = (flat[part].reshape(blocks, k, rows).swapaxes(1, 2) ^ -128).reshape(-1)
+    return flat.reshape(w.shape)
+
+
+def _interleaved(shape: tuple[int, ...]) -> list[tuple[slice, tuple[int, int, int]]]:
+    """Where blocks of 16 rows, then of 4, lie in flat weights [N][K], and the shape [blocks][rows][K] of each part."""
+    n, k = shape
+    many, whole = n // 16 * 16, n // 4 * 4
+    return [
+        (slice(many * k), (many // 16, 16, k)),
+        (slice(many * k, whole * k), ((whole - many) // 4, 4, k)),
+    ]
+
+
+class _Layout(NamedTuple):
+    kinds: tuple[str, ...]  # ops whose weights may have it
+    pack: Callable[[np.ndarray], np.ndarray | None]
+    unpack: Callable[[np.ndarray], np.ndarray]
+
+
+_LAYOUTS = {
+    "mixed-rows": _Layout(("conv2d_s8", "linear_s8"), mixed_rows, unmixed_rows),
+    "interleaved-rows": _Layout(("linear_s8",), interleaved_rows, canonical_rows),
+}
+
+
 def lay_out(program: Program, layout: str) -> None:
     """Gives the constants of a program the layout of a board's profile."""
     if layout == "canonical":
         return
+    kinds, pack, _ = _LAYOUTS[layout]
     packed: dict[int, int] = {}
     for step in program.steps:
-        w = step.inputs[1] if step.kind in ("conv2d_s8", "linear_s8") else None
-        if w is not None and _makes_pairs(program, step, w):
-            packed[w] = packed.get(w) or _mixed_value(program, w, structs.LAYOUTS[layout])
+        w = step.inputs[1] if step.kind in kinds else None
+        if w is not None and _may_be_packed(program, step, w):
+            packed[w] = packed.get(w) or _packed_value(program, w, structs.LAYOUTS[layout], pack)
             step.inputs[1] = packed[w]
 
 
-def _makes_pairs(program: Program, step: Step, w: int) -> bool:
-    """Whether the kernels of mixed rows take a step with weights w."""
+def _may_be_packed(program: Program, step: Step, w: int) -> bool:
+    """Whether kernels of a layout take a step with weights w; conv2d_s8 in groups has rows in pairs."""
     params = structs.unpack_params(step.kind, step.params)
     groups = params.get("groups", 1)
     whole = groups == 1 or program.values[w].dims[0] // groups % 2 == 0
     return bool(whole and params["rounding"] == structs.ROUNDING["tflite"])
 
 
-def _mixed_value(program: Program, w: int, layout: int) -> int:
-    """The number of a value that is weights w in mixed rows; w itself where it has none."""
+def _packed_value(program: Program, w: int, layout: int, pack: Callable[[np.ndarray], np.ndarray | None]) -> int:
+    """The number of a value that is weights w in a layout; w itself where there is none."""
     value, number = program.values[w], len(program.values)
-    data = None if value.data is None else mixed_rows(value.data)
+    data = None if value.data is None else pack(value.data)
     if data is None:
         return w
     program.values.append(replace(value, storage=number, data=data, layout=layout))
@@ -90,11 +135,12 @@ def canonical(data: memoryview) -> bytes:
     consts = image[int(header["consts"]["offset"]) :]
     start = int(header["tensors"]["offset"])
     tensors = image[start : start + int(header["tensors"]["bytes"])].view(structs.record_dtype("pe_tensor"))
-    mixed = image.copy()[int(header["consts"]["offset"]) :]
+    packed = image.copy()[int(header["consts"]["offset"]) :]
+    unpack = {structs.LAYOUTS[name]: layout.unpack for name, layout in _LAYOUTS.items()}
     for t in tensors[tensors["layout"] != structs.LAYOUT_CANONICAL]:
         place = slice(int(t["offset"]), int(t["offset"]) + int(t["bytes"]))
-        w = mixed[place].view(np.int8).reshape(t["dims"][: t["rank"]])
-        consts[place] = unmixed_rows(w).reshape(-1).view(np.uint8)
+        w = packed[place].view(np.int8).reshape(tuple(t["dims"][: t["rank"]].tolist()))
+        consts[place] = unpack[int(t["layout"])](w).reshape(-1).view(np.uint8)
     tensors["layout"] = structs.LAYOUT_CANONICAL
     header["layout"] = structs.LAYOUT_CANONICAL
     header["crc32"] = _core.crc32(image[16 : int(header["file_bytes"])].tobytes())

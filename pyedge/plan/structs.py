@@ -23,7 +23,7 @@ TENSOR_ARENA: int = ffi.integer_const("PE_TENSOR_ARENA")
 TENSOR_CONST: int = ffi.integer_const("PE_TENSOR_CONST")
 TENSOR_STATE: int = ffi.integer_const("PE_TENSOR_STATE")
 LAYOUT_CANONICAL: int = ffi.integer_const("PE_LAYOUT_CANONICAL")
-# Number of each layout of constants, by its name in board profiles: "mixed-rows".
+# Number of each layout of constants, by its name in board profiles: "mixed-rows", "interleaved-rows".
 LAYOUTS: dict[str, int] = {
     name.removeprefix("PE_LAYOUT_").lower().replace("_", "-"): value
     for value, name in ffi.typeof("enum pe_layout").elements.items()

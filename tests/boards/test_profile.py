@@ -69,7 +69,8 @@ def test_a_linux_board_says_how_pyedge_gets_there(profile: boards.Profile) -> No
 
 def test_a_plan_has_the_layout_of_its_board() -> None:
     """Its number in the header is the profile's."""
-    for number, (board, layout) in enumerate((("esp32-c3", "canonical"), ("mps2-an386", "mixed-rows"))):
+    boards_of = (("virt-rv32-v", "canonical"), ("mps2-an386", "mixed-rows"), ("esp32-c3", "interleaved-rows"))
+    for number, (board, layout) in enumerate(boards_of):
         assert boards.load_profile(board).layout == layout
         assert int.from_bytes(bytes(pe.compile(digits_int8(), board=board).data[16:20]), "little") == number
 

@@ -12,7 +12,7 @@ import pyedge as pe
 from pyedge import _core
 from pyedge.demo import digits_int8
 from pyedge.plan import structs
-from pyedge.plan.layouts import mixed_rows, unmixed_rows
+from pyedge.plan.layouts import canonical_rows, interleaved_rows, mixed_rows, unmixed_rows
 
 shapes = st.one_of(
     st.tuples(st.integers(1, 6), st.integers(1, 3), st.integers(1, 3), st.integers(1, 5)),
@@ -43,11 +43,30 @@ def test_words_of_mixed_rows_are_what_the_page_says() -> None:
     assert linear.tobytes() == np.array(in_turn, "<i2").tobytes()
 
 
-def test_a_plan_of_another_layout_runs_here() -> None:
+@given(arrays(np.int8, st.tuples(st.integers(4, 40), st.integers(1, 9))))
+def test_interleaved_rows_are_a_rearrangement(w: np.ndarray) -> None:
+    """Of any weights; they have the bytes of w + 128 and give the weights back."""
+    packed = interleaved_rows(w)
+    assert packed is not None and packed.shape == w.shape and packed.dtype == np.int8
+    np.testing.assert_array_equal(canonical_rows(packed), w)
+
+
+def test_words_of_interleaved_rows_are_what_the_page_says() -> None:
+    """Blocks of 16 rows, then of 4, by k, each byte w + 128; rows that are left, and fewer than four, stay."""
+    w = np.random.default_rng(5).integers(-128, 128, (16 + 2 * 4 + 3, 5)).astype(np.int8)
+    packed = interleaved_rows(w)
+    assert packed is not None
+    blocks = [(w[rows].astype(int) + 128).T for rows in (slice(16), slice(16, 20), slice(20, 24))]
+    assert packed.tobytes() == b"".join(b.astype(np.uint8).tobytes() for b in blocks) + w[24:].tobytes()
+    assert interleaved_rows(w[:3]) is None
+
+
+@pytest.mark.parametrize("board, layout", [("mps2-an386", "mixed-rows"), ("virt-rv32", "interleaved-rows")])
+def test_a_plan_of_another_layout_runs_here(board: str, layout: str) -> None:
     """Its bytes are the board's, its tensors and results those of a plan for this computer."""
     x = np.random.default_rng(0).integers(-128, 128, (1, 8, 8, 1)).astype(np.int8)
-    ours, theirs = (pe.compile(digits_int8(), board=board) for board in ("host", "mps2-an386"))
-    assert bytes(theirs.data[16:20]) == structs.LAYOUTS["mixed-rows"].to_bytes(4, "little")
+    ours, theirs = (pe.compile(digits_int8(), board=name) for name in ("host", board))
+    assert bytes(theirs.data[16:20]) == structs.LAYOUTS[layout].to_bytes(4, "little")
     again = pe.Plan(bytes(theirs.data))
     assert again.crc32 == theirs.crc32 and bytes(again.data) == bytes(theirs.data)
     for plan in (theirs, again):
@@ -79,3 +98,15 @@ def test_only_weights_have_a_layout() -> None:
         with pytest.raises(_core.PlanRefused, match=message):
             _core.Plan(image.tobytes(), skip_crc=True, any_layout=True)
         tensors["layout"][number] = 0
+
+
+def test_weights_of_convolutions_are_not_interleaved() -> None:
+    plan = pe.compile(digits_int8(), board="virt-rv32")
+    image = np.frombuffer(plan.data, np.uint8).copy()
+    header = np.frombuffer(plan.data, structs.record_dtype("pe_plan_header"), 1)[0]
+    start, size = (int(header["tensors"][name]) for name in ("offset", "bytes"))
+    tensors = image[start : start + size].view(structs.record_dtype("pe_tensor"))
+    w = next(op.inputs[1] for op in plan.ops if op.kind == "conv2d_s8")
+    tensors["layout"][w] = structs.LAYOUTS["interleaved-rows"]
+    with pytest.raises(_core.PlanRefused, match="interleaved rows are of linear_s8"):
+        _core.Plan(image.tobytes(), skip_crc=True, any_layout=True)

@@ -1,6 +1,6 @@
-/* void pe_rv32_linear12_s8, pe_rv32_linear8_s8(const pe_rv32_linear *t): contract in rv32.h.
+/* void pe_rv32_linear8_s8(const pe_rv32_linear *t): contract in rv32.h.
  *
- * 12 or 8 rows of w against one of x: of three instructions per MAC, none is for x. */
+ * Eight rows of w against one of x: of three instructions per MAC, none is for x. */
 #include "kernels/rv32/macros.S"
 
 #define X 0
@@ -19,15 +19,38 @@
 #define F_BLOCKS 68
 #define FRAME 80
 
-.macro ROW at, sum, w
-    lb t6, \at(\w)
+/* Of eight sums and pointers to rows of w. */
+.macro EACH do
+    \do s0, a0
+    \do s1, a1
+    \do s2, a2
+    \do s3, a3
+    \do s4, a4
+    \do s5, a5
+    \do s6, a6
+    \do s7, a7
+.endm
+.macro BEGIN sum, w
+    lw \sum, 12*r(t6)
+    mv \w, t0
+    add t0, t0, t5
+    .set r, r + 1
+.endm
+.macro STEP sum, w
+    lb t6, k(\w)
     mul t6, t6, t0
     add \sum, \sum, t6
 .endm
+.macro ON sum, w
+    addi \w, \w, k
+.endm
+.macro END sum, w
+    CHANNEL_CONSTANTS 12*r
+    REQUANTIZE \sum, r, a1
+    .set r, r + 1
+.endm
 
-/* rows: pairs of a sum and a pointer, by a macro that takes what to do with them */
-.macro LINEAR name, rows, last, each
-    FUNCTION \name
+    FUNCTION pe_rv32_linear8_s8
     SAVE FRAME
     sw a0, F_T(sp)
     lw t0, W(a0)
@@ -44,7 +67,7 @@
     lw t0, F_W(sp)
     lw t5, K(ra)
     .set r, 0
-    \each BEGIN
+    EACH BEGIN
     lw t0, X(ra)
     andi ra, t5, -16
     add ra, ra, t0              /* the end of whole steps of 16 */
@@ -53,11 +76,11 @@
 2:  .set k, 0
     .rept 16
     lb t0, k(t5)
-    \each STEP
+    EACH STEP
     .set k, k + 1
     .endr
     .set k, 16
-    \each ON
+    EACH ON
     addi t5, t5, 16
     bne t5, ra, 2b
 3:  lw t0, F_T(sp)
@@ -67,13 +90,13 @@
     beq t5, ra, 5f
 4:  lb t0, 0(t5)
     .set k, 0
-    \each STEP
+    EACH STEP
     .set k, 1
-    \each ON
+    EACH ON
     addi t5, t5, 1
     bne t5, ra, 4b
 
-5:  sw \last, F_W(sp)           /* past the last row: the next block */
+5:  sw a7, F_W(sp)              /* past the last row: the next block */
     lw t0, F_T(sp)
     lw a0, F_Q(sp)
     lw a1, F_Y(sp)
@@ -81,52 +104,13 @@
     lw t4, MIN(t0)
     lw t5, MAX(t0)
     .set r, 0
-    \each END
-    addi a0, a0, 12*\rows
+    EACH END
+    addi a0, a0, 12*8
     sw a0, F_Q(sp)
-    addi a1, a1, \rows
+    addi a1, a1, 8
     sw a1, F_Y(sp)
     lw t0, F_BLOCKS(sp)
     addi t0, t0, -1
     sw t0, F_BLOCKS(sp)
     bnez t0, 1b
     RESTORE FRAME
-.endm
-
-.macro BEGIN sum, w
-    lw \sum, 12*r(t6)
-    mv \w, t0
-    add t0, t0, t5
-    .set r, r + 1
-.endm
-.macro STEP sum, w
-    ROW k, \sum, \w
-.endm
-.macro ON sum, w
-    addi \w, \w, k
-.endm
-.macro END sum, w
-    CHANNEL_CONSTANTS 12*r
-    REQUANTIZE \sum, r, a1
-    .set r, r + 1
-.endm
-.macro EACH8 do
-    \do s0, a0
-    \do s1, a1
-    \do s2, a2
-    \do s3, a3
-    \do s4, a4
-    \do s5, a5
-    \do s6, a6
-    \do s7, a7
-.endm
-.macro EACH12 do
-    EACH8 \do
-    \do s8, t1
-    \do s9, t2
-    \do s10, t3
-    \do s11, t4
-.endm
-
-    LINEAR pe_rv32_linear12_s8, 12, t4, EACH12
-    LINEAR pe_rv32_linear8_s8, 8, a7, EACH8

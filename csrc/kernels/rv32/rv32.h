@@ -52,7 +52,7 @@ void pe_rv32_winograd_s8(const int16_t *u, const int16_t *v, uint32_t *m, size_t
 /* A pe_op_fn for windows of 3 x 3 in stride 1; all shifts are short. */
 bool pe_rv32_conv2d_winograd_s8(const struct pe_call *c);
 
-/* One row: y[n] = requantize(bias[n] + sum over k of x[k] * w[n][k]), n = 12 or 8 times blocks. Shifts are short. */
+/* One row of canonical weights: y[n] = requantize(bias[n] + sum over k of x[k] * w[n][k]), n = 8 * blocks. Shifts are short. */
 typedef struct pe_rv32_linear {
     const int8_t *x, *w;
     const pe_channel *q;
@@ -61,9 +61,12 @@ typedef struct pe_rv32_linear {
     int32_t offset, min, max; /* as above */
 } pe_rv32_linear;
 
-void pe_rv32_linear12_s8(const pe_rv32_linear *t);
 void pe_rv32_linear8_s8(const pe_rv32_linear *t);
 void pe_rv32_linear_s8(const pe_rv32_linear *t, size_t n); /* any n >= 8; blocks is not read */
+
+/* The same with w in interleaved rows, uint8 [blocks][k][16 or 4] on a multiple of 4; n = 16 or 4 * blocks. */
+void pe_rv32_interleaved16_s8(const pe_rv32_linear *t);
+void pe_rv32_interleaved4_s8(const pe_rv32_linear *t);
 
 /* Whether the short requantization is right for all of n channels. */
 static inline bool pe_shifts_are_short(const void *channels, size_t n)
