@@ -1,5 +1,6 @@
 """Board profiles: the facts of boards/*.toml, read and checked. Knows nothing of the rest of pyedge."""
 
+from .bench import Stand, read_bench
 from .profile import (
     Cluster,
     Emulator,
@@ -24,8 +25,10 @@ __all__ = [
     "Memory",
     "Profile",
     "ProfileError",
+    "Stand",
     "Store",
     "list_profiles",
     "load_profile",
+    "read_bench",
     "read_profile",
 ]

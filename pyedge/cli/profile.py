@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
+from ..boards import Stand, read_bench
+from ..errors import BoardError
+from ..host.farm import Job, Outcome, profile_all, profile_on_farm
+from ..plan import Profile
 from ._common import (
-    board_option,
     data_option,
     emit,
     entry_option,
@@ -17,18 +21,23 @@ from ._common import (
     kernels_option,
     load_plan,
     load_runs,
-    model_argument,
     port_option,
+    progress,
     runner,
     store_option,
+    table,
 )
 
 
 @click.command("profile")
-@model_argument
+@click.argument(
+    "models", nargs=-1, required=True, metavar="MODEL...", type=click.Path(exists=True, dir_okay=False, path_type=Path)
+)
 @kernels_option()
 @data_option
-@board_option
+@click.option(
+    "--board", "-b", "boards", metavar="BOARD", multiple=True, help="Run on this board; several: on all of them."
+)
 @port_option
 @isa_option
 @entry_option
@@ -41,17 +50,25 @@ from ._common import (
 @click.option(
     "--warmup", type=click.IntRange(0), help="Runs before them.  [default: 5; 0 where instructions are counted]"
 )
+@click.option(
+    "--bench",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="A TOML file that says which boards hang where: use all of these.",
+)
+@click.option("--farm", metavar="ADDRESS", help="Use the boards of a Dask cluster's workers, tcp://HOST:8786.")
 @store_option
 @json_option
 def command(
-    model: Path,
+    models: tuple[Path, ...],
     data: Path | None,
-    board: str | None,
+    boards: tuple[str, ...],
     port: str | None,
     isa: str | None,
     entry: str,
     runs: int | None,
     warmup: int | None,
+    bench: Path | None,
+    farm: str | None,
     stored: bool,
     as_json: bool,
 ) -> None:
@@ -61,14 +78,25 @@ def command(
     medians with a 95 % interval; what speaks against them is said: throttling, two speeds, a free clock. Without --data
     the inputs are zeros; of several samples the first is used. Runs are stored: pyedge report, pyedge trace.
 
+    Several models or boards, a bench file or a farm: each model on each board, all boards at once. A board that fails
+    is named, and a sister, another stand of the same board, does its work (docs/measuring.md).
+
     \b
     Examples:
       pyedge profile kws.tflite --runs 200
       pyedge profile kws.tflite -b virt-rv32 --json
+      pyedge profile kws.tflite ic.tflite -b virt-rv32 -b mps2-an386
+      pyedge profile kws.tflite --bench bench.toml
     """
+    limits = {k: v for k, v in {"runs": runs, "warmup": warmup}.items() if v is not None}
+    if len(models) > 1 or len(boards) > 1 or bench or farm:
+        if port is not None and click.get_current_context().get_parameter_source("port") is ParameterSource.COMMANDLINE:
+            raise click.UsageError("--port is for one board: a bench file says where several are")
+        _profile_many(models, data, boards, isa, entry, limits, bench, farm, stored, as_json)
+        return
+    model, board = models[0], boards[0] if boards else None
     plan = load_plan(model, board, entry=entry)
     inputs = load_runs(data, plan, entry)[0] if data is not None else None
-    limits = {k: v for k, v in {"runs": runs, "warmup": warmup}.items() if v is not None}
     with runner(plan, board, port, isa) as target:
         profile = target.profile(inputs, entry=entry, **limits)
     run = keep("profile", profile.target, model, plan, profile.to_dict()) if stored else None
@@ -78,3 +106,74 @@ def command(
         click.echo(profile.table())
         if run is not None:
             click.echo(f"stored: pyedge report {run}", err=True)
+
+
+def _profile_many(
+    models: tuple[Path, ...],
+    data: Path | None,
+    boards: tuple[str, ...],
+    isa: str | None,
+    entry: str,
+    limits: dict[str, int],
+    bench: Path | None,
+    farm: str | None,
+    stored: bool,
+    as_json: bool,
+) -> None:
+    """Models x boards, as a table of totals. The command fails if a job did."""
+    if farm and (bench or not boards):
+        raise click.UsageError("--farm takes boards by --board; its workers have bench files of their own")
+    stands = read_bench(bench) if bench else [Stand(board, board, isa=isa) for board in boards]
+    wanted = list(dict.fromkeys(boards or (stand.board for stand in stands)))
+    if not wanted:
+        raise click.UsageError("name the boards: --board BOARD, or --bench FILE")
+    jobs = []
+    for model in models:
+        for board in wanted:
+            plan = load_plan(model, board, entry=entry)
+            inputs = load_runs(data, plan, entry)[0] if data is not None else None
+            jobs.append(Job(str(model), board, plan, {"inputs": inputs, "entry": entry, **limits}))
+    with progress("profiling", len(jobs)) as bar:
+        ended: list[Outcome] = []
+
+        def done(outcome: Outcome) -> None:
+            ended.append(outcome)
+            bar(len(ended))
+
+        outcomes = profile_on_farm(jobs, farm, done) if farm else profile_all(jobs, stands, done)
+    kept = {
+        id(o): keep("profile", o.job.board, Path(o.job.model), o.job.plan, o.profile.to_dict())
+        for o in outcomes
+        if stored and o.profile is not None
+    }
+    if as_json:
+        found = [
+            {
+                "model": o.job.model,
+                "board": o.job.board,
+                "stand": o.stand,
+                "profile": None if o.profile is None else o.profile.to_dict(),
+                "failures": [{"stand": stand, "error": error} for stand, error in o.failures],
+                "run": kept.get(id(o)),
+            }
+            for o in outcomes
+        ]
+        emit("profiles", 1, {"profiles": found})
+    else:
+        rows = [
+            (Path(o.job.model).name, o.job.board, o.stand or "-", *_total(o.profile), kept.get(id(o)) or "-")
+            for o in outcomes
+        ]
+        table(("model", "board", "stand", "median", "unit", "95 % of it", "run"), rows, right=(3, 5, 6))
+        for o in outcomes:
+            for stand, error in o.failures:
+                click.echo(f"pyedge: {Path(o.job.model).name} on {stand}: {error}", err=True)
+    if any(o.profile is None for o in outcomes):
+        raise click.exceptions.Exit(BoardError.exit_code)
+
+
+def _total(profile: Profile | None) -> tuple[object, str, str]:
+    if profile is None:
+        return "failed", "", ""
+    interval = "all equal" if profile.interval is None else "{:,} .. {:,}".format(*profile.interval)
+    return profile.total, profile.unit, interval

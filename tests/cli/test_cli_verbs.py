@@ -174,6 +174,21 @@ def test_profile_here_has_intervals(pyedge):
     assert all(op["count"] > 0 for op in profile["ops"] if op["macs"])
 
 
+def test_models_times_boards(pyedge, folder):
+    """Each model on each stand's board. A stand without its port is named; without a sister the command fails."""
+    (folder / "bench.toml").write_text(
+        '[[stand]]\nname = "a"\nboard = "host"\n[[stand]]\nname = "b"\nboard = "sifive-e"\nport = "/dev/none"\n'
+    )
+    done = pyedge("profile", "digits.pedge", "two.pedge", "--bench", "bench.toml", "-n", 2)
+    assert done.code == 1 and "digits.pedge on b: /dev/none: cannot open" in done.err
+    assert done.out.count("host") == 2 and done.out.count("failed") == 2
+    good = pyedge("profile", "digits.pedge", "two.pedge", "-b", "host", "-n", 2, "--json").json["profiles"]
+    assert [(p["model"], p["stand"], p["profile"]["runs"]) for p in good] == [
+        ("digits.pedge", "host", 2),
+        ("two.pedge", "host", 2),
+    ]
+
+
 def test_profiles_are_stored_and_reported(pyedge, tmp_path):
     """Two runs, here and on a board, in one page and as a trace; --no-store keeps none."""
     assert pyedge("profile", "digits.pedge", "--runs", 9, "--json").json["run"] == 1
