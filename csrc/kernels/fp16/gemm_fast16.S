@@ -2,10 +2,43 @@
 #include "kernels/neon/macros.S"
 
 /* fast16: in the loop 16 products of 8 lanes and 1.5 loads of pairs for each k; after 32 of them 6 instructions for each
- * vector of sums, which join the float sums in memory. */
+ * vector of sums, which join the float sums in memory.
+ *
+ * v0 .. v7: x of the rows, v8 .. v11: weights of this k and of the next, v16 .. v31: sums, two vectors a row. Loads stand
+ * between products that do not wait for them, those of the next round too, so 128 bytes behind x are read and 32 behind w. */
 .macro MAC sum, next, b, c, row, lane
     fmla v\sum\().8h, v\b\().8h, v\row\().h[\lane]
     fmla v\next\().8h, v\c\().8h, v\row\().h[\lane]
+.endm
+
+/* One k by weights v\b, v\c. The next ones are loaded from `at` past x2, or step_w past it, where x2 goes. is_last: of the
+ * registers of x; the next ones are loaded. */
+.macro STEP lane, b, c, next_b, next_c, at, is_last=0, step_w
+    MAC 16, 17, \b, \c, 0, \lane
+    .ifb \step_w
+    ldp q\next_b, q\next_c, [x2, #\at]
+    .else
+    ldp q\next_b, q\next_c, [x2, #\step_w]!
+    .endif
+    MAC 18, 19, \b, \c, 1, \lane
+    .if \is_last
+    ldp q0, q1, [x1], #128
+    .endif
+    MAC 20, 21, \b, \c, 2, \lane
+    MAC 22, 23, \b, \c, 3, \lane
+    .if \is_last
+    ldp q2, q3, [x1, #-96]
+    .endif
+    MAC 24, 25, \b, \c, 4, \lane
+    MAC 26, 27, \b, \c, 5, \lane
+    .if \is_last
+    ldp q4, q5, [x1, #-64]
+    .endif
+    MAC 28, 29, \b, \c, 6, \lane
+    MAC 30, 31, \b, \c, 7, \lane
+    .if \is_last
+    ldp q6, q7, [x1, #-32]
+    .endif
 .endm
 
 /* Adds the float16 sums of half a row to those at `from`, which become its float sums at x8 + \at. */
@@ -60,6 +93,11 @@
 .endm
 
 FUNCTION pe_gemm_fast16__fp16_8x16
+    ldp q0, q1, [x1], #128
+    ldp q2, q3, [x1, #-96]
+    ldp q4, q5, [x1, #-64]
+    ldp q6, q7, [x1, #-32]
+    ldp q8, q9, [x2]
     mov x7, #32 /* PE_FAST16_RUN */
     RUN
     FLUSH x4

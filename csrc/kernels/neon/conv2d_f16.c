@@ -1,6 +1,7 @@
 #include "kernels/neon/gemm_f16.h"
 
 #include "kernels/neon/convert.h"
+#include "kernels/neon/cpu.h"
 
 /* Exact mode: float sums of products of x, as floats, by float16 weights, which are widened on the way. Eight rows take them
  * widened beforehand (gemm_f16.S). */
@@ -50,11 +51,36 @@ TILE(two, 2, 1)
 TILE(one, 1, 1)
 TILE(one_by_four, 1, PE_PANEL_BLOCKS)
 
-pe_gemm_panel_fn pe_gemm_f16__neon_8x8;
+/* Four vectors at a time, two k, as they are or so that ld4 gives them. */
+PE_INLINE void widen_for(const uint16_t *from, size_t n, float *to, const bool BY_LD4)
+{
+    for (const uint16_t *end = from + n; from < end; from += 2 * NR, to += 2 * NR) {
+        float32x4x4_t v;
+        PE_FOR (i, 4)
+            v.val[i] = pe_neon_widen(vld1_u16(from + 4 * i));
+        if (BY_LD4)
+            vst4q_f32(to, v);
+        else
+            PE_FOR (i, 4)
+                vst1q_f32(to + 4 * i, v.val[i]);
+    }
+}
+
+static void widen(const uint16_t *from, size_t n, float *to)
+{
+    widen_for(from, n, to, false);
+}
+
+static void widen_for_ld4(const uint16_t *from, size_t n, float *to)
+{
+    widen_for(from, n, to, true);
+}
+
+pe_gemm_panel_fn pe_gemm_f16__neon_8x8, pe_gemm_f16__neon_8x8_a53;
 
 static const pe_gemm_panels panels = {.lanes = 4,
                                       .nr = NR,
-                                      .widen = true,
+                                      .widen = widen,
                                       .eight = pe_gemm_f16__neon_8x8,
                                       .four = four,
                                       .two = two,
@@ -68,7 +94,12 @@ static bool takes(const pe_call *c, pe_layer_bytes *bytes)
 
 static void pack(const pe_call *c, void *packed)
 {
-    pe_neon_panels_pack(c, &panels, packed);
+    pe_gemm_panels here = panels;
+    if (pe_neon_is_cortex_a53()) { /* the same bits; by LLVM's models ld4 costs this core less than ld1, others more */
+        here.widen = widen_for_ld4;
+        here.eight = pe_gemm_f16__neon_8x8_a53;
+    }
+    pe_neon_panels_pack(c, &here, packed);
 }
 
 const pe_layer pe_layer_conv2d_f16__neon = {PE_OP_CONV2D_F16, "conv2d_f16__neon", takes, pack, pe_neon_panels_run};

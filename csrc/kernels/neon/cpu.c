@@ -1,6 +1,8 @@
-#include "kernels/cpu.h"
+#include "kernels/neon/cpu.h"
 
 #include <sys/auxv.h>
+
+#include "kernels/cpu.h"
 
 #include "pyedge.h"
 
@@ -22,4 +24,13 @@ uint32_t pe_cpu_features(void)
     for (size_t i = 0; i < sizeof bits / sizeof bits[0]; i++)
         features |= bits[i].has ? bits[i].feature : 0;
     return features;
+}
+
+bool pe_neon_is_cortex_a53(void)
+{
+    if (!(getauxval(AT_HWCAP) & 1ul << 11)) /* HWCAP_CPUID: Linux answers for the register */
+        return false;
+    uint64_t midr;
+    __asm__("mrs %0, midr_el1" : "=r"(midr));
+    return (midr >> 24 & 0xff) == 0x41 && (midr >> 4 & 0xfff) == 0xd03; /* Arm's part */
 }

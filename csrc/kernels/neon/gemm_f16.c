@@ -264,15 +264,6 @@ static void fill(const layer *l, const uint8_t *x, size_t first, size_t n, uint8
                     : fill_of(l, x, first, n, panel, to, false, false);
 }
 
-static void widen(const uint16_t *from, size_t n, float *to)
-{
-    for (size_t i = 0; i < n; i += 8) {
-        const uint16x8_t v = vld1q_u16(from + i);
-        vst1q_f32(to + i, pe_neon_widen(vget_low_u16(v)));
-        vst1q_f32(to + i + 4, pe_neon_widen(vget_high_u16(v)));
-    }
-}
-
 /* A block, or blocks that one kernel takes together, as tiles see it. */
 typedef struct columns {
     size_t k, block;
@@ -372,7 +363,7 @@ static void run_blocks(const layer *l, size_t first, size_t n, size_t b, size_t 
         const void *w = weights;
         pe_gemm_panel_fn *const gemm = row ? g->one_by_four : few;
         if (g->widen && (eights || m == 8)) {
-            widen(w, l->k * g->nr, wide);
+            g->widen(w, l->k * g->nr, wide);
             w = wide;
         }
         uint8_t *to = y + first * PE_PANEL_ROWS * y_row + (b / l->blocks * l->group + in_group) * element;

@@ -8,11 +8,11 @@
  *
  * k      a multiple of 8; what is added to reach it are products of +0 and -0, which change no sum, -0 neither
  * x      [k / lanes][8][lanes]: float16, lanes = 8, or float, lanes = 4; rows from m on are not read
- * w      [blocks][k][NR], float16 or float; block: bytes from block to block
+ * w      [blocks][k][NR] of float16, or what widen made of a block; block: bytes from block to block
  * bias   float [blocks][NR]
  * sums   float [m][blocks * NR], stride bytes from row to row; overlaps nothing
  *
- * m and the number of blocks belong to the kernel. It may read 128 bytes past x and 32 past w. */
+ * m and the number of blocks belong to the kernel. It may read 128 bytes past x and w. */
 typedef void pe_gemm_panel_fn(size_t k, const void *x, const void *w, size_t block, const float *bias, float *sums,
                               size_t stride);
 
@@ -22,14 +22,15 @@ enum {
 };
 
 typedef struct pe_gemm_panels {
-    uint8_t lanes;                              /* of x: 8 float16, 4 float */
-    uint8_t nr;                                 /* 8, 16 */
-    bool widen;                                 /* eight takes float weights, the others float16 */
+    uint8_t lanes; /* of x: 8 float16, 4 float */
+    uint8_t nr;    /* 8, 16 */
+    /* Makes of n float16 weights what eight takes; NULL: it takes them as they are, as the others do. */
+    void (*widen)(const uint16_t *from, size_t n, float *to);
     pe_gemm_panel_fn *eight, *four, *two, *one; /* m, with one block */
     pe_gemm_panel_fn *one_by_four;              /* m = 1 with PE_PANEL_BLOCKS blocks */
 } pe_gemm_panels;
 
-/* The functions of a pe_layer; p lives as long as the layer. The caller has looked at mode and types. */
+/* The functions of a pe_layer. The caller has looked at mode and types. */
 bool pe_neon_panels_takes(const pe_call *c, const pe_gemm_panels *p, pe_layer_bytes *bytes);
 void pe_neon_panels_pack(const pe_call *c, const pe_gemm_panels *p, void *packed);
 void pe_neon_panels_run(const void *packed, uint8_t *arena, uint8_t *work);
