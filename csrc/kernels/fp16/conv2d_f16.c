@@ -50,36 +50,15 @@ PE_INLINE void tile(size_t k, const float16_t *x, const float16_t *w, size_t blo
     }
 }
 
-#define TILE(name, M, BLOCKS)                                                                              \
-    static void name(size_t k, const void *x, const void *w, size_t block, const float *bias, float *sums, \
-                     size_t stride)                                                                        \
-    {                                                                                                      \
-        tile(k, x, w, block, bias, sums, stride, M, BLOCKS);                                               \
-    }
-TILE(four, 4, 1)
-TILE(two, 2, 1)
-TILE(one, 1, 1)
-TILE(one_by_four, 1, PE_PANEL_BLOCKS)
+PE_PANEL_TILES
 
 pe_gemm_panel_fn pe_gemm_fast16__fp16_8x16;
 
-static const pe_gemm_panels panels = {.lanes = 8,
-                                      .nr = NR,
-                                      .eight = pe_gemm_fast16__fp16_8x16,
-                                      .four = four,
-                                      .two = two,
-                                      .one = one,
-                                      .one_by_four = one_by_four};
-
-static bool takes(const pe_call *c, pe_layer_bytes *bytes)
-{
-    return pe_f16_mode(c) == PE_ROUND_FAST16 && pe_neon_panels_takes(c, &panels, bytes);
-}
+static const pe_gemm_panels panels = {.lanes = 8, .nr = NR, .eight = pe_gemm_fast16__fp16_8x16, PE_PANEL_TILE_MEMBERS};
 
 static void pack(const pe_call *c, void *packed)
 {
     pe_neon_panels_pack(c, &panels, packed);
 }
 
-const pe_layer pe_layer_conv2d_f16__fp16 = {PE_OP_CONV2D_F16, "conv2d_f16__fp16", takes, pack, pe_neon_panels_run};
-const pe_layer pe_layer_linear_f16__fp16 = {PE_OP_LINEAR_F16, "linear_f16__fp16", takes, pack, pe_neon_panels_run};
+PE_PANEL_LAYERS(PE_ROUND_FAST16, fp16)

@@ -40,16 +40,7 @@ PE_INLINE void tile(size_t k, const float *x, const uint16_t *w, size_t block, c
             vst1q_f32((float *)((uint8_t *)sums + (size_t)m * stride) + 4 * v, sum[m][v]);
 }
 
-#define TILE(name, M, BLOCKS)                                                                              \
-    static void name(size_t k, const void *x, const void *w, size_t block, const float *bias, float *sums, \
-                     size_t stride)                                                                        \
-    {                                                                                                      \
-        tile(k, x, w, block, bias, sums, stride, M, BLOCKS);                                               \
-    }
-TILE(four, 4, 1)
-TILE(two, 2, 1)
-TILE(one, 1, 1)
-TILE(one_by_four, 1, PE_PANEL_BLOCKS)
+PE_PANEL_TILES
 
 /* Four vectors at a time, two k, as they are or so that ld4 gives them. */
 PE_INLINE void widen_for(const uint16_t *from, size_t n, float *to, const bool BY_LD4)
@@ -78,19 +69,8 @@ static void widen_for_ld4(const uint16_t *from, size_t n, float *to)
 
 pe_gemm_panel_fn pe_gemm_f16__neon_8x8, pe_gemm_f16__neon_8x8_a53;
 
-static const pe_gemm_panels panels = {.lanes = 4,
-                                      .nr = NR,
-                                      .widen = widen,
-                                      .eight = pe_gemm_f16__neon_8x8,
-                                      .four = four,
-                                      .two = two,
-                                      .one = one,
-                                      .one_by_four = one_by_four};
-
-static bool takes(const pe_call *c, pe_layer_bytes *bytes)
-{
-    return pe_f16_mode(c) == PE_ROUND_EXACT && pe_neon_panels_takes(c, &panels, bytes);
-}
+static const pe_gemm_panels panels = {
+    .lanes = 4, .nr = NR, .widen = widen, .eight = pe_gemm_f16__neon_8x8, PE_PANEL_TILE_MEMBERS};
 
 static void pack(const pe_call *c, void *packed)
 {
@@ -102,5 +82,4 @@ static void pack(const pe_call *c, void *packed)
     pe_neon_panels_pack(c, &here, packed);
 }
 
-const pe_layer pe_layer_conv2d_f16__neon = {PE_OP_CONV2D_F16, "conv2d_f16__neon", takes, pack, pe_neon_panels_run};
-const pe_layer pe_layer_linear_f16__neon = {PE_OP_LINEAR_F16, "linear_f16__neon", takes, pack, pe_neon_panels_run};
+PE_PANEL_LAYERS(PE_ROUND_EXACT, neon)

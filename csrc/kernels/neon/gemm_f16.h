@@ -41,4 +41,30 @@ static inline int32_t pe_f16_mode(const pe_call *c)
     return c->tensor[1]->rank == 2 ? ((const pe_linear_params *)c->params)->rounding
                                    : ((const pe_conv2d_params *)c->params)->rounding;
 }
+
+/* For a level whose file has tile(k, x, w, block, bias, sums, stride, rows, blocks): the kernels of fewer rows than eight, and
+ * how its pe_gemm_panels names them. */
+#define PE_PANEL_TILE(name, M, BLOCKS)                                                                     \
+    static void name(size_t k, const void *x, const void *w, size_t block, const float *bias, float *sums, \
+                     size_t stride)                                                                        \
+    {                                                                                                      \
+        tile(k, x, w, block, bias, sums, stride, M, BLOCKS);                                               \
+    }
+#define PE_PANEL_TILES        \
+    PE_PANEL_TILE(four, 4, 1) \
+    PE_PANEL_TILE(two, 2, 1)  \
+    PE_PANEL_TILE(one, 1, 1)  \
+    PE_PANEL_TILE(one_by_four, 1, PE_PANEL_BLOCKS)
+#define PE_PANEL_TILE_MEMBERS .four = four, .two = two, .one = one, .one_by_four = one_by_four
+
+/* The layers of a level and its mode; the file has panels and pack, too. */
+#define PE_PANEL_LAYERS(mode, level)                                                                     \
+    static bool takes(const pe_call *c, pe_layer_bytes *bytes)                                           \
+    {                                                                                                    \
+        return pe_f16_mode(c) == mode && pe_neon_panels_takes(c, &panels, bytes);                        \
+    }                                                                                                    \
+    const pe_layer pe_layer_conv2d_f16__##level = {PE_OP_CONV2D_F16, "conv2d_f16__" #level, takes, pack, \
+                                                   pe_neon_panels_run};                                  \
+    const pe_layer pe_layer_linear_f16__##level = {PE_OP_LINEAR_F16, "linear_f16__" #level, takes, pack, \
+                                                   pe_neon_panels_run};
 #endif
