@@ -15,73 +15,69 @@ static pe_status check_shapes(const pe_call *c, uint8_t dtype, const char **text
     return *text ? PE_ERR_SHAPE : PE_OK;
 }
 
-static pe_status check_s8(const pe_call *c, uint32_t *scratch_bytes, const char **text)
+static pe_status check_codes(const pe_call *c, uint8_t dtype, bool zero_points_fit, const char **text)
 {
     const pe_mean_params *p = c->params;
-    (void)scratch_bytes;
-    pe_status status = check_shapes(c, PE_S8, text);
+    pe_status status = check_shapes(c, dtype, text);
     if (status != PE_OK)
         return status;
-    *text = "mean_s8: params";
-    return pe_is_s8(p->x_zero_point) && pe_is_s8(p->y_zero_point) && pe_is_multiplier(p->multiplier, p->shift)
-               ? PE_OK
-               : PE_ERR_SHAPE;
+    *text = "mean: zero points, multiplier, shift";
+    return zero_points_fit && pe_is_multiplier(p->multiplier, p->shift) ? PE_OK : PE_ERR_SHAPE;
 }
 
-static void run_s8(const pe_call *c)
+/* Of int8 or int16. */
+static inline __attribute__((always_inline)) void run_codes(const pe_call *c, const bool is_s8)
 {
     const pe_mean_params *p = c->params;
-    const int8_t *x = c->data[0];
-    int8_t *y = c->data[1];
+    const int8_t *x8 = c->data[0];
+    const int16_t *x16 = c->data[0];
+    int8_t *y8 = c->data[1];
+    int16_t *y16 = c->data[1];
+    const int32_t min = (is_s8 ? INT8_MIN : INT16_MIN) - p->y_zero_point;
+    const int32_t max = (is_s8 ? INT8_MAX : INT16_MAX) - p->y_zero_point;
     pe_loops kept, reduced;
     uint32_t count, at = 0, unused = 0;
-    const pe_output_s8 out = {p->y_zero_point, -128, 127};
     pe_reduce_loops(c->tensor[0], p->axes, &kept, &reduced, &count);
     do {
         for (uint32_t i = 0; i < kept.n[0]; i++) {
             uint32_t sum = 0u - (uint32_t)p->x_zero_point * count, xt = at + i * kept.a[0];
             do {
-                for (uint32_t k = 0; k < reduced.n[0]; k++)
-                    sum += (uint32_t)x[xt + k * reduced.a[0]];
+                for (uint32_t k = 0; k < reduced.n[0]; k++) {
+                    const uint32_t from = xt + k * reduced.a[0];
+                    sum += (uint32_t)(is_s8 ? x8[from] : x16[from]);
+                }
             } while (pe_loops_next(&reduced, &xt, &unused));
-            *y++ = pe_requantize_s8(sum, p->multiplier, p->shift, &out);
+            const int32_t y = pe_requantize((int32_t)sum, p->multiplier, p->shift);
+            if (is_s8)
+                *y8++ = (int8_t)(pe_clamp_s32(y, min, max) + p->y_zero_point);
+            else
+                *y16++ = (int16_t)(pe_clamp_s32(y, min, max) + p->y_zero_point);
         }
     } while (pe_loops_next(&kept, &at, &unused));
+}
+
+static pe_status check_s8(const pe_call *c, uint32_t *scratch_bytes, const char **text)
+{
+    const pe_mean_params *p = c->params;
+    (void)scratch_bytes;
+    return check_codes(c, PE_S8, pe_is_s8(p->x_zero_point) && pe_is_s8(p->y_zero_point), text);
+}
+
+static void run_s8(const pe_call *c)
+{
+    run_codes(c, true);
 }
 
 static pe_status check_s16(const pe_call *c, uint32_t *scratch_bytes, const char **text)
 {
     const pe_mean_params *p = c->params;
     (void)scratch_bytes;
-    pe_status status = check_shapes(c, PE_S16, text);
-    if (status != PE_OK)
-        return status;
-    *text = "mean_s16: params";
-    return pe_is_s16(p->x_zero_point) && pe_is_s16(p->y_zero_point) && pe_is_multiplier(p->multiplier, p->shift)
-               ? PE_OK
-               : PE_ERR_SHAPE;
+    return check_codes(c, PE_S16, pe_is_s16(p->x_zero_point) && pe_is_s16(p->y_zero_point), text);
 }
 
 static void run_s16(const pe_call *c)
 {
-    const pe_mean_params *p = c->params;
-    const int16_t *x = c->data[0];
-    int16_t *y = c->data[1];
-    pe_loops kept, reduced;
-    uint32_t count, at = 0, unused = 0;
-    pe_reduce_loops(c->tensor[0], p->axes, &kept, &reduced, &count);
-    do {
-        for (uint32_t i = 0; i < kept.n[0]; i++) {
-            uint32_t sum = 0u - (uint32_t)p->x_zero_point * count, xt = at + i * kept.a[0];
-            do {
-                for (uint32_t k = 0; k < reduced.n[0]; k++)
-                    sum += (uint32_t)x[xt + k * reduced.a[0]];
-            } while (pe_loops_next(&reduced, &xt, &unused));
-            int32_t v = pe_requantize((int32_t)sum, p->multiplier, p->shift);
-            v = pe_clamp_s32(v, INT16_MIN - p->y_zero_point, INT16_MAX - p->y_zero_point);
-            *y++ = (int16_t)(v + p->y_zero_point);
-        }
-    } while (pe_loops_next(&kept, &at, &unused));
+    run_codes(c, false);
 }
 
 static pe_status check_f32(const pe_call *c, uint32_t *scratch_bytes, const char **text)
@@ -110,35 +106,18 @@ static void run_f32(const pe_call *c)
     } while (pe_loops_next(&kept, &at, &unused));
 }
 
-const pe_op_def pe_op_def_mean_s8 = {
-    .kind = PE_OP_MEAN_S8,
-    .params_bytes = sizeof(pe_mean_params),
-    .min_inputs = 1,
-    .max_inputs = 1,
-    .outputs = 1,
-    .name = "mean_s8",
-    .check = check_s8,
-    .run = run_s8,
-};
+#define MEAN_DEF(type, TYPE)                    \
+    const pe_op_def pe_op_def_mean_##type = {   \
+        .kind = PE_OP_MEAN_##TYPE,              \
+        .params_bytes = sizeof(pe_mean_params), \
+        .min_inputs = 1,                        \
+        .max_inputs = 1,                        \
+        .outputs = 1,                           \
+        .name = "mean_" #type,                  \
+        .check = check_##type,                  \
+        .run = run_##type,                      \
+    };
 
-const pe_op_def pe_op_def_mean_s16 = {
-    .kind = PE_OP_MEAN_S16,
-    .params_bytes = sizeof(pe_mean_params),
-    .min_inputs = 1,
-    .max_inputs = 1,
-    .outputs = 1,
-    .name = "mean_s16",
-    .check = check_s16,
-    .run = run_s16,
-};
-
-const pe_op_def pe_op_def_mean_f32 = {
-    .kind = PE_OP_MEAN_F32,
-    .params_bytes = sizeof(pe_mean_params),
-    .min_inputs = 1,
-    .max_inputs = 1,
-    .outputs = 1,
-    .name = "mean_f32",
-    .check = check_f32,
-    .run = run_f32,
-};
+MEAN_DEF(s8, S8)
+MEAN_DEF(s16, S16)
+MEAN_DEF(f32, F32)
