@@ -42,6 +42,7 @@ _COUNT = click.IntRange(1)
 )
 @click.option("--batch-size", type=_COUNT, default=8, show_default=True, help="Samples at once.")
 @click.option("--accumulate", type=_COUNT, default=1, show_default=True, help="Batches of a step.")
+@click.option("--recompute", is_flag=True, help="Cheap activations twice, for a smaller arena; the same bits.")
 @click.option("--epochs", type=_COUNT, default=1, show_default=True)
 @click.option(
     "--validation", type=click.FloatRange(0, 1, max_open=True), default=0.0, help="Share kept for validation."
@@ -147,5 +148,5 @@ def _trainer(graph: Graph, samples: int, epochs: int, options: dict[str, Any]) -
     else:
         optimizer = (AdamW if options["optimizer"] == "adamw" else Adam)(**common)
     trainable: Sequence[str] = options["trainable"] or ("all",)
-    names = ("loss", "precision", "batch_size", "accumulate", "seed")
+    names = ("loss", "precision", "batch_size", "accumulate", "recompute", "seed")
     return Trainer(graph, optimizer=optimizer, trainable=trainable, **{name: options[name] for name in names})

@@ -36,7 +36,8 @@ def with_batch_statistics(graph: Graph, learning: Collection[str]) -> Graph:
         learning: Names of the tensors that learn.
 
     Raises:
-        ModelError: A statistic that is no state, or that two batch norms share; names op and tensor.
+        ModelError: A statistic that is no state, or that two batch norms share, or a batch with one value a channel;
+            names op and tensor.
     """
     norms = learning_norms(graph, learning)
     ops, graph = graph.ops, graph.copy()
@@ -53,6 +54,11 @@ def with_batch_statistics(graph: Graph, learning: Collection[str]) -> Graph:
                 problem = "is no state" if name not in states else "has an update already"
                 raise ModelError(f"batch_norm {op.name!r}: the running statistic {name!r} {problem}")
         t.stem = op.name
+        if math.prod(t.shape(x)[:-1]) < 2:
+            raise ModelError(
+                f"batch_norm {op.name!r}: a batch of {x!r} {list(t.shape(x))} has one value a channel and no variance;"
+                " try: a larger batch"
+            )
         y, now, spread, unbiased = _normalized(t, op, x, scale, bias)
         graph.ops.append(Op("identity", op.name, [y], list(op.outputs)))
         states[mean].next = _follow(t, mean, now, op.attrs["momentum"])
@@ -68,7 +74,7 @@ def _normalized(t: Tape, op: Op, x: str, scale: str, bias: str) -> tuple[str, st
     centered = t.sub(x, mean)
     var = _mean(t, t.mul(centered, centered), axes)
     factor = t.mul(t.op("rsqrt", t.shift(var, op.attrs["epsilon"])), scale)
-    return t.add(t.mul(centered, factor), bias), mean, var, count / (count - 1) if count > 1 else 1.0
+    return t.add(t.mul(centered, factor), bias), mean, var, count / (count - 1)
 
 
 def _mean(t: Tape, x: str, axes: list[int]) -> str:

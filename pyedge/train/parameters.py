@@ -18,6 +18,7 @@ _LAYERS: dict[str, tuple[tuple[int, ...], int | None]] = {
     **dict.fromkeys(("conv2d_f16", "depthwise_conv2d_f16", "linear_f16"), ((1, 2), 2)),
     "matmul": ((0, 1), None),
     "prelu": ((1,), None),
+    "batch_norm": ((1, 2), 2),
     "gather": ((0,), None),
     **dict.fromkeys(("rnn", "gru", "lstm"), ((1, 2, 3, 7), 3)),
     # Scales and shifts of norms that were not folded; a single number is no weight.

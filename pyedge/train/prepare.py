@@ -16,6 +16,7 @@ from ..model.graph import Graph, State, Tensor
 from ..model.ops import infer_shapes, show
 from ..model.surgery import extract
 from .autodiff import gradients
+from .batch_norm import running_statistics, with_batch_statistics
 from .losses import Loss, sample_losses
 from .optimizers import Optimizer
 from .tape import Tape
@@ -40,6 +41,7 @@ class Settings:
         accumulate: Batches whose mean gradient makes a step: the first of them run the entry "accumulate".
         seed: Of noise and stochastic rounding.
         output: Name of the output that the loss is of.
+        recompute: As in `gradients`.
     """
 
     loss: Loss
@@ -52,6 +54,7 @@ class Settings:
     batch: int = 1
     accumulate: int = 1
     seed: int = 0
+    recompute: bool = False
 
 
 def prepare(graph: Graph, s: Settings) -> dict[str, Graph]:
@@ -64,12 +67,14 @@ def prepare(graph: Graph, s: Settings) -> dict[str, Graph]:
     Raises:
         ModelError: An op without gradient on the way to a weight that learns, or a graph that can't have another batch.
     """
-    main = _with_states(graph, s.learning)
+    statistics = running_statistics(graph, s.learning)
+    main = _with_states(graph, [*s.learning, *statistics])
     forward, target = _with_target(main, s)
     evaluate = forward.copy()
     losses = sample_losses(Tape(evaluate), s.loss, forward.output_names[0], target)
     evaluate.output_names = [_renamed(evaluate, losses, "losses"), *forward.output_names]
-    entries = {"main": main, "train": _train(forward, target, s), "evaluate": evaluate}
+    forward = with_batch_statistics(forward, s.learning)
+    entries = {"main": main, "train": _train(forward, target, statistics, s), "evaluate": evaluate}
     if s.accumulate > 1:
         entries["accumulate"] = _accumulate(forward, target, s)
     return entries
@@ -142,7 +147,7 @@ def _backward(forward: Graph, target: str, s: Settings) -> tuple[Tape, str, dict
     loss = t.op("reduce_mean", losses, axes=(0,), keepdims=True)
     scale = _state(t, SCALE, np.full(1, s.loss_scale)) if s.loss_scale is not None else None
     graph.output_names = [loss]
-    graph, found = gradients(graph, loss, s.learning, scale)
+    graph, found = gradients(graph, loss, s.learning, scale, s.recompute)
     t = Tape(graph)
     t.stem = "train"
     order = {name: i for i, op in enumerate(graph.ops) for name in op.outputs}
@@ -181,7 +186,7 @@ def _totals(t: Tape, found: Mapping[str, str]) -> dict[str, str]:
     return totals
 
 
-def _train(forward: Graph, target: str, s: Settings) -> Graph:
+def _train(forward: Graph, target: str, statistics: Sequence[str], s: Settings) -> Graph:
     t, loss, found = _backward(forward, target, s)
     if s.accumulate > 1:
         found = _totals(t, found)
@@ -198,6 +203,8 @@ def _train(forward: Graph, target: str, s: Settings) -> Graph:
     more = t.where(good, skipped, t.add(skipped, one))
     _update(t, STEP, t.where(good, step, before))
     _update(t, SKIPPED, more)
+    for name in statistics:
+        _update(t, name, t.where(good, next(state.next for state in t.graph.states if state.name == name), name))
     factor = _factor(t, square, good, s)
     rate = s.optimizer.lr
     lr = t.constant([rate], "float32") if isinstance(rate, float | int) else rate.ops(t, before)

@@ -111,12 +111,9 @@ def _gelu(t: Tape, x: str, y: str, a: dict[str, Any]) -> str:
 @_slope("hard_swish")
 def _hard_swish(t: Tape, x: str, y: str, a: dict[str, Any]) -> str:
     """0 up to -3, 1 from 3 on, x / 3 + 1/2 between."""
-    middle = t.shift(t.scale(x, 1 / 3), 0.5)
-    return t.where(
-        t.compare("less_equal", x, -3.0),
-        t.number(0.0, x),
-        t.where(t.compare("greater_equal", x, 3.0), t.number(1.0, x), middle),
-    )
+    slope = t.shift(t.scale(x, 1 / 3), 0.5)
+    slope = t.where(t.compare("less", x, 3.0), slope, t.number(1.0, x))
+    return t.masked(t.compare("greater", x, -3.0), slope)
 
 
 @vjp("neg")

@@ -16,6 +16,7 @@ from ..model.graph import Graph, State
 from ..plan import Plan
 from ..plan.compile import compile
 from ..session import Session
+from ..train.batch_norm import running_statistics
 from ..train.channels import split_channels
 from ..train.losses import BinaryCrossEntropy, Loss, find_loss
 from ..train.optimizers import SGD, Optimizer
@@ -45,6 +46,7 @@ class Trainer:
         accumulate: Batches whose mean gradient makes a step, for more samples a step in the same arena.
         rounding: Of float16 weights: "master", from float32 values that are kept beside, or "stochastic", without.
         loss_scale: Of float16, at first: it adapts.
+        recompute: Compute cheap activations again for the gradients, where a smaller arena is the gain. Same bits.
         seed: Of the samples' order, of gradient noise and of stochastic rounding.
         output: The output that the loss is of; the first.
         threads: As in Session; the bits are the same.
@@ -65,6 +67,7 @@ class Trainer:
         accumulate: int = 1,
         rounding: str = "master",
         loss_scale: float = LOSS_SCALE,
+        recompute: bool = False,
         seed: int = 0,
         output: str | None = None,
         threads: int = 1,
@@ -84,6 +87,7 @@ class Trainer:
             "accumulate": accumulate,
             "rounding": rounding,
             "loss_scale": loss_scale,
+            "recompute": recompute,
             "seed": seed,
             "output": output,
         }
@@ -105,6 +109,7 @@ class Trainer:
             loss_scale=loss_scale if half else None,
             batch=batch_size,
             accumulate=accumulate,
+            recompute=recompute,
             seed=seed,
         )
         self._entries = prepare(self._graph, self._settings)
@@ -255,9 +260,9 @@ class Trainer:
 
     def graph(self) -> Graph:
         """The tuned graph, for `pe.compile`: its weights are constants again. Those of "fp16" are float16."""
-        graph = self._graph.copy()
-        for name, value in self.weights().items():
-            graph.tensors[name].data = value
+        graph, states = self._graph.copy(), self._session.state()
+        for name in (*self._settings.learning, *running_statistics(graph, self._settings.learning)):
+            graph.tensors[name].data = states[name]
         return check(graph)
 
     def compile(self, board: str = "host", **options: Any) -> Plan:
