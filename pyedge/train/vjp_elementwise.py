@@ -1,7 +1,7 @@
 """Gradients of elementwise kinds (model/ops_elementwise.py).
 
 Functions of one operand are given by their derivative, from y where that is enough. Where a function has a kink, its
-derivative there is the one from below for relu, clip and their like, and that of one operand for min and max.
+derivative there is the one from below for relu and its like, 0 at the bounds of clip, and that of a for min and max.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def _hard_sigmoid(t: Tape, op: Op, dy: Gradients) -> Gradients:
 
 @vjp("leaky_relu", "elu", "celu", "selu", "thresholded_relu")
 def _two_sided(t: Tape, op: Op, dy: Gradients) -> Gradients:
-    """Of functions of two halves; where alpha is above 0, y is below 0 where x is, and x can be freed."""
+    """Of functions of two halves; where alpha is above 0, y is above 0 where x is, and x can be freed."""
     (x,), y, g, alpha = op.inputs, op.outputs[0], only(dy), op.attrs["alpha"]
     assert x is not None
     if op.kind == "thresholded_relu":
@@ -146,8 +146,8 @@ def _two_sided(t: Tape, op: Op, dy: Gradients) -> Gradients:
         below = t.mul(g, t.shift(t.scale(y, 1 / alpha), 1.0))
     else:  # y = gamma alpha (exp(x) - 1)
         below = t.mul(g, t.shift(y, alpha * op.attrs.get("gamma", 1.0)))
-    negative = t.compare("less", y if alpha > 0 and op.attrs.get("gamma", 1.0) > 0 else x, 0.0)
-    return [t.where(negative, below, above)]
+    positive = t.compare("greater", y if alpha > 0 and op.attrs.get("gamma", 1.0) > 0 else x, 0.0)
+    return [t.where(positive, above, below)]
 
 
 @vjp("cast")
@@ -206,8 +206,8 @@ def _order(t: Tape, op: Op, dy: str, a: str, b: str) -> tuple[str, str]:
 
 @_pair("prelu")
 def _prelu(t: Tape, op: Op, dy: str, a: str, b: str) -> tuple[str, str]:
-    negative = t.compare("less", a, 0.0)
-    return t.where(negative, t.mul(dy, b), dy), t.masked(negative, t.mul(dy, a))
+    positive = t.compare("greater", a, 0.0)
+    return t.where(positive, dy, t.mul(dy, b)), t.where(positive, t.number(0.0, dy), t.mul(dy, a))
 
 
 @_pair("atan2")
