@@ -83,7 +83,7 @@ static void store(const pe_update_params *p, void *to, bool half, uint32_t at, u
     }
     pe_philox random = {{0}};
     for (uint32_t i = 0; i < n; i++) {
-        if (p->stochastic && (at + i) % 4 == 0)
+        if (p->stochastic && (i == 0 || (at + i) % 4 == 0))
             random = pe_philox_words(p->seed, p->stream, (at + i) / 4, step, PE_PHILOX_ROUNDING);
         y16[at + i] = p->stochastic ? round_stochastic(from[i], random.word[(at + i) % 4]) : pe_f16_round(from[i]);
     }

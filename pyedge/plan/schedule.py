@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from ..model.graph import Graph, Op, array_dtype
 from .arena import align
+from .program import OVER_INPUT
 
 SEARCH_STATES = 20000  # sets of executed ops looked at; beyond it the model's own order stays
 
@@ -19,7 +20,8 @@ SEARCH_STATES = 20000  # sets of executed ops looked at; beyond it the model's o
 def schedule(graph: Graph) -> Graph:
     """A graph with its ops in an order whose largest set of live tensors is smallest; the given order if it is as good.
 
-    Shapes must be fixed. Deterministic. Reshapes count as the tensor that they are of.
+    Shapes must be fixed. Deterministic. Reshapes count as the tensor that they are of, updates as what they
+    are written over.
     """
     order = _search(graph)
     if order is None:
@@ -42,10 +44,14 @@ class _Sets:
 
     def __init__(self, graph: Graph) -> None:
         n = len(graph.ops)
-        alias: dict[str, str] = {}  # output of a reshape -> the buffer that it is a view of
+        alias: dict[str, str] = {}  # output of a reshape or update -> the buffer that it is a view of, or lies on
         for op in graph.ops:
-            if op.kind == "reshape" and op.inputs[0] is not None:
-                alias[op.outputs[0]] = alias.get(op.inputs[0], op.inputs[0])
+            pairs = (
+                {0: 0} if op.kind == "reshape" else OVER_INPUT.get(op.kind, {})
+            )  # updates are lowered to their own kind
+            for to, of in pairs.items():
+                if (name := op.inputs[of]) is not None:
+                    alias[op.outputs[to]] = alias.get(name, name)
         maker = {name: i for i, op in enumerate(graph.ops) for name in op.outputs}
         buffers = [name for name in (*graph.input_names, *maker) if name not in alias]
         size = {name: _bytes(graph, name) for name in buffers}
@@ -57,6 +63,9 @@ class _Sets:
                     self.needs[i] |= 1 << maker[name]
                 if (buffer := alias.get(name, name)) in readers:
                     readers[buffer] |= 1 << i
+        for i, op in enumerate(graph.ops):  # what reads a value before it is updated still does
+            over = {op.inputs[of] for of in OVER_INPUT.get(op.kind, {}).values()}
+            self.needs[i] |= sum(1 << j for j in range(i) if over.intersection(_reads(graph.ops[j])))
         for name in graph.output_names:
             if (buffer := alias.get(name, name)) in readers:
                 readers[buffer] |= 1 << n  # an op that never runs: outputs stay

@@ -17,7 +17,8 @@ from .reader import RESET
 
 def update_in_place(program: Program) -> None:
     """Lets a state's next value be computed where the state lies, and drops the copy at the end, if nothing reads the
-    old value afterwards. An input or output keeps memory of its own.
+    old value afterwards; and so what the next value is written over in turn. An input or output keeps memory of its
+    own.
     """
     own = {program.values[n].storage for n in (*program.inputs, *program.outputs)}
     for i in range(len(program.steps) - 1, -1, -1):
@@ -28,14 +29,33 @@ def update_in_place(program: Program) -> None:
         if source.data is not None or source.storage in own or source.storage in program.states:
             continue
         others = [s for k, s in enumerate(program.steps) if k != i]
-        read = [k for k, s in enumerate(others) if _touches(program, s.inputs, state)]
-        written = next(k for k, s in enumerate(others) if _touches(program, s.outputs, source.storage))
-        last = read[-1] if read else -1
-        if last < written or (last == written and _may_overwrite(program, others[written], state, source.storage)):
+        reads = [k for k, s in enumerate(others) if _touches(program, s.inputs, state)]  # of the old value
+        storage: int | None = source.storage
+        while storage is not None:
+            written = next(k for k, s in enumerate(others) if _touches(program, s.outputs, storage))
+            last, step = reads[-1] if reads else -1, others[written]
+            if last > written or (last == written and not _may_overwrite(program, step, state, storage)):
+                break
+            before = _overwritten(program, others, written, storage)
             for value in program.values:
-                if value.data is None and value.storage == source.storage:
+                if value.data is None and value.storage == storage:
                     value.storage = state
             program.steps = others  # branches go no further than the first of the copies
+            storage = None if before in own or before in program.states else before
+
+
+def _overwritten(program: Program, steps: Sequence[Step], written: int, storage: int) -> int | None:
+    """The storage that a step may write its result over, of that storage, if nothing else reads what is there."""
+    step = steps[written]
+    at = next(i for i, n in enumerate(step.outputs) if program.values[n].storage == storage)
+    pair = OVER_INPUT.get(step.kind, {}).get(at)
+    number = None if pair is None else step.inputs[pair]
+    if number is None or program.values[number].data is not None:
+        return None
+    before = program.values[number].storage
+    readers = [k for k, s in enumerate(steps) if _touches(program, s.inputs, before)]
+    reads = [i for i, n in enumerate(step.inputs) if n is not None and program.values[n].storage == before]
+    return before if readers == [written] and reads == [pair] else None
 
 
 def _may_overwrite(program: Program, step: Step, state: int, storage: int) -> bool:

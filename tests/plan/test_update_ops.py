@@ -86,6 +86,22 @@ def test_a_factor_that_is_not_finite_leaves_the_step_out(kind: str, factor: floa
     assert not np.array_equal(session.state()["w"], before["w"])
 
 
+@pytest.mark.parametrize("start", [0, 1, 18, 30])
+def test_parts_are_rounded_as_the_whole(start: int) -> None:
+    """Stochastic rounding goes by the element's number in w: 7 elements from `start` get what all 37 get."""
+    w, g = values(37, "float16"), values(37, "float32", 1)
+    whole = pe.Session(pe.compile(step_graph("sgd_update", w, g, rounding="stochastic")))
+    part = g[start : start + 7]
+    one = pe.Session(pe.compile(step_graph("sgd_update", w, part, rounding="stochastic", start=start)))
+    whole.run(feed(g))
+    one.run(feed(part))
+    inside = slice(start, start + 7)
+    np.testing.assert_array_equal(one.state()["w"][inside], whole.state()["w"][inside])
+    nearest = pe.Session(pe.compile(step_graph("sgd_update", w, g)))
+    nearest.run(feed(g))
+    assert not np.array_equal(nearest.state()["w"], whole.state()["w"])
+
+
 @pytest.mark.parametrize("kind", MOMENTS)
 def test_a_part_of_the_weights_moves_alone(kind: str) -> None:
     """Elements 6 .. 9 of 12 get the values that they have where they are all there is."""
@@ -170,3 +186,28 @@ def test_what_does_not_fit_is_refused(attrs: dict[str, Any], operand: tuple[int,
     """By name and value, when the graph is built."""
     with pytest.raises(pe.PyedgeError, match=text):
         step_graph("sgd_update", np.zeros(10, np.float32), np.zeros(operand, np.float32), **attrs)
+
+
+@pytest.mark.parametrize("read", [False, True])
+def test_updates_of_parts_lie_on_each_other(read: bool) -> None:
+    """A weight that is updated half by half has no second place, with readers before and after."""
+    w, g = values(2000, "float32"), values(1000, "float32", 1)
+    b = pe.GraphBuilder()
+    state = b.state("w", w)
+    first, second = b.input("g", (1000,)), b.input("h", (1000,))
+    rates = [b.input(name, (1,)) for name in ("lr", "factor", "step")]
+    half = b.op("sgd_update", state, first, *rates, **COMMON)[0]
+    new = b.op("sgd_update", half, second, *rates, **{**COMMON, "start": 1000})[0]
+    b.update(state, new)
+    b.output("before", b.op("sum_squares", state, None)[0])
+    b.output("after", b.op("sum_squares", new if read else first, None)[0])
+    plan = pe.compile(b.build())
+    assert "copy" not in [op.kind for op in plan.entry().ops]
+    assert plan.arena_bytes < w.nbytes + 2 * g.nbytes + 1024
+    session = pe.Session(plan)
+    before, after = session.run({**feed(g), "h": g}).values()
+    np.testing.assert_allclose(before, (w.astype(np.float64) ** 2).sum(), rtol=1e-6)
+    if read:
+        np.testing.assert_allclose(after, (session.state()["w"].astype(np.float64) ** 2).sum(), rtol=1e-6)
+    assert not np.array_equal(session.state()["w"][:1000], w[:1000])
+    assert not np.array_equal(session.state()["w"][1000:], w[1000:])
