@@ -21,6 +21,7 @@ _LAYERS: dict[str, tuple[tuple[int, ...], int | None]] = {
     "batch_norm": ((1, 2), 2),
     "gather": ((0,), None),
     **dict.fromkeys(("rnn", "gru", "lstm"), ((1, 2, 3, 7), 3)),
+    **dict.fromkeys(("lstm_sequence", "svdf"), ((1, 2, 3), 3)),
     # Scales and shifts of norms that were not folded; a single number is no weight.
     **dict.fromkeys(("mul", "add"), ((0, 1), None)),
 }
