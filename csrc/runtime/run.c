@@ -216,34 +216,43 @@ typedef struct parts {
 static void run_part(void *job, uint32_t part, uint32_t thread)
 {
     const parts *p = job;
-    const pe_step *step = p->step;
     uint8_t *work = p->s->work + thread * p->s->pack->work_bytes;
     if (p->y)
-        step->at(step->packed, p->x, p->y, work, part, p->parts);
-    else if (p->parts > 1)
-        step->part(step->packed, p->s->arena, work, part, p->parts);
+        p->step->at(p->step->packed, p->x, p->y, work, part, p->parts);
     else
-        step->run(step->packed, p->s->arena, work);
+        p->step->part(p->step->packed, p->s->arena, work, part, p->parts);
+}
+
+static void share(parts *p)
+{
+    const pe_threads *threads = p->s->threads;
+    p->parts = PARTS_PER_THREAD * threads->count;
+    threads->each(threads->ctx, p->parts, run_part, p);
+}
+
+/* A layer whose input or output may be bound. */
+static void run_bound(const pe_session *s, const pe_op *op, const pe_step *step)
+{
+    const uint32_t *tensors = index_of(s, op->tensors), y = tensors[op->inputs];
+    parts p = {s, step, place_of(s, tensors[0]), place_of(s, y), 1};
+    if (s->threads && step->part)
+        share(&p);
+    else
+        run_part(&p, 0, 0);
+    if (bound_to(s, y)) /* it leaves from where it is */
+        step->canonicalize(pe_tensor_at(s, y), p.y);
 }
 
 static void run_layer(const pe_session *s, const pe_op *op, const pe_step *step)
 {
-    parts p = {.s = s, .step = step, .parts = 1};
-    const pe_tensor *leaving = NULL; /* y, if nothing comes between it and the caller */
     if (s->bound && step->at) {
-        const uint32_t *tensors = index_of(s, op->tensors), y = tensors[op->inputs];
-        p.x = place_of(s, tensors[0]);
-        p.y = place_of(s, y);
-        leaving = bound_to(s, y) ? pe_tensor_at(s, y) : NULL;
-    }
-    if (s->threads && step->part) {
-        p.parts = PARTS_PER_THREAD * s->threads->count;
-        s->threads->each(s->threads->ctx, p.parts, run_part, &p);
+        run_bound(s, op, step);
+    } else if (s->threads && step->part) {
+        parts p = {.s = s, .step = step};
+        share(&p);
     } else {
-        run_part(&p, 0, 0);
+        step->run(step->packed, s->arena, s->work);
     }
-    if (leaving)
-        step->canonicalize(leaving, p.y);
 }
 
 pe_status pe_run(pe_session *s, uint32_t entry, const pe_profile *profile)
