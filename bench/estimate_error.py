@@ -25,8 +25,10 @@ def costs(board: str, dtype: str) -> np.ndarray:
         for seed in SEEDS:
             graph = random_network(seed, dtype)
             plan = pe.compile(graph, board=board)
-            measured = connected.load(plan).profile(random_inputs(plan.entry("main"))).total
+            inputs = random_inputs(plan.entry("main"), rectified=False)
+            measured = connected.load(plan).profile(inputs).total
             found.append((measured, pe.estimate(graph, board).total))
+            print(f"{board} {graph.name}: {measured:,}, estimated {found[-1][1]:,}", file=sys.stderr)
     return np.array(found, float)
 
 
@@ -60,7 +62,11 @@ def main() -> int:
     print(text)
     if args.output:
         command = "python bench/estimate_error.py -o bench/estimate_error.md"
-        head = f"# Estimates of random networks\n\n`{command}`; instructions, on inputs as activations are.\n\n"
+        head = (
+            "# Estimates of random networks\n\n"
+            f"`{command}`: instructions of {len(SEEDS)} networks that no table has seen, measured on the\n"
+            "emulated board and estimated from the board's table by `pe.estimate`.\n\n"
+        )
         args.output.write_text(head + text, encoding="utf-8")
     return 0
 

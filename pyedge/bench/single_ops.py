@@ -23,6 +23,7 @@ class SingleOp:
     c_out: of conv2d and linear, else 0.
     kernel, stride: of windows. padding: "same" or "valid".
     dtype: "int8", "float32", or "float16" for float32 with weights of float16.
+    activation: of conv2d, depthwise_conv2d, linear and add, as in graphs. groups, dilation: of conv2d.
     """
 
     kind: str
@@ -34,6 +35,9 @@ class SingleOp:
     stride: int = 1
     dtype: str = "int8"
     padding: str = "same"
+    activation: str | None = None
+    groups: int = 1
+    dilation: int = 1
 
     @property
     def name(self) -> str:
@@ -44,7 +48,11 @@ class SingleOp:
         size = f" {self.height}x{self.width}"
         if self.kind == "linear":
             size = f" {self.height} rows" if self.height > 1 else ""
-        return f"{self.kind}{window}{stride} {channels}{size} {self.dtype}{' valid' if self.padding == 'valid' else ''}"
+        rest = " valid" if self.padding == "valid" else ""
+        rest += f" {self.activation}" if self.activation else ""
+        rest += f" of {self.groups} groups" if self.groups > 1 else ""
+        rest += f" dilated by {self.dilation}" if self.dilation > 1 else ""
+        return f"{self.kind}{window}{stride} {channels}{size} {self.dtype}{rest}"
 
     def graph(self, seed: int = 0) -> Graph:
         """The op with random constants; x is its input, y its output."""
@@ -53,20 +61,20 @@ class SingleOp:
         shape = (self.height, self.c) if self.kind == "linear" else (1, self.height, self.width, self.c)
         x = input_tensor(b, "x", shape, self.dtype)
         kh, kw = self.kernel
-        where: dict[str, Any] = {"stride": self.stride, "padding": self.padding, **result_scale(self.dtype)}
+        result: dict[str, Any] = {"activation": self.activation, **result_scale(self.dtype)}
+        where = {"stride": self.stride, "padding": self.padding, **result}
         if self.kind == "conv2d":
-            w, bias = weights(b, rng, (self.c_out, kh, kw, self.c), 0, self.dtype)
-            y = b.conv2d(x, w, bias, **where)
+            w, bias = weights(b, rng, (self.c_out, kh, kw, self.c // self.groups), 0, self.dtype)
+            y = b.conv2d(x, w, bias, groups=self.groups, dilation=self.dilation, **where)
         elif self.kind == "depthwise_conv2d":
             w, bias = weights(b, rng, (kh, kw, self.c), 2, self.dtype)
             y = b.depthwise_conv2d(x, w, bias, **where)
         elif self.kind == "linear":
             w, bias = weights(b, rng, (self.c_out, self.c), 0, self.dtype)
-            y = b.linear(x, w, bias, **result_scale(self.dtype))
-        elif self.kind in ("add", "mul"):
+            y = b.linear(x, w, bias, **result)
+        elif self.kind in ("add", "sub", "mul", "div"):
             other = input_tensor(b, "x2", shape, self.dtype)
-            scale = result_scale(self.dtype)
-            y = b.add(x, other, **scale) if self.kind == "add" else b.op(self.kind, x, other, **scale)[0]
+            y = b.op(self.kind, x, other, **(result if self.kind == "add" else result_scale(self.dtype)))[0]
         elif self.kind in ("avg_pool2d", "max_pool2d"):
             y = getattr(b, self.kind)(x, self.kernel, stride=self.stride, padding=self.padding)
         elif self.kind == "mean":
@@ -92,10 +100,10 @@ def input_tensor(b: GraphBuilder, name: str, shape: tuple[int, ...], dtype: str)
     return b.input(name, shape, dtype, 0.02, 3) if dtype == "int8" else b.input(name, shape, "float32")
 
 
-def random_inputs(entry: Entry, seed: int = 0) -> list[np.ndarray[Any, Any]]:
-    """Arrays for an entry's inputs: codes of all values; floats of spread 1, the negative ones 0, as activations are.
+def random_inputs(entry: Entry, seed: int = 0, rectified: bool = True) -> list[np.ndarray[Any, Any]]:
+    """Arrays for an entry's inputs: codes of all values; floats of spread 1, as activations are.
 
-    What soft floats cost depends on the values.
+    What soft floats cost depends on the values. rectified: the negative ones are 0.
     """
     rng = np.random.default_rng(seed)
     arrays: list[np.ndarray[Any, Any]] = []
@@ -105,7 +113,8 @@ def random_inputs(entry: Entry, seed: int = 0) -> list[np.ndarray[Any, Any]]:
             limits = np.iinfo(dtype)
             arrays.append(rng.integers(limits.min, limits.max, shape, dtype, endpoint=True))
         else:
-            arrays.append(np.maximum(rng.standard_normal(shape), 0).astype(dtype))
+            values = rng.standard_normal(shape)
+            arrays.append((np.maximum(values, 0) if rectified else values).astype(dtype))
     return arrays
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 
@@ -23,69 +24,85 @@ from .machine import cpu_name
 from .single_ops import SingleOp, mlperf_tiny_layers, random_inputs
 
 _ENTRIES = 30  # of one plan, which has 64 at most
+_DENSE = (0.5, 1.0)  # shares of inputs that are not 0, in turn: floats in software are faster on zeros
+_FEW = 3  # entries of a plan with a small arena
+_RUNS = 20  # where time is measured
 _TRIES = 3  # of a plan, where the link fails
-_DTYPES = (("int8", 600_000), ("float32", 100_000))  # and how many MACs an op has at most; floats may be emulated
+_DTYPES = (("int8", 800_000), ("float32", 100_000))  # and how many MACs an op has at most; floats may be emulated
 _ROOM = SingleOp("relu", 48, 48, 16)  # makes the arena of a plan large
-_CHANNELS = (1, 2, 3, 4, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64, 72, 96, 128, 192, 256)
-_EVEN_CHANNELS = (8, 16, 24, 32, 48, 64, 96, 128)  # what most networks have
+_KERNELS = (((1, 1), 80), ((3, 3), 90), ((5, 5), 16), ((5, 3), 10), ((7, 7), 6), ((1, 5), 6), ((3, 1), 6))
 
 
 def sampled_ops(dtype: str, most_macs: int) -> Iterator[SingleOp]:
     """Shapes of networks and random shapes around them; the same in each run."""
-    elements = most_macs // 128  # of an image, and of weights: they travel over a serial line
-    yield from (op for op in mlperf_tiny_layers(dtype) if _macs(op) <= most_macs and _weights(op) <= 4 * elements)
+    elements = most_macs // 64  # of an image
+    yield from (op for op in mlperf_tiny_layers(dtype) if _macs(op) <= most_macs)
     rng = np.random.default_rng(0)
 
-    def draw(values: Sequence[int], most: int = 1 << 30) -> int:
-        return int(rng.choice([v for v in values if v <= most]))
+    def draw(*values: Any) -> Any:
+        return values[int(rng.integers(len(values)))]
+
+    def channels() -> int:
+        """Half of them as most networks have; the others of any number."""
+        usual = int(draw(1, 3, 4, 8, 8, 12, 16, 16, 24, 32, 32, 40, 48, 64, 64, 96, 128, 160, 256))
+        return usual if rng.random() < 0.5 else int(2 ** rng.uniform(0, 6.6))
 
     def image(c: int) -> tuple[int, int]:
-        side = draw((1, 3, 4, 6, 7, 8, 10, 12, 16, 20, 24, 32, 48), max(1, int((elements / c) ** 0.5)))
-        return side, side if rng.random() < 0.6 else max(1, side // 2)
+        most = int(min(48, max(1, (elements / c) ** 0.5)))
+        side = int(rng.integers(1, most, endpoint=True))
+        return side, side if rng.random() < 0.5 else int(rng.integers(1, most, endpoint=True))
 
-    def conv(kernel: tuple[int, int], stride: int, deepest: int = 256) -> SingleOp:
+    def window(kind: str, kernel: tuple[int, int], c: int | None = None, **more: Any) -> SingleOp:
+        """A convolution of any size that is not too large."""
         while True:
-            channels = _CHANNELS if rng.random() < 0.3 else _EVEN_CHANNELS
-            c, c_out = draw(_CHANNELS if deepest < 8 else channels, deepest), draw(channels)
-            op = SingleOp("conv2d", *image(c), c, c_out, kernel, stride, dtype)
-            if _macs(op) <= most_macs and _weights(op) <= 2 * elements:
+            c_in = c or channels()
+            height, width = image(c_in)
+            fits = height >= kernel[0] and width >= kernel[1]
+            rest: dict[str, Any] = {"padding": draw("same", "same", "valid") if fits else "same", **more}
+            c_out = channels() if kind == "conv2d" else 0
+            op = SingleOp(
+                kind, height, width, c_in, c_out, kernel, draw(1, 1, 2), dtype, activation=draw(None, "relu"), **rest
+            )
+            if _macs(op) <= most_macs and _weights(op) <= 4 * elements:
                 return op
 
-    for kernel, times in (((1, 1), 40), ((3, 3), 40), ((5, 5), 8), ((5, 3), 6), ((7, 7), 3)):
-        for i in range(times):
-            yield conv(kernel, 2 if i % 3 == 2 else 1)
-    for i in range(24 if dtype == "int8" else 8):  # what networks have most, and kernels of their own
-        c, c_out, side = draw((12, 16, 24, 32, 48, 64, 72)), draw((16, 24, 32, 48, 64, 72)), draw((6, 8, 12, 16, 24))
-        op = SingleOp("conv2d", side, side, c, c_out, (3, 3) if i % 3 else (1, 1), 1, dtype)
-        if _macs(op) <= 10 * most_macs:
+    for kernel, times in _KERNELS:
+        yield from (window("conv2d", kernel) for _ in range(times))
+    for kernel in ((3, 3), (5, 3), (3, 5), (5, 5), (7, 7), (10, 4)) * 10:  # first layers
+        yield window("conv2d", kernel, int(draw(1, 1, 2, 3, 3, 4)))
+    for _ in range(12):
+        op = window("conv2d", draw((1, 1), (3, 3)), dilation=draw(1, 2), padding="same")
+        groups = int(draw(*(g for g in (1, 2, 3, 4, 8) if op.c % g == op.c_out % g == 0)))
+        yield replace(op, groups=groups)
+    for i in range(60):  # what networks have most, where some boards have kernels of their own
+        c, c_out, side = draw(16, 24, 32, 48, 64), draw(8, 16, 24, 32, 48, 64), int(rng.integers(4, 18))
+        kernel, stride = ((3, 3), 1) if i % 3 else ((1, 1), draw(1, 2))
+        op = SingleOp("conv2d", side, side, c, c_out, kernel, stride, dtype, activation=draw(None, "relu"))
+        if _macs(op) <= 4 * most_macs:
             yield op
-    for i in range(16):  # first layers
-        yield conv(((3, 3), (5, 3), (5, 5), (10, 4))[i % 4], 1 + i % 2, deepest=4)
-    for i in range(72):
-        c = draw(_CHANNELS)
-        kernel = (5, 5) if i % 2 else (3, 3)
-        op = SingleOp("depthwise_conv2d", *image(c), c, 0, kernel, 2 if i % 3 == 2 else 1, dtype)
-        if _macs(op) <= most_macs:
+    for i in range(80):
+        yield window("depthwise_conv2d", draw((3, 3), (3, 3), (5, 5), (3, 5), (7, 7)) if i % 2 else (3, 3))
+    for _ in range(96):
+        c = int(draw(8, 16, 30, 60, 100, 128, 256, 490, 640, 1024)) if rng.random() < 0.5 else int(rng.integers(1, 500))
+        op = SingleOp("linear", 1, 1, c, channels(), dtype=dtype, activation=draw(None, "relu"))
+        if _weights(op) <= 4 * elements:
             yield op
-    for _ in range(64):
-        op = SingleOp(
-            "linear", 1, 1, draw((8, 16, 30, 60, 100, 128, 256, 490, 640, 1024)), draw(_CHANNELS), dtype=dtype
-        )
-        if _weights(op) <= 2 * elements:
-            yield op
-    plain = ["add", "mul", "relu", "sigmoid", "concat", "pad", "mean", "softmax"]
-    plain += ["dequantize"] if dtype == "int8" else ["quantize"]
+    plain = ["add", "sub", "mul", "relu", "sigmoid", "concat", "pad", "mean", "softmax"]
+    plain += ["dequantize"] if dtype == "int8" else ["quantize", "div", "tanh", "hard_swish", "exp", "sqrt"]
     for kind in plain:
-        for _ in range(10):
-            c = draw(_CHANNELS)
+        for i in range(24 if kind == "mean" else 12):
+            c = max(2, channels()) if kind == "mean" else channels()
             height, width = (1, 1) if kind == "softmax" else image(c)
-            yield SingleOp(kind, height, width, c, dtype=dtype)
+            activation = "relu" if kind == "add" and i % 2 else None
+            yield SingleOp(kind, height, width, c, dtype=dtype, activation=activation)
     for kind in ("avg_pool2d", "max_pool2d"):
-        for window, stride in ((2, 2),) * 5 + ((3, 2), (3, 2), (3, 1), (2, 1), (0, 1), (0, 1), (0, 1)):
-            c = draw(_CHANNELS)
+        for side, stride in ((2, 2),) * 8 + ((3, 2),) * 6 + ((3, 1), (3, 1), (2, 1), (4, 4), (0, 1), (0, 1), (0, 1)):
+            c = channels()
             height, width = image(c)
-            kernel = (window, window) if window else (height, width)
-            yield SingleOp(kind, height, width, c, 0, kernel, stride, dtype, "same" if window else "valid")
+            kernel = (side, side) if side else (height, width)
+            fits = height >= kernel[0] and width >= kernel[1]
+            padding = draw("same", "valid") if side and fits else "same" if side else "valid"
+            yield SingleOp(kind, height, width, c, 0, kernel, stride, dtype, padding)
 
 
 def _macs(op: SingleOp) -> int:
@@ -132,17 +149,21 @@ def measure(
     rows: list[Row] = []
     with ExitStack() as stack:
         connected = None if board == "host" else stack.enter_context(connect(board, port=port))
+        runs = None if connected and connected.emulated else _RUNS  # an emulated board counts the same each time
         for plan in plans:
+            names = _names(plan)
+            dense = {name: _DENSE[(done + i) % 2] for i, name in enumerate(names)}
+            inputs = {n: random_inputs(plan.entry(n), rectified=dense[n] < 1) for n in names}
             for left in range(_TRIES - 1, -1, -1):
                 try:
                     target = Session(plan) if connected is None else connected.load(plan)
-                    measured = {n: target.profile(random_inputs(plan.entry(n)), entry=n) for n in _names(plan)}
+                    measured = {n: target.profile(inputs[n], runs, entry=n) for n in names}
                     break
                 except LinkError:  # a busy computer; minutes of work would be lost
                     if not left:
                         raise
             for name, found in measured.items():
-                costs, row = (max(1, op.count) for op in found.ops), rows_of(plan, plan.entry(name).ops)
+                costs, row = (max(1, op.count) for op in found.ops), rows_of(plan, plan.entry(name), dense[name])
                 rows += [replace(r, count=n) for r, n in zip(row, costs, strict=True)]
             done += len(measured)
             progress(done, total)
@@ -151,7 +172,8 @@ def measure(
             conditions["cpu"], conditions["kernels"] = cpu_name(), cpu_features().isa
         elif connected.emulated:
             conditions["compiler"] = choose_toolchain(profile.image().isa).name
-    return Table(board, found.unit, conditions, tuple(rows))
+    distinct = {(row.kind, row.kernel, *row.sizes.values()): row for row in rows}  # an arena may make no difference
+    return Table(board, found.unit, conditions, tuple(distinct.values()))
 
 
 def _names(plan: Plan) -> list[str]:
@@ -164,17 +186,21 @@ def _weights(op: SingleOp) -> int:
 
 
 def _plans(board: str, models: Iterable[Graph]) -> Iterator[Plan]:
-    """Each op in a plan of many, where the arena is large, and half of the convolutions alone too, where it is not.
+    """Each op in a plan of many, where the arena is large; convolutions of int8 in plans of few or alone too.
 
-    What scratch the planner finds for a kernel depends on the room in the arena.
+    What scratch the planner finds for their kernels depends on the room in the arena.
     """
     for dtype, most_macs in _DTYPES:
         graphs = {f"{i} {op.name}": op.graph() for i, op in enumerate(sampled_ops(dtype, most_macs))}
-        names = list(graphs)
-        for begin in range(0, len(names), _ENTRIES):
-            yield from _fitting({name: graphs[name] for name in names[begin : begin + _ENTRIES]}, board)
-        if board != "host":
-            for name in names[::2]:
-                if "conv2d" in name:
-                    yield from _fitting({name: graphs[name]}, board, room=False)
+        yield from _by(_ENTRIES, graphs, board, room=True)
+        if board != "host" and dtype == "int8":
+            convolutions = [(name, graph) for name, graph in graphs.items() if "conv2d" in name]
+            yield from _by(1, dict(convolutions[::2]), board, room=False)
+            yield from _by(_FEW, dict(convolutions[1::2]), board, room=False)
     yield from (compile(model, board=board, batch=1) for model in models)
+
+
+def _by(entries: int, graphs: dict[str, Graph], board: str, room: bool) -> Iterator[Plan]:
+    names = list(graphs)
+    for begin in range(0, len(names), entries):
+        yield from _fitting({name: graphs[name] for name in names[begin : begin + entries]}, board, room)

@@ -1,24 +1,25 @@
-"""What the cost of an op depends on: numbers of its shapes, and the terms of which its kernel's loops are made."""
+"""What the cost of an op depends on: the numbers of its shapes, as rows of a table of costs."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
-
-from ..plan import Plan
+from ..plan import Plan, structs
 from ..plan.reader import PlanOp
 
 Shape = tuple[int, ...]
+
+_FUNCTION_NAMES = {number: name for name, number in structs.FUNCTIONS.items()}
 
 
 @dataclass(frozen=True)
 class Row:
     """An op and its cost.
 
-    kernel: the layer kernel that took it, "" for its ordinary code. sizes: what the cost depends on.
+    kind: of plans, with the function where it has one: "conv2d_s8", "unary_f32 sqrt". kernel: the layer kernel that
+    took it, "" for its ordinary code. sizes: what the cost depends on.
     """
 
     kind: str
@@ -27,38 +28,49 @@ class Row:
     count: int = 0
 
 
-def row_of(plan: Plan, op: PlanOp, kernel: str | None = None, count: int = 0) -> Row:
-    """The row of an op of a plan."""
+def row_of(plan: Plan, op: PlanOp, kernel: str | None = None, dense: float = 1.0) -> Row:
+    """The row of an op of a plan, without its cost.
+
+    dense: the share of its first input's elements that are not 0; floats in software are faster on zeros.
+    """
 
     def shape(number: int) -> Shape:
         return tuple(d or 1 for d in plan.tensors[number].shape)
 
     inputs = [() if i is None else shape(i) for i in op.inputs]
-    return Row(op.kind, kernel or "", _sizes(op, inputs, shape(op.outputs[0]) if op.outputs else ()), count)
+    sizes = _sizes(op, inputs, shape(op.outputs[0]) if op.outputs else ())
+    if op.kind.endswith("_f32"):
+        sizes["dense"] = round(100 * dense)
+    function = _FUNCTION_NAMES.get(op.params.get("function", -1))
+    return Row(f"{op.kind} {function}" if function else op.kind, kernel or "", sizes)
 
 
-def _family(kind: str) -> str:
-    for family in ("conv2d", "depthwise", "linear", "strided_copy"):
-        if kind.startswith(family):
-            return family
+def family(kind: str) -> str:
+    """What kinds of the same sizes have in common, "" for the rest."""
+    if "grad" in kind:
+        return ""
+    for name in ("conv2d", "depthwise", "linear", "strided_copy", "mean"):
+        if kind.startswith(name):
+            return name
     return "pool2d" if kind.startswith(("avg_pool2d", "max_pool2d", "avg_up_pool2d")) else ""
 
 
 def _sizes(op: PlanOp, inputs: list[Shape], y: Shape) -> dict[str, int]:
     x = inputs[0] if inputs else ()
-    family = _family(op.kind)
-    if family == "conv2d":
+    name = family(op.kind)
+    if name == "conv2d":
         channels, kh, kw, depth = inputs[1]
-        return {**_windows(op, x, y, kh, kw), "depth": depth, "channels": channels, "scratch": op.scratch_bytes}
-    if family == "depthwise":
+        sizes = {"channels": channels, "depth": depth, "groups": op.params["groups"]}
+        return {**_windows(op, x, y, kh, kw), **sizes, "scratch": op.scratch_bytes, "clip": _clips(op.params)}
+    if name == "depthwise":
         kh, kw, channels = inputs[1]
-        sizes = {"channels": channels, "multiplier": channels // x[3], "scratch": op.scratch_bytes}
+        sizes = {"channels": channels, "depth": x[3], "scratch": op.scratch_bytes, "clip": _clips(op.params)}
         return {**_windows(op, x, y, kh, kw), **sizes}
-    if family == "linear":
-        return {"rows": math.prod(y[:-1]), "channels": y[-1], "depth": inputs[1][-1]}
-    if family == "pool2d":
+    if name == "linear":
+        return {"rows": math.prod(y[:-1]), "channels": y[-1], "depth": inputs[1][-1], "clip": _clips(op.params)}
+    if name == "pool2d":
         return {**_windows(op, x, y, op.params["kernel_h"], op.params["kernel_w"]), "channels": y[3]}
-    if family == "strided_copy":
+    if name == "strided_copy":
         n = op.params["n"][: op.params["rank"]]
         return {"elements": math.prod(n), "runs": math.prod(n[:-1])}
     others = sum(math.prod(shape) for shape in inputs[1:])
@@ -72,78 +84,26 @@ def _sizes(op: PlanOp, inputs: list[Shape], y: Shape) -> dict[str, int]:
 
 
 def _windows(op: PlanOp, x: Shape, y: Shape, kh: int, kw: int) -> dict[str, int]:
-    """inside: taps that lie in the image, of all windows."""
-
-    def inside(size: int, outputs: int, taps: int, axis: str, before: int) -> int:
-        step, dilation = op.params[f"stride_{axis}"], op.params.get(f"dilation_{axis}", 1)
-        at = np.arange(outputs)[:, None] * step - before + np.arange(taps) * dilation
-        return int(((at >= 0) & (at < size)).sum())
-
-    high = inside(x[1], y[1], kh, "h", op.params["pad_top"])
-    wide = inside(x[2], y[2], kw, "w", op.params["pad_left"])
+    p = op.params
     return {
-        "pixels": y[0] * y[1] * y[2],
-        "rows": y[0] * y[1],
-        "taps": kh * kw,
-        "inside": y[0] * high * wide,
-        "stride": op.params["stride_h"] * op.params["stride_w"],
+        "images": x[0],
+        "in_h": x[1],
+        "in_w": x[2],
+        "h": y[1],
+        "w": y[2],
+        "kh": kh,
+        "kw": kw,
+        "stride_h": p["stride_h"],
+        "stride_w": p["stride_w"],
+        "dilation_h": p.get("dilation_h", 1),
+        "dilation_w": p.get("dilation_w", 1),
+        "top": p["pad_top"],
+        "left": p["pad_left"],
     }
 
 
-def terms(row: Row) -> list[float]:
-    """How often each part of the loops runs; the cost is a sum of them, each with a coefficient >= 0."""
-    s, family = row.sizes, _family(row.kind)
-    if family == "conv2d":
-        pixels, channels, k = s["pixels"], s["channels"], s["taps"] * s["depth"]
-        return [
-            pixels * k * channels,
-            s["inside"] * s["depth"] * channels,  # soft floats cost less on the zeros of padding
-            pixels * k,  # gathered
-            pixels * channels,  # rounded and stored
-            k * channels,  # weights packed at run time
-            pixels * k * (channels % 4),  # what is left of a tile
-            (pixels % 4) * k * channels,
-            pixels,
-            channels,
-            s["rows"],
-            1,
-        ]
-    if family == "depthwise":
-        pixels, channels, taps = s["pixels"], s["channels"], s["taps"]
-        outputs = pixels * channels
-        return [
-            outputs * taps,
-            s["inside"] * channels,
-            outputs,
-            s["rows"] * channels,
-            channels * taps,
-            channels,
-            pixels,
-            1,
-        ]
-    if family == "linear":
-        rows, channels, k = s["rows"], s["channels"], s["depth"]
-        return [rows * channels * k, rows * (channels % 4) * k, rows * channels, rows * k, 1]
-    if family == "pool2d":
-        return [s["inside"] * s["channels"], s["pixels"] * s["channels"], s["inside"], s["pixels"], 1]
-    if family == "strided_copy":
-        return [s["elements"], s["runs"], 1]
-    return [s["elements"], s["inputs"], s["others"], s["rows"], s["macs"], 1]
-
-
-def variables(row: Row, names: Sequence[str]) -> list[float]:
-    """What may decide which way a kernel takes: the sizes of these names, ratios and remainders of them."""
-    s, family = row.sizes, _family(row.kind)
-    found = [float(s[name]) for name in names]
-    if family == "conv2d":
-        found += [
-            s["scratch"] / (s["taps"] * s["depth"]),
-            s["depth"] % 4 > 0,
-            s["depth"] % 8 > 0,
-            s["channels"] % 4 > 0,
-        ]
-    elif family in ("depthwise", "linear"):
-        found.append(s["channels"] % 4 > 0)
-    elif family == "strided_copy":
-        found.append(s["elements"] / s["runs"])
-    return found
+def _clips(params: dict[str, Any]) -> int:
+    """1 if the outputs of a layer are clipped, else 0."""
+    codes = params.get("y_min", 0), params.get("y_max", 0)  # 0 and 0 in a layer of floats
+    floats = params.get("f_min", -math.inf), params.get("f_max", math.inf)
+    return int(floats != (-math.inf, math.inf) if codes == (0, 0) else codes != (-128, 127))

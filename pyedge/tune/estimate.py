@@ -1,15 +1,14 @@
 """What a network will cost on a board, from a table of what ops cost there, measured before: no board is needed.
 
-Per op kind and kernel the table's rows are fitted by a model tree (Quinlan, Learning with continuous classes, 1992): a
-kernel takes other ways for other shapes, which the tree separates, and in each leaf the cost is a sum of terms that its
-loops have (products, outputs, gathered elements, ...), with coefficients >= 0 that make the sum of squared relative
-errors least.
+Per op kind and kernel the table's rows are fitted by a model tree (cost_tree.py): a kernel takes other ways for other
+shapes, which the tree separates, and in each leaf the cost is a sum of terms that its loops have (cost_terms.py), with
+coefficients >= 0 that make the sum of squared relative errors least.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -22,12 +21,14 @@ from ..model.graph import Graph
 from ..plan import OpCount, Plan
 from ..plan.compile import Shapes, compile
 from ..plan.profile import columns
-from ..plan.reader import PlanOp
+from ..plan.reader import Entry
 from ..session import Session
 from .cost_rows import Row, row_of
 from .cost_tree import Tree, fit
+from .density import densities
 
-SCHEMA = 1  # of table files, and of Estimate.to_dict()
+SCHEMA = 1  # of Estimate.to_dict()
+TABLE_SCHEMA = 2
 
 _KEYS = ("schema", "board", "unit", "conditions", "costs")
 
@@ -66,7 +67,7 @@ class Table:
             lines = ",\n".join(f"    {json.dumps([*(r.sizes[n] for n in names), r.count])}" for r in rows)
             head = json.dumps({"kind": kind, "kernel": kernel, "columns": [*names, "cost"]})[:-1]
             costs.append(f'  {head}, "rows": [\n{lines}\n  ]}}')
-        facts = {"schema": SCHEMA, "board": self.board, "unit": self.unit, "conditions": dict(self.conditions)}
+        facts = {"schema": TABLE_SCHEMA, "board": self.board, "unit": self.unit, "conditions": dict(self.conditions)}
         body = ",\n".join(costs)
         Path(path).write_text(f'{json.dumps(facts)[:-1]}, "costs": [\n{body}\n]}}\n', encoding="utf-8")
 
@@ -77,8 +78,8 @@ class Table:
             data = json.loads(Path(path).read_text(encoding="utf-8"))
             if not isinstance(data, dict) or [k for k in _KEYS if k not in data]:
                 raise ValueError("no table of costs")
-            if data["schema"] != SCHEMA:
-                raise ValueError(f"schema {data['schema']}, this pyedge reads {SCHEMA}")
+            if data["schema"] != TABLE_SCHEMA:
+                raise ValueError(f"schema {data['schema']}, this pyedge reads {TABLE_SCHEMA}; measure it again")
             rows = tuple(
                 Row(
                     group["kind"],
@@ -103,8 +104,11 @@ def load_table(board: str) -> Table:
     load_profile(board)
     path = _resources.find("_boards", "tables", f"{board}.json")
     if path is None:
+        tables = _resources.find("_boards", "tables")
+        have = ", ".join(sorted(p.stem for p in tables.glob("*.json"))) if tables else "none"
         raise UnsupportedError(
-            f"{board}: pyedge has no table of costs for it; measure one: pyedge bench --board {board} --table FILE.json"
+            f"{board}: pyedge has no table of costs for it (it has: {have}); measure one by `pyedge bench --board "
+            f"{board} --table FILE.json`, then give that file: pe.estimate(graph, table=FILE.json)"
         )
     return Table.load(path)
 
@@ -161,8 +165,8 @@ def estimate(
 ) -> Estimate:
     """What an entry will cost on a board, without the board.
 
-    On cores without an FPU the cost of floats depends on their values: there it is of values as activations have them,
-    half of them zero.
+    On cores without an FPU the cost of floats depends on their values: there it is of inputs without zeros, and of
+    activations of which half are zeros where they are rectified.
 
     Args:
         graph: A graph, which is compiled for the board, or a plan for it.
@@ -183,11 +187,11 @@ def estimate(
     plan = graph if isinstance(graph, Plan) else compile(graph, board=costs.board, batch=batch, shapes=shapes)
     e = plan.entry(entry)
     counts, missing = [], []
-    for op, row in zip(e.ops, rows_of(plan, e.ops), strict=True):
+    for op, row in zip(e.ops, rows_of(plan, e), strict=True):
         try:
             counts.append(OpCount(op.name, op.kind, round(costs.cost(row)), None, op.macs))
         except KeyError:
-            missing.append(f"{op.kind}{f' by {row.kernel}' if row.kernel else ''} ({op.name})")
+            missing.append(f"{row.kind}{f' by {row.kernel}' if row.kernel else ''} ({op.name})")
     if missing:
         raise UnsupportedError(
             f"{costs.board}: its table has no costs of {', '.join(missing)}; measure them: "
@@ -199,9 +203,13 @@ def estimate(
     )
 
 
-def rows_of(plan: Plan, ops: Sequence[PlanOp]) -> list[Row]:
-    """The rows of ops of a plan, without costs; for the host with the kernels that this CPU takes."""
+def rows_of(plan: Plan, entry: Entry, dense: float = 1.0) -> list[Row]:
+    """The rows of an entry's ops, without costs; for the host with the kernels that this CPU takes.
+
+    dense: the share of the inputs' elements that are not 0.
+    """
+    shares = zip(entry.ops, densities(plan, entry, dense), strict=True)
     if plan.meta.get("board") != "host":
-        return [row_of(plan, op) for op in ops]
+        return [row_of(plan, op, dense=share) for op, share in shares]
     core = Session(plan)._core
-    return [row_of(plan, op, core.kernel(op.number)) for op in ops]
+    return [row_of(plan, op, core.kernel(op.number), share) for op, share in shares]

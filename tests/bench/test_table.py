@@ -26,17 +26,21 @@ def test_a_table_measured_here_estimates_here(monkeypatch: pytest.MonkeyPatch) -
     assert pe.estimate(model, table=found).total > 0
 
 
-def test_the_sample_is_the_same_in_each_run_and_of_many_kinds() -> None:
-    ops = list(table.sampled_ops("int8", 500_000))
-    assert ops == list(table.sampled_ops("int8", 500_000))
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+@pytest.mark.parametrize("most_macs", [100_000, 800_000])
+def test_the_sample_is_the_same_in_each_run_and_of_many_kinds(dtype: str, most_macs: int) -> None:
+    ops = list(table.sampled_ops(dtype, most_macs))
+    assert ops == list(table.sampled_ops(dtype, most_macs))
+    assert all(op.graph().inputs for op in ops)
     assert {"conv2d", "depthwise_conv2d", "linear", "add", "mean", "softmax", "max_pool2d"} <= {op.kind for op in ops}
 
 
-def test_estimates_of_networks_are_within_ten_percent_of_the_emulated_board() -> None:
+@pytest.mark.parametrize("dtype", ["int8", "float32"])
+def test_estimates_of_networks_are_within_ten_percent_of_the_emulated_board(dtype: str) -> None:
     """More networks and boards: bench/estimate_error.py."""
     with pe.connect("virt-rv32") as board:
         for seed in (101, 102, 105, 109, 113):
-            graph = random_network(seed)
+            graph = random_network(seed, dtype)
             plan = pe.compile(graph, board="virt-rv32")
-            measured = board.load(plan).profile(random_inputs(plan.entry("main"))).total
+            measured = board.load(plan).profile(random_inputs(plan.entry("main"), rectified=False)).total
             assert pe.estimate(graph, "virt-rv32").total == pytest.approx(measured, rel=0.1), seed
