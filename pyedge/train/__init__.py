@@ -1,4 +1,4 @@
-"""Training as passes, graph to graph: gradients, losses, optimisers."""
+"""Training as passes, graph to graph: gradients, losses, optimizers."""
 
 from .autodiff import gradients
 from .channels import split_channels

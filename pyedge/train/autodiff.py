@@ -11,6 +11,7 @@ from ..model.graph import Graph
 from ..model.ops import infer_shapes
 from ..model.ops_elementwise import FLOATS
 from . import batch_norm, vjp_elementwise, vjp_move, vjp_nn, vjp_reduce  # noqa: F401  they fill RULES
+from .branches import differentiate_if
 from .recompute import recompute_cheap
 from .tape import CONSTANT, RULES, Tape, reads
 from .unroll import unroll
@@ -79,28 +80,34 @@ def _needed(graph: Graph, loss: str) -> set[str]:
 
 def _backward(tape: Tape, loss: str, dependent: Collection[str], seed: str | None) -> dict[str, str]:
     """Adds the gradient ops; gives the gradient of every tensor that has one."""
-    graph = tape.graph
     if loss not in dependent:
         return {}
     tape.stem = f"{loss}/grad"
     one = seed if seed is not None else tape.constant(np.ones(()), tape.dtype(loss))
     found = {loss: tape.expand(one, tape.shape(loss))}
+    _propagate(tape, found, dependent)
+    return found
+
+
+def _propagate(tape: Tape, found: dict[str, str], dependent: Collection[str]) -> None:
+    """Adds the gradient ops of the tape's ops, the last first. found: gradients by tensor; gets those of operands."""
+    graph = tape.graph
     for op in reversed(list(graph.ops)):
         given = [found.get(n) for n in op.outputs]
         wanted = [n for n in reads(op) if n in dependent]
         if not wanted or all(g is None for g in given):
             continue
         tape.stem = f"{op.name}/grad"
-        rule = RULES.get(op.kind)
-        parts = [] if rule is None else rule(tape, op, given)
-        made = [n for n, part in zip(op.inputs, parts, strict=False) if part is not None]
-        missing = [n for n in wanted if n not in made]
+        if op.kind == "if":
+            parts = list(differentiate_if(tape, op, given, wanted, _propagate, _dependent).items())
+        else:
+            rule = RULES.get(op.kind)
+            made = [] if rule is None else rule(tape, op, given)
+            parts = [(str(n), part) for n, part in zip(op.inputs, made, strict=False) if n in dependent and part]
+        missing = set(wanted).difference(n for n, _ in parts)
         if missing:
-            raise ModelError(f"{op.kind} {op.name!r} has no gradient with respect to its operand {missing[0]!r}")
-        for name, part in zip(op.inputs, parts, strict=False):
-            if name is None or part is None or name not in dependent:
-                continue
+            raise ModelError(f"{op.kind} {op.name!r} has no gradient with respect to its operand {min(missing)!r}")
+        for name, part in parts:
             t, g = graph.tensors[name], graph.tensors[part]
             assert (t.shape, t.dtype) == (g.shape, g.dtype), (op, t, g)
             found[name] = tape.add(found[name], part) if name in found else part
-    return found

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable
 
 from ..model.graph import Graph, array_dtype
-from .tape import Tape
+from .tape import Tape, reads
 
 # Kinds that cost no more than reading and writing their tensors: no sums, no elementary functions.
 CHEAP = {
@@ -70,7 +70,8 @@ def _choose(graph: Graph, forward: int) -> set[str]:
         return {base(n) for n in makers[name].inputs if n is not None} & here
 
     kept = {base(n) for op in back for n in op.inputs if n in here}
-    results = {base(n) for n in graph.result_names}  # these stay whatever happens
+    # These stay whatever happens: results, and what the branches of an if read.
+    results = {base(n) for n in graph.result_names} | {base(n) for op in back if op.kind == "if" for n in reads(op)}
     order = list(makers)
     chosen: set[str] = set()
     for name in sorted(filter(is_cheap, kept - results), key=lambda n: (-_bytes(graph, n), order.index(n))):

@@ -66,6 +66,13 @@ class Tape:
         self._last: dict[str, int] = {}
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
 
+    def adopt(self, graph: Graph) -> None:
+        """Goes on with the ops of a graph inside, which count as added ones; their tensors keep their names."""
+        copy = graph.copy()
+        self.graph.tensors.update(copy.tensors)
+        self.graph.ops += copy.ops
+        self._taken |= {*copy.tensors, *(op.name for op in copy.ops)}
+
     # --- tensors ---
 
     def tensor(self, name: str | None) -> Tensor:

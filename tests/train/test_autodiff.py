@@ -155,15 +155,6 @@ def test_an_op_without_a_gradient_is_named() -> None:
         gradients(b.build(), "loss", ["x"])
 
 
-def test_an_if_has_no_gradient() -> None:
-    b = GraphBuilder()
-    x = b.input("x", (2, 3))
-    branch = b.cond(b.op("any_ge", x, threshold=0.5)[0], lambda g: g.op("exp", x)[0], lambda g: g.relu(x))
-    b.output("loss", weighted_sum(b, branch, np.random.default_rng(0)))
-    with pytest.raises(ModelError, match=r"if '.*' has no gradient"):
-        gradients(b.build(), "loss", ["x"])
-
-
 def test_names_dtypes_and_open_shapes_are_checked() -> None:
     graph = layers()
     with pytest.raises(ModelError, match="no tensor 'w3'"):
