@@ -252,3 +252,55 @@ def test_what_does_not_fit_is_an_error() -> None:
         pe.ops.softmax(X, mode="fast16")
     with pytest.raises(pe.ShapeError, match=r"no axes \[4\]"):
         pe.ops.mean(X, (4,))
+
+
+def test_gradients_are_those_of_the_layers() -> None:
+    """<dy, layer(x, w)> = <dgrad(dy, w), x> = <wgrad(dy, x), w> for each layer, which is linear in both."""
+
+    def dot(a: np.ndarray, b: np.ndarray) -> float:
+        return float((a.astype(np.float64) * b).sum())
+
+    def close(dy: np.ndarray, y: np.ndarray, *pairs: tuple[np.ndarray, np.ndarray]) -> None:
+        for gradient, x in pairs:
+            assert gradient.shape == x.shape and gradient.dtype == np.float32
+            assert dot(gradient, x) == pytest.approx(dot(dy, y), rel=1e-4)
+
+    ops = pe.ops
+    steps = {"stride": (2, 1), "dilation": 1, "padding": ((1, 0), (1, 2))}
+    y = ops.conv2d(X, W, **steps)
+    dy = rng.normal(size=y.shape).astype(np.float32)
+    close(dy, y, (ops.conv2d_dgrad(dy, W, (6, 5), **steps), X), (ops.conv2d_wgrad(dy, X, 3, **steps), W))
+    w = rng.normal(size=(3, 3, 8)).astype(np.float32)
+    y = ops.depthwise_conv2d(X, w, **steps)
+    dy = rng.normal(size=y.shape).astype(np.float32)
+    dx = ops.depthwise_conv2d_dgrad(dy, w, (6, 5), multiplier=2, **steps)
+    close(dy, y, (dx, X), (ops.depthwise_conv2d_wgrad(dy, X, 3, **steps), w))
+    w = rng.normal(size=(7, 4)).astype(np.float32)
+    y = ops.linear(X, w)
+    dy = rng.normal(size=y.shape).astype(np.float32)
+    close(dy, y, (ops.linear_dgrad(dy, w), X), (ops.linear_wgrad(dy, X), w))
+    np.testing.assert_allclose(ops.bias_grad(dy), dy.sum(axis=(0, 1, 2)), rtol=1e-4)
+    pool = {"stride": 2, "padding": "same"}
+    y = ops.avg_pool2d(X, 3, **pool)
+    dy = rng.normal(size=y.shape).astype(np.float32)
+    close(dy, y, (ops.avg_pool2d_grad(dy, (6, 5), 3, **pool), X))
+    close(dy, ops.max_pool2d(X, 3, **pool), (ops.max_pool2d_grad(dy, X, 3, **pool), X))
+    np.testing.assert_array_equal(ops.clip_grad(X, X, -0.5, 0.5), np.where(np.abs(X) < 0.5, X, 0))
+
+
+def test_gradients_take_float16_and_its_modes() -> None:
+    """The result has the dtype of out, y_dtype or dy; a mode needs a float16."""
+    dy, w = rng.normal(size=(3, 40)).astype(np.float16), rng.normal(size=(40, 5)).astype(np.float32)
+    exact = pe.ops.linear_dgrad(dy, w, y_dtype="float32")
+    assert pe.ops.linear_dgrad(dy, w).dtype == np.float16
+    np.testing.assert_array_equal(pe.ops.linear_dgrad(dy, w), exact.astype(np.float16))
+    np.testing.assert_array_equal(exact, pe.ops.linear_dgrad(dy.astype(np.float32), w))
+    out = np.empty((3, 5), np.float32)
+    assert pe.ops.linear_dgrad(dy, w, out=out, mode="fast16") is out and (out != exact).any()
+    np.testing.assert_allclose(out, exact, rtol=0, atol=0.05)
+    with pytest.raises(pe.PlanError, match="linear_dgrad: mode='fast16' is not known; the modes: 'exact'"):
+        pe.ops.linear_dgrad(w, w.T.copy(), mode="fast16")
+    with pytest.raises(pe.ShapeError, match=r"linear_dgrad.*'dy' is float16\[3, 40\], expected \[..., 5\]"):
+        pe.ops.linear_dgrad(dy, w.T.copy())
+    with pytest.raises(pe.ShapeError, match=r"max_pool_grad.*'x' is float32\[3, 40\]"):
+        pe.ops.max_pool2d_grad(np.zeros((1, 2, 2, 1), np.float32), np.zeros((3, 40), np.float32), 2)

@@ -39,47 +39,66 @@ typedef struct plane {
     size_t sum_step;
 } plane;
 
-static void add_to_largest(const pe_grid *g, const plane *p, const int32_t *o, float dy)
+/* The taps of a window that lie in the image: `count` of each axis, from pixel `first` on. */
+typedef struct window {
+    int32_t first[PE_GRID_AXES], count[PE_GRID_AXES];
+    uint32_t counted; /* taps that an average divides by */
+} window;
+
+/* Taps t, 0 .. taps - 1, with x0 + t * dilation < end. */
+static int32_t taps_below(int32_t end, int32_t x0, int32_t dilation, int32_t taps)
+{
+    const int32_t below = end > x0 ? (end - x0 - 1) / dilation + 1 : 0;
+    return below < taps ? below : taps;
+}
+
+/* False if no tap lies in the image. */
+static bool window_at(const pe_grid *g, const pe_pool_nd_params *p, const int32_t *o, window *w)
+{
+    bool found = true;
+    w->counted = 1;
+    for (uint32_t a = 0; a < g->axes; a++) {
+        const int32_t x0 = o[a] * g->stride[a] - g->pad[a], step = g->dilation[a];
+        const int32_t before = taps_below(0, x0, step, g->taps[a]), below = taps_below(g->in[a], x0, step, g->taps[a]);
+        w->first[a] = x0 + before * step;
+        w->count[a] = below - before;
+        w->counted *= (uint32_t)(p->count_include_pad ? taps_below(g->in[a] + p->pad_after[a], x0, step, g->taps[a])
+                                                      : w->count[a]);
+        found = found && w->count[a] > 0;
+    }
+    return found;
+}
+
+static uint32_t pixel_of(const pe_grid *g, const window *w, const int32_t *t)
+{
+    uint32_t at = 0;
+    for (uint32_t a = 0; a < g->axes; a++)
+        at = at * (uint32_t)g->in[a] + (uint32_t)(w->first[a] + t[a] * g->dilation[a]);
+    return at;
+}
+
+static void add_to_largest(const pe_grid *g, const plane *p, const window *w, float dy)
 {
     int32_t t[PE_GRID_AXES] = {0};
-    uint32_t pixel, best = PE_NONE;
+    uint32_t best = PE_NONE;
     float largest = 0;
     do {
-        if (!pe_grid_pixel(g, o, t, &pixel))
-            continue;
+        const uint32_t pixel = pixel_of(g, w, t);
         const float x = pe_float_at(p->x, (ptrdiff_t)(p->first + pixel * p->step), p->x_is_f16);
         if (best == PE_NONE || (!pe_is_nan(largest) && !pe_float_le(x, largest))) {
             largest = x;
             best = pixel;
         }
-    } while (pe_grid_next(g->taps, g->axes, t));
-    if (best != PE_NONE)
-        p->sum[best * p->sum_step] += dy;
+    } while (pe_grid_next(w->count, g->axes, t));
+    p->sum[best * p->sum_step] += dy;
 }
 
-/* The taps of a window that count: those in the image, or with include_pad in its padding too. */
-static uint32_t count_of(const pe_grid *g, const pe_pool_nd_params *p, const int32_t *o)
-{
-    uint32_t count = 1;
-    for (uint32_t a = 0; a < g->axes; a++) {
-        const int32_t end = g->in[a] + (p->count_include_pad ? p->pad_after[a] : 0);
-        int32_t at = o[a] * g->stride[a] - g->pad[a];
-        uint32_t taps = 0;
-        for (int32_t t = 0; t < g->taps[a]; t++, at += g->dilation[a])
-            taps += (p->count_include_pad || at >= 0) && at < end;
-        count *= taps;
-    }
-    return count;
-}
-
-static void add_to_all(const pe_grid *g, const plane *p, const int32_t *o, float share)
+static void add_to_all(const pe_grid *g, const plane *p, const window *w, float share)
 {
     int32_t t[PE_GRID_AXES] = {0};
-    uint32_t pixel;
     do
-        if (pe_grid_pixel(g, o, t, &pixel))
-            p->sum[pixel * p->sum_step] += share;
-    while (pe_grid_next(g->taps, g->axes, t));
+        p->sum[pixel_of(g, w, t) * p->sum_step] += share;
+    while (pe_grid_next(w->count, g->axes, t));
 }
 
 static void run(const pe_call *c)
@@ -103,11 +122,14 @@ static void run(const pe_call *c)
         size_t at = image * windows * channels + channel;
         do {
             const float given = pe_float_at(c->data[0], (ptrdiff_t)at, dy_is_f16);
-            if (max)
-                add_to_largest(&g, &p, o, given);
-            else
-                add_to_all(&g, &p, o, given / (float)count_of(&g, c->params, o));
+            window w;
             at += channels;
+            if (!window_at(&g, c->params, o, &w))
+                continue;
+            if (max)
+                add_to_largest(&g, &p, &w, given);
+            else
+                add_to_all(&g, &p, &w, given / (float)w.counted);
         } while (pe_grid_next(g.out, g.axes, o));
         for (size_t pixel = 0; dx_is_f16 && pixel < pixels; pixel++)
             pe_float_put(result, p.first + pixel * channels, true, p.sum[pixel]);

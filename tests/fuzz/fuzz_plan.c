@@ -58,6 +58,11 @@ static uint64_t elements(const pe_tensor *t)
     return pe_tensor_elements(t);
 }
 
+static uint64_t last_of(const pe_tensor *t)
+{
+    return (uint64_t)t->dims[t->rank - 1];
+}
+
 /* MACs of a verified op, or elements touched, from above. */
 static uint64_t work_of(const uint8_t *plan, const pe_op *op)
 {
@@ -84,6 +89,20 @@ static uint64_t work_of(const uint8_t *plan, const pe_op *op)
         const pe_tensor *w = &tensors[index[1]];
         return sum + elements(y) * (uint64_t)w->dims[0] * (uint64_t)w->dims[1];
     }
+    case PE_OP_LINEAR_DGRAD_F32:
+    case PE_OP_LINEAR_DGRAD_F16:
+    case PE_OP_CONV2D_DGRAD_F32:
+    case PE_OP_CONV2D_DGRAD_F16:
+    case PE_OP_DEPTHWISE_DGRAD_F32:
+    case PE_OP_DEPTHWISE_DGRAD_F16: return sum + elements(y) / last_of(y) * elements(&tensors[index[1]]);
+    case PE_OP_LINEAR_WGRAD_F32:
+    case PE_OP_LINEAR_WGRAD_F16:
+    case PE_OP_CONV2D_WGRAD_F32:
+    case PE_OP_CONV2D_WGRAD_F16:
+    case PE_OP_DEPTHWISE_WGRAD_F32:
+    case PE_OP_DEPTHWISE_WGRAD_F16: return sum + elements(x) / last_of(x) * elements(y);
+    case PE_OP_MAX_POOL_GRAD:
+    case PE_OP_AVG_POOL_GRAD: return sum + elements(x) * (elements(y) / (uint64_t)y->dims[0] / last_of(y));
     case PE_OP_AVG_POOL2D_S8:
     case PE_OP_AVG_POOL2D_F32:
     case PE_OP_MAX_POOL2D_S8:
