@@ -16,6 +16,9 @@ CHEAP = {
     *("depth_to_space", "space_to_depth", "gather"),
 }
 
+# Ops that may be computed again for one tensor: chains, as those of a recurrent cell's steps, are kept in between.
+LONGEST = 8
+
 
 def recompute_cheap(graph: Graph, forward: int) -> None:
     """Lets ops from number `forward` on read results of cheap ops that are computed again before them, in place.
@@ -72,9 +75,9 @@ def _choose(graph: Graph, forward: int) -> set[str]:
     kept = {base(n) for op in back for n in op.inputs if n in here}
     # These stay whatever happens: results, and what the branches of an if read.
     results = {base(n) for n in graph.result_names} | {base(n) for op in back if op.kind == "if" for n in reads(op)}
-    order = list(makers)
+    order = {n: i for i, n in enumerate(makers)}
     chosen: set[str] = set()
-    for name in sorted(filter(is_cheap, kept - results), key=lambda n: (-_bytes(graph, n), order.index(n))):
+    for name in sorted(filter(is_cheap, kept - results), key=lambda n: (-_bytes(graph, n), order[n])):
         made, leaves = {name}, made_of(name)  # what is computed for it, and from what
         cost, best = _bytes(graph, name), (set[str](), set[str]())
         while True:
@@ -82,7 +85,7 @@ def _choose(graph: Graph, forward: int) -> set[str]:
             if size(added) < cost:
                 cost, best = size(added), (set(made), set(leaves))
             through = sorted(filter(is_cheap, added))
-            if not through:
+            if not through or len(made) == LONGEST:
                 break
             made.add(through[0])
             leaves = (leaves - {through[0]}) | made_of(through[0])

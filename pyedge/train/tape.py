@@ -118,13 +118,12 @@ class Tape:
         """Takes out the ops and constants of this tape that nothing needs."""
         needed, alive = {*kept, *self.graph.result_names}, []
         for op in reversed(self.graph.ops):
-            if not (needed | self._given).isdisjoint(op.outputs):
+            if any(n in needed or n in self._given for n in op.outputs):
                 alive.append(op)
                 needed.update(reads(op))
         self.graph.ops[:] = reversed(alive)
-        made = {n for op in alive for n in op.outputs}
-        unread = [n for n in self.graph.tensors if n not in self._given | needed | made]
-        for name in unread:
+        left = self._given.union(needed, *(op.outputs for op in alive))
+        for name in [n for n in self.graph.tensors if n not in left]:
             del self.graph.tensors[name]
 
     # --- ops ---
