@@ -14,9 +14,9 @@ typedef struct pe_pool_shape {
     int32_t multiplier, shift;
 } pe_pool_shape;
 
-/* The part of a window that lies in the image; a column is as wide as there are channels. */
+/* The part of a window that lies in the image; a column is as wide as there are channels. end: of all of x. */
 typedef struct pe_pool_window {
-    const int8_t *from;
+    const int8_t *from, *end;
     int32_t rows, cols;
     size_t row_step;
 } pe_pool_window;
@@ -91,6 +91,7 @@ static inline __attribute__((always_inline)) void pe_pool_each(const pe_pool_sha
     const int8_t *x = (const int8_t *)arena + s->x;
     int8_t *y = (int8_t *)arena + s->y;
     const size_t row = (size_t)s->in_w * s->channels;
+    const int8_t *const end = x + (size_t)s->images * s->in_h * row;
     for (int32_t n = 0; n < s->images; n++, x += (size_t)s->in_h * row)
         for (int32_t oy = 0; oy < s->out_h; oy++) {
             const int32_t top = oy * s->stride_h - s->pad_top, y0 = top < 0 ? 0 : top;
@@ -98,7 +99,7 @@ static inline __attribute__((always_inline)) void pe_pool_each(const pe_pool_sha
             for (int32_t ox = 0; ox < s->out_w; ox++, y += s->channels) {
                 const int32_t left = ox * s->stride_w - s->pad_left, x0 = left < 0 ? 0 : left;
                 const int32_t x1 = s->in_w - left < s->kernel_w ? s->in_w : left + s->kernel_w;
-                pe_pool_window w = {x + (size_t)y0 * row + (size_t)x0 * s->channels, y1 - y0, x1 - x0, row};
+                pe_pool_window w = {x + (size_t)y0 * row + (size_t)x0 * s->channels, end, y1 - y0, x1 - x0, row};
                 size_t c = 0;
                 for (; c + group <= s->channels; c += group, w.from += group)
                     pool(s, &w, y + c, group);

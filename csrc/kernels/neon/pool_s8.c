@@ -2,7 +2,7 @@
 #include "kernels/pool_shape.h"
 
 /* avg_pool2d_s8 and max_pool2d_s8, and mean_s8 over rows and columns, which is one window without a division. 16 channels at
- * once; lanes behind the last one read what lies behind x, in the arena or in work. */
+ * once; lanes behind the last one read the next column's, and nothing behind x. */
 
 enum { LANES = 16 };
 
@@ -11,15 +11,26 @@ PE_INLINE void store(int8_t *y, int8x16_t v, size_t n)
     pe_neon_store_part(y, 0, &v, 1, n);
 }
 
+/* 16 channels, n of which matter. */
+PE_INLINE int8x16_t load(const int8_t *at, const int8_t *end, size_t n)
+{
+    if (n == LANES || end - at >= LANES)
+        return vld1q_s8(at);
+    int8_t last[LANES] = {0};
+    for (size_t i = 0; i < n; i++)
+        last[i] = at[i];
+    return vld1q_s8(last);
+}
+
 /* Sums as int16: up to 256 elements fit. */
-PE_INLINE void sum16(const pe_pool_window *w, size_t step, int32x4_t sum[4])
+PE_INLINE void sum16(const pe_pool_window *w, size_t step, size_t n, int32x4_t sum[4])
 {
     int16x8_t low = vdupq_n_s16(0), high = low;
     const int8_t *row = w->from;
     for (int32_t i = w->rows; i; i--, row += w->row_step) {
         const int8_t *at = row;
         for (int32_t k = w->cols; k; k--, at += step) {
-            const int8x16_t x = vld1q_s8(at);
+            const int8x16_t x = load(at, w->end, n);
             low = vaddw_s8(low, vget_low_s8(x));
             high = vaddw_high_s8(high, x);
         }
@@ -46,7 +57,7 @@ PE_INLINE void avg(const pe_pool_shape *l, const pe_pool_window *w, int8_t *y, s
     const pe_output_s8 out = {0, l->out.min, l->out.max};
     const pe_neon_clamp clamp = pe_neon_clamp_of(&out);
     int32x4_t sum[4];
-    sum16(w, l->channels, sum);
+    sum16(w, l->channels, n, sum);
     PE_FOR (i, 4)
         sum[i] = divided(sum[i], count, vdupq_n_s32(elements / 2));
     store(y, pe_neon_output16(sum, &clamp, PE_NEON_ANY), n);
@@ -59,7 +70,7 @@ PE_INLINE void mean(const pe_pool_shape *l, const pe_pool_window *w, int8_t *y, 
     pe_neon_rq_set(&q, 0, &all);
     const pe_neon_clamp clamp = pe_neon_clamp_of(&l->out);
     int32x4_t sum[4];
-    sum16(w, l->channels, sum);
+    sum16(w, l->channels, n, sum);
     PE_FOR (i, 4)
         sum[i] = pe_neon_requantize_by(vsubq_s32(sum[i], vdupq_n_s32(l->zero_sum)), vdupq_n_s32(q.multiplier[0]),
                                        vdupq_n_s32(q.left[0]), vdupq_n_s32(q.right[0]), PE_NEON_ANY);
@@ -73,7 +84,7 @@ PE_INLINE void max(const pe_pool_shape *l, const pe_pool_window *w, int8_t *y, s
     for (int32_t i = w->rows; i; i--, row += w->row_step) {
         const int8_t *at = row;
         for (int32_t k = w->cols; k; k--, at += l->channels)
-            v = vmaxq_s8(v, vld1q_s8(at));
+            v = vmaxq_s8(v, load(at, w->end, n));
     }
     v = vmaxq_s8(v, vdupq_n_s8((int8_t)l->out.min));
     store(y, vminq_s8(v, vdupq_n_s8((int8_t)l->out.max)), n);
