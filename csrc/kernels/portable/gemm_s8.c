@@ -17,8 +17,8 @@
 #define COLUMNS 16 /* requantized at once, so that what they share stays in registers; a multiple of 8 */
 
 /* Steps in k a turn, after which pointers move. Few where this is what the layers of an ISA leave over: small rather than
- * fast. One on x86-64, whose vectors GCC 12 makes of the loop: of eight steps it makes six times the code (compressed), of up to three times the
- * instructions. Without vectors more is faster. */
+ * fast. One on x86-64, where GCC 12 makes vectors of the loop itself: of eight steps it makes eight times the code, which
+ * takes up to three times the instructions. Without vectors more is faster. */
 #define EIGHT STEP(0) STEP(1) STEP(2) STEP(3) STEP(4) STEP(5) STEP(6) STEP(7)
 #if defined PE_WITH_RV32 || defined __SSE2__
 #define TURN 1
