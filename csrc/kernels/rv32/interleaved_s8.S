@@ -23,7 +23,7 @@
 #define OFFSET 24
 #define MIN 28
 #define MAX 32
-/* The frame: where the next rows begin, and constants that have no register. */
+/* The frame: where the next rows begin, constants that have no register, sums that wait for requantization. */
 #define F_T 52
 #define F_Q 56
 #define F_Y 60
@@ -31,7 +31,8 @@
 #define F_END 68
 #define F_FACTOR 72
 #define F_BIAS 76
-#define FRAME 80
+#define F_SUMS 80
+#define FRAME 144
 
 /* a0: x; a1: w; a2: 0x00FF00FF. Of a step: t0, t1: x; t2, t3: x << 24; a3: what to add. */
 .macro TAKE product, s1, s2
@@ -103,19 +104,15 @@
     PAIR_BEGIN at+1, \s11, \s21
     .set at, at + 4
 .endm
-.macro ROW at, sum
-    CHANNEL_CONSTANTS 12*(\at)
-    REQUANTIZE \sum, \at, a1
-.endm
 .macro END s10, s20, s11, s21
     slli t6, \s20, 16
     sub \s10, \s10, t6
     slli t6, \s21, 16
     sub \s11, \s11, t6
-    ROW at, \s10
-    ROW at+1, \s11
-    ROW at+2, \s20
-    ROW at+3, \s21
+    sw \s10, F_SUMS+4*(at)(sp)
+    sw \s11, F_SUMS+4*(at+1)(sp)
+    sw \s20, F_SUMS+4*(at+2)(sp)
+    sw \s21, F_SUMS+4*(at+3)(sp)
     .set at, at + 4
 .endm
 
@@ -183,18 +180,25 @@
     \each ONE
     addi a1, a1, \rows
 
-5:  mv ra, a1
+5:  .set at, 0
+    \each END
+    mv ra, a1
     lw t0, F_T(sp)
     lw a0, F_Q(sp)
     lw a1, F_Y(sp)
     lw t3, OFFSET(t0)
     lw t4, MIN(t0)
     lw t5, MAX(t0)
-    .set at, 0
-    \each END
-    addi a0, a0, 12*\rows
+    addi t0, sp, F_SUMS
+    addi a3, a1, \rows
+6:  lw s0, 0(t0)
+    CHANNEL_CONSTANTS 0
+    REQUANTIZE s0, 0, a1
+    addi t0, t0, 4
+    addi a0, a0, 12
+    addi a1, a1, 1
+    bne a1, a3, 6b
     sw a0, F_Q(sp)
-    addi a1, a1, \rows
     sw a1, F_Y(sp)
     mv a1, ra
     lw t0, F_BLOCKS(sp)

@@ -69,19 +69,19 @@
     .set r, 0
     EACH BEGIN
     lw t0, X(ra)
-    andi ra, t5, -16
-    add ra, ra, t0              /* the end of whole steps of 16 */
+    andi ra, t5, -8
+    add ra, ra, t0              /* the end of whole steps of 8 */
     mv t5, t0
     beq t5, ra, 3f
 2:  .set k, 0
-    .rept 16
+    .rept 8
     lb t0, k(t5)
     EACH STEP
     .set k, k + 1
     .endr
-    .set k, 16
+    .set k, 8
     EACH ON
-    addi t5, t5, 16
+    addi t5, t5, 8
     bne t5, ra, 2b
 3:  lw t0, F_T(sp)
     lw ra, X(t0)
