@@ -15,6 +15,7 @@ from .arena import align
 from .program import OVER_INPUT
 
 SEARCH_STATES = 20000  # sets of executed ops looked at; beyond it the model's own order stays
+SEARCH_OPS = 2_000_000  # the same as ops looked at, each set over: a bound of the time for graphs of hundreds of ops
 
 
 def schedule(graph: Graph) -> Graph:
@@ -101,7 +102,8 @@ def _search(graph: Graph) -> list[int] | None:
     # Smallest peak first; then the most ops done, so that ties cost nothing; then the lowest set, for determinism.
     heap: list[tuple[int, int, int, int, tuple[int, ...]]] = [(0, 0, 0, sets.start, ())]
     seen: set[int] = set()
-    while heap and len(seen) < SEARCH_STATES:
+    limit = min(SEARCH_STATES, SEARCH_OPS // max(len(graph.ops), 1))
+    while heap and len(seen) < limit:
         top, _, done, live, order = heapq.heappop(heap)
         if done == sets.all:
             return list(order)

@@ -6,25 +6,27 @@ Entries share the weights that learn, their moments and the counters as states. 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from ..errors import ModelError, ShapeError
-from ..model.graph import Graph, State, Tensor
+from ..model.graph import Graph, Op, State, Tensor, array_dtype
 from ..model.ops import infer_shapes, show
 from ..model.surgery import extract
 from .autodiff import gradients
 from .batch_norm import running_statistics, with_batch_statistics
 from .losses import Loss, sample_losses
 from .optimizers import Optimizer
-from .tape import Tape
+from .tape import Tape, reads
 
 # Names of states beside those of weights and moments.
 STEP, SKIPPED, SCALE, GOOD = "train/step", "train/skipped", "train/scale", "train/good"
 LARGEST_SCALE = 2.0**24
 GROW_AFTER = 2000  # good steps
+_PARTS, _PART_BYTES = 16, 4096  # of a weight that is updated in turn: at most so many, of so many bytes at least
 _NOISE_DECAY = 0.55  # of the variance of gradient noise, Neelakantan et al. 2015
 
 
@@ -39,6 +41,8 @@ class Settings:
         loss_scale: What the loss is multiplied by at first; it adapts. None: by nothing, ever.
         batch: Samples that go through at once.
         accumulate: Batches whose mean gradient makes a step: the first of them run the entry "accumulate".
+        in_turn: Each weight is updated as soon as its gradient is there, a few rows at a time, and rows whose gradient
+            is not finite are left out instead of the whole step.
         seed: Of noise and stochastic rounding.
         output: Name of the output that the loss is of.
         recompute: As in `gradients`.
@@ -53,6 +57,7 @@ class Settings:
     loss_scale: float | None = None
     batch: int = 1
     accumulate: int = 1
+    in_turn: bool = False
     seed: int = 0
     recompute: bool = False
 
@@ -62,11 +67,17 @@ def prepare(graph: Graph, s: Settings) -> dict[str, Graph]:
     float32[1] and the number of skipped steps float32[1]; "accumulate", if s.accumulate is above 1, -> loss; "evaluate"
     -> losses[batch] and what they were computed of.
 
-    A step whose gradients are not all finite changes nothing but the loss scale and the number of skipped steps.
+    A step whose gradients are not all finite changes nothing but the loss scale and the number of skipped steps, and
+    in_turn the rows of weights whose gradients are finite.
 
     Raises:
         ModelError: An op without gradient on the way to a weight that learns, or a graph that can't have another batch.
     """
+    o = s.optimizer
+    if s.in_turn and (o.clip_norm is not None or o.noise is not None or s.accumulate > 1):
+        raise ModelError(
+            "in_turn=True updates weights before all gradients are known: no clip_norm, noise or accumulate"
+        )
     statistics = running_statistics(graph, s.learning)
     main = _with_states(graph, [*s.learning, *statistics])
     forward, target = _with_target(main, s)
@@ -192,45 +203,135 @@ def _train(forward: Graph, target: str, statistics: Sequence[str], s: Settings) 
         found = _totals(t, found)
         for weight, total in found.items():
             _update(t, f"{weight}/gradient", t.zeros(t.shape(total), "float32"))
-    one, zeros = t.constant([1], "float32"), np.zeros(1)
-    before, skipped = _state(t, STEP, zeros), _state(t, SKIPPED, zeros)
+    good = _updates_in_turn(t, found, s) if s.in_turn else _updates(t, found, s)
+    skipped = _count(t, good, statistics, s)
+    t.graph.output_names = [_renamed(t.graph, loss, "loss"), _renamed(t.graph, skipped, "skipped")]
+    return t.graph
+
+
+def _updates(t: Tape, found: Mapping[str, str], s: Settings) -> str:
+    """The updates of all weights, if all gradients are finite; gives whether they are, bool[1]."""
     square: str | None = None
     for gradient in found.values():
         square = t.op("sum_squares", gradient, square)
     assert square is not None
     good = t.compare("less", square, math.inf)
-    step = t.add(before, one)
-    more = t.where(good, skipped, t.add(skipped, one))
-    _update(t, STEP, t.where(good, step, before))
-    _update(t, SKIPPED, more)
-    for name in statistics:
-        _update(t, name, t.where(good, next(state.next for state in t.graph.states if state.name == name), name))
-    factor = _factor(t, square, good, s)
-    rate = s.optimizer.lr
-    lr = t.constant([rate], "float32") if isinstance(rate, float | int) else rate.ops(t, before)
-    clip = math.inf if s.optimizer.clip_value is None else float(s.optimizer.clip_value)
-    noise = None
+    lr, step = _rate(t, s)
+    factor = _unless(t, good, _clipped(t, square, _unscaled(t, s), s))
+    clip, noise = _clip_value(s), None
     if s.optimizer.noise is not None:  # which comes after clipping: what is left to the update is whether it is done
         decayed = t.op("pow", step, t.constant([-_NOISE_DECAY / 2], "float32"))
         noise = t.scale(decayed, math.sqrt(s.optimizer.noise))
-        done = t.where(good, one, t.constant([math.nan], "float32"))
+        done = _unless(t, good, t.constant([1], "float32"))
     for weight, gradient in found.items():
-        stream = s.learning.index(weight)
         if noise is None:
-            _step(t, s, weight, gradient, stream, (lr, factor, step), clip)
+            _step(t, s, weight, gradient, (lr, factor, step), clip)
         else:
+            stream = s.learning.index(weight)
             operands = (gradient, factor, noise, step)
             noisy = t.op("gradient_noise", *operands, clip=clip, seed=s.seed, stream=stream)
-            _step(t, s, weight, noisy, stream, (lr, done, step), math.inf)
-    t.graph.output_names = [_renamed(t.graph, loss, "loss"), _renamed(t.graph, more, "skipped")]
-    return t.graph
+            _step(t, s, weight, noisy, (lr, done, step), math.inf)
+    return good
 
 
-def _factor(t: Tape, square: str, good: str, s: Settings) -> str:
-    """What gradients are multiplied by: 1 / (loss scale * batches), and to clip their norm; NaN leaves the step out."""
+def _updates_in_turn(t: Tape, found: Mapping[str, str], s: Settings) -> str:
+    """As _updates, each weight behind the last op that reads it and a few rows at a time, so that no two gradients live
+    at once. Rows whose gradient is not finite are left as they are.
+    """
+    graph = t.graph
+    body, graph.ops = graph.ops, []
+    lr, step = _rate(t, s)
+    factor, total = _unscaled(t, s), t.constant([0], "float32")
+    before, behind, replaced = graph.ops, dict[int, list[Op]](), set[int]()
+    makers = {name: i for i, op in enumerate(body) for name in op.outputs}
+    last = {w: max([makers[g], *(i for i, op in enumerate(body) if w in reads(op))]) for w, g in found.items()}
+    for weight in sorted(found, key=lambda name: last[name]):
+        gradient, graph.ops = found[weight], []
+        clip, parts = _clip_value(s), _row_gradients(t, body[makers[gradient]])
+        update = _Update(t, s, weight)
+        for first, rows in parts:  # one after the other, so that one gradient at a time lives
+            part = rows()
+            square = t.op("sum_squares", part, None)
+            total = t.add(total, square)
+            update.step(first, part, (lr, _unless(t, t.compare("less", square, math.inf), factor), step), clip)
+        update.end()
+        if len(parts) > 1:
+            replaced.add(makers[gradient])
+            del graph.tensors[gradient]
+        behind.setdefault(last[weight], []).extend(graph.ops)
+    graph.ops = before
+    for i, op in enumerate(body):
+        graph.ops += [*([] if i in replaced else [op]), *behind.get(i, [])]
+    return t.compare("less", total, math.inf)
+
+
+def _row_gradients(t: Tape, op: Op) -> list[tuple[int, Callable[[], str]]]:
+    """The gradient of a weight as parts of some rows, made of parts of dy: the first row, and what adds the ops. Whole
+    if it is small, or its rows are no channels of dy.
+    """
+    gradient = op.outputs[0]
+    rows = t.shape(gradient)[0] if t.shape(gradient) else 1
+    whole = op.kind not in ("conv2d_wgrad", "linear_wgrad") or op.attrs.get("groups", 1) != 1
+    if whole:
+        return [(0, lambda: gradient)]
+    row_bytes = math.prod(t.shape(gradient)[1:]) * array_dtype(t.dtype(gradient)).itemsize
+    dy, axis, size = (
+        str(op.inputs[0]),
+        len(t.shape(op.inputs[0])) - 1,
+        max(-(-rows // _PARTS), _PART_BYTES // row_bytes),
+    )
+    if size >= rows:
+        return [(0, lambda: gradient)]
+
+    def part(first: int) -> str:
+        cut = t.slice(dy, axis, first, min(first + size, rows))
+        return t.op(op.kind, cut, *op.inputs[1:], **op.attrs)
+
+    return [(first, partial(part, first)) for first in range(0, rows, size)]
+
+
+def _rate(t: Tape, s: Settings) -> tuple[str, str]:
+    """The learning rate of this step, and its number from 1."""
+    before, lr = _state(t, STEP, np.zeros(1)), s.optimizer.lr
+    rate = t.constant([lr], "float32") if isinstance(lr, float | int) else lr.ops(t, before)
+    return rate, t.shift(before, 1)
+
+
+def _clip_value(s: Settings) -> float:
+    return math.inf if s.optimizer.clip_value is None else float(s.optimizer.clip_value)
+
+
+def _unscaled(t: Tape, s: Settings) -> str:
+    """What gradients are multiplied by: 1 / (loss scale * batches)."""
     factor = t.constant([1 / s.accumulate], "float32")
+    return factor if s.loss_scale is None else t.div(factor, SCALE)
+
+
+def _clipped(t: Tape, square: str, factor: str, s: Settings) -> str:
+    """The factor, smaller where the norm of all gradients is above its bound; as PyTorch's clip_grad_norm_."""
+    if s.optimizer.clip_norm is None:
+        return factor
+    norm = t.shift(t.mul(t.op("sqrt", square), factor), 1e-6)
+    bound = t.div(t.constant([s.optimizer.clip_norm], "float32"), norm)
+    return t.mul(factor, t.op("min", bound, t.constant([1], "float32")))
+
+
+def _unless(t: Tape, good: str, factor: str) -> str:
+    """A factor that leaves the update out unless gradients are good."""
+    return t.where(good, factor, t.constant([math.nan], "float32"))
+
+
+def _count(t: Tape, good: str, statistics: Sequence[str], s: Settings) -> str:
+    """What a step that is good, or is not, changes besides weights: counters, running statistics, the loss scale. Gives
+    the number of skipped steps.
+    """
+    before, skipped = _state(t, STEP, np.zeros(1)), _state(t, SKIPPED, np.zeros(1))
+    more = t.where(good, skipped, t.shift(skipped, 1))
+    _update(t, STEP, t.where(good, t.shift(before, 1), before))
+    _update(t, SKIPPED, more)
+    for name in statistics:
+        _update(t, name, t.where(good, next(state.next for state in t.graph.states if state.name == name), name))
     if s.loss_scale is not None:
-        factor = t.div(factor, SCALE)
         counted = t.shift(_state(t, GOOD, np.zeros(1)), 1)
         full = t.compare("greater_equal", counted, GROW_AFTER)
         grown = t.op("min", t.scale(SCALE, 2), t.constant([LARGEST_SCALE], "float32"))
@@ -238,26 +339,47 @@ def _factor(t: Tape, square: str, good: str, s: Settings) -> str:
         zero = t.constant([0], "float32")
         _update(t, SCALE, t.where(good, t.where(full, grown, SCALE), halved))
         _update(t, GOOD, t.where(good, t.where(full, zero, counted), zero))
-    if s.optimizer.clip_norm is not None:
-        norm = t.shift(t.mul(t.op("sqrt", square), factor), 1e-6)  # as PyTorch's clip_grad_norm_
-        bound = t.div(t.constant([s.optimizer.clip_norm], "float32"), norm)
-        factor = t.mul(factor, t.op("min", bound, t.constant([1], "float32")))
-    return t.where(good, factor, t.constant([math.nan], "float32"))
+    return more
 
 
-def _step(t: Tape, s: Settings, weight: str, gradient: str, stream: int, rates: Sequence[str], clip: float) -> None:
-    """The update of a weight, of the float32 value behind it if it has one, and of its moments."""
-    own = weight
-    if weight in s.masters:
-        own = _state(t, f"{weight}/master", s.masters[weight])
-    moments = [_state(t, f"{weight}/{m}", np.zeros(t.shape(gradient))) for m in "mv"[: s.optimizer.moments]]
-    rounding = "stochastic" if s.stochastic and t.dtype(own) == "float16" else "nearest"
-    attrs = {**s.optimizer.attrs, "clip": clip, "rounding": rounding, "seed": s.seed, "stream": stream, "start": 0}
-    results = t.ops(s.optimizer.kind, [own, gradient, *rates, *moments], 1 + len(moments), **attrs)
-    for state, value in zip([own, *moments], results, strict=True):
-        _update(t, state, value)
-    if own != weight:
-        _update(t, weight, t.cast(results[0], t.dtype(weight)))
+def _step(t: Tape, s: Settings, weight: str, gradient: str, rates: Sequence[str], clip: float) -> None:
+    """The update of a whole weight."""
+    update = _Update(t, s, weight)
+    update.step(0, gradient, rates, clip)
+    update.end()
+
+
+class _Update:
+    """The update of a weight, of the float32 value behind it if it has one, and of its moments, at once or by rows."""
+
+    def __init__(self, t: Tape, s: Settings, weight: str) -> None:
+        self.t, self.s, self.weight = t, s, weight
+        self.own = _state(t, f"{weight}/master", s.masters[weight]) if weight in s.masters else weight
+        self.value = self.own
+
+    def step(self, first: int, gradient: str, rates: Sequence[str], clip: float) -> None:
+        """Rows from `first` on, as many as the gradient has. rates: learning rate, factor and step."""
+        t, s, own = self.t, self.s, self.own
+        stem = self.weight if t.shape(gradient) == t.shape(own) else f"{self.weight}[{first}:]"
+        moments = [_state(t, f"{stem}/{m}", np.zeros(t.shape(gradient))) for m in "mv"[: s.optimizer.moments]]
+        attrs = {
+            **s.optimizer.attrs,
+            "clip": clip,
+            "rounding": "stochastic" if s.stochastic and t.dtype(own) == "float16" else "nearest",
+            "seed": s.seed,
+            "stream": s.learning.index(self.weight),
+            "start": first * math.prod(t.shape(own)[1:]),
+        }
+        operands = [self.value, gradient, *rates, *moments]
+        self.value, *following = t.ops(s.optimizer.kind, operands, 1 + len(moments), **attrs)
+        for state, value in zip(moments, following, strict=True):
+            _update(t, state, value)
+
+    def end(self) -> None:
+        """The states' next values."""
+        _update(self.t, self.own, self.value)
+        if self.own != self.weight:
+            _update(self.t, self.weight, self.t.cast(self.value, self.t.dtype(self.weight)))
 
 
 def _renamed(graph: Graph, old: str, stem: str) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
 import numpy as np
 
-from ..errors import ModelError, ShapeError
+from ..errors import ModelError
 from ..model.check import check
 from ..model.graph import Graph, State
 from ..plan import Plan
@@ -24,9 +24,9 @@ from ..train.parameters import Trainable, select
 from ..train.precision import dequantize_tail, to_half
 from ..train.prepare import SKIPPED, STEP, Settings, prepare, with_batch
 from . import checkpoint
-from .training import Array, History, Loop, Samples, bar, samples_for
+from .training import Array, Facts, History, Loop, Samples, bar, samples_for
 
-PRECISIONS = ("fp32", "fp16", "fast16", "mixed:int8")
+PRECISIONS = ("fp32", "fp16", "fast16", "mixed:int8", "mixed:int8:fp16")
 LOSS_SCALE = 2.0**15  # at first, of float16
 
 
@@ -39,14 +39,17 @@ class Trainer:
             the graph ends in the softmax or sigmoid that goes with the loss, the loss starts before it.
         optimizer: pe.SGD, pe.Adam or pe.AdamW, whose lr may be pe.StepDecay, pe.Cosine or pe.OneCycle.
         precision: "fp32"; "fp16": weights, what goes between layers and its gradients are float16, sums float32;
-            "fast16": sums of 32 products in float16 as well; "mixed:int8": an int8 graph, of which the layers that
-            learn and all behind them become float32.
+            "fast16": sums of 32 products in float16 as well; "mixed:int8", "mixed:int8:fp16": an int8 graph, of
+            which the layers that learn and all behind them become floats as of "fp32" or "fp16".
         trainable: "all", "last:2" (layers), "bias", layers or weights by name, or {name: (first channel, end)}.
         batch_size: Samples that go through at once.
         accumulate: Batches whose mean gradient makes a step, for more samples a step in the same arena.
         rounding: Of float16 weights: "master", from float32 values that are kept beside, or "stochastic", without.
         loss_scale: Of float16, at first: it adapts.
         recompute: Compute cheap activations again for the gradients, where a smaller arena is the gain. Same bits.
+        in_turn: Each weight is updated as soon as its gradient is there, a few rows at a time, so that gradients take
+            next to no memory. The same bits, but where a gradient is not finite its rows alone are left as they are.
+            Without clip_norm, noise and accumulate.
         seed: Of the samples' order, of gradient noise and of stochastic rounding.
         output: The output that the loss is of; the first.
         threads: As in Session; the bits are the same.
@@ -68,6 +71,7 @@ class Trainer:
         rounding: str = "master",
         loss_scale: float = LOSS_SCALE,
         recompute: bool = False,
+        in_turn: bool = False,
         seed: int = 0,
         output: str | None = None,
         threads: int = 1,
@@ -88,6 +92,7 @@ class Trainer:
             "rounding": rounding,
             "loss_scale": loss_scale,
             "recompute": recompute,
+            "in_turn": in_turn,
             "seed": seed,
             "output": output,
         }
@@ -98,7 +103,7 @@ class Trainer:
         name = self._graph.output_names[0] if output is None else output
         if name not in self._graph.output_names:
             raise ModelError(f"graph {graph.name!r} has no output {name!r}; it has {', '.join(graph.output_names)}")
-        half = precision in ("fp16", "fast16")
+        half = precision.endswith(("fp16", "fast16"))
         self._settings = Settings(
             loss=find_loss(loss),
             optimizer=optimizer or SGD(),
@@ -110,6 +115,7 @@ class Trainer:
             batch=batch_size,
             accumulate=accumulate,
             recompute=recompute,
+            in_turn=in_turn,
             seed=seed,
         )
         self._entries = prepare(self._graph, self._settings)
@@ -197,12 +203,7 @@ class Trainer:
         Raises:
             ShapeError: Samples that don't fit, another number of them, or labels that are no class.
         """
-        arrays = self._samples(x, y)
-        if len(arrays[0]) != self._stream.size:
-            raise ShapeError(
-                f"{len(arrays[0])} samples given, a step takes {self._stream.size}: batch_size * accumulate"
-            )
-        return self._stream.step(arrays)
+        return self._stream.step(self._samples(x, y))
 
     def _loop(self, history: History) -> Loop:
         s = self._settings
@@ -211,7 +212,11 @@ class Trainer:
 
     def _samples(self, x: Samples, y: Array) -> list[Array]:
         entry = self.plan.entry("evaluate")
-        return samples_for(entry, x, np.asarray(y), entry.outputs[1].shape[-1] or 1)
+        return samples_for(entry, x, np.asarray(y), self._classes)
+
+    @property
+    def _classes(self) -> int:
+        return self.plan.entry("evaluate").outputs[1].shape[-1] or 1
 
     # --- results ---
 
@@ -268,11 +273,30 @@ class Trainer:
     def compile(self, board: str = "host", **options: Any) -> Plan:
         """The plan for a board, which goes on learning from here: entries main, train, accumulate if needed, and reset.
 
+        What `board.load` makes of it has `fit`, `train_on_batch` and `weights`.
+
         Args:
             options: Those of `pe.compile`.
         """
-        entries = {name: graph for name, graph in self._entries.items() if name != "evaluate"}
-        return compile(_with_values(entries, self._session.state()), board, mode=self.mode, **options)
+        s = self._settings
+        entries = _with_values({n: g for n, g in self._entries.items() if n != "evaluate"}, self._session.state())
+        facts = Facts(tuple(s.learning), s.accumulate, self._classes, s.seed, self._epoch)
+        entries["train"].meta["training"] = facts.text()
+        return compile(entries, board, mode=self.mode, **options)
+
+    def go_on_from(self, states: Mapping[str, Array], epoch: int) -> None:
+        """Goes on where a board is that learned by a plan of `compile`: with `remote.state()`, `remote.epoch`.
+
+        Raises:
+            ModelError: A state is missing, or of another shape or dtype.
+        """
+        own = self._session.state()
+        for name, value in own.items():
+            given = states.get(name)
+            if given is None or (given.shape, given.dtype) != (value.shape, value.dtype):
+                raise ModelError(f"state {name!r} is {value.dtype}{list(value.shape)}, and not so among those given")
+        self._epoch = epoch
+        self._start(_with_values(self._entries, {name: states[name] for name in own}))
 
     def save(self, path: str | PathLike[str]) -> None:
         """Writes graph, weights, optimizer, counters and a hash of all into one .npz file, whole or not at all."""
@@ -301,8 +325,8 @@ def _in_precision(
     graph: Graph, precision: str, trainable: Trainable
 ) -> tuple[Graph, dict[str, np.ndarray], tuple[str, ...]]:
     """The graph as it runs, the float32 values of its float16 weights, and the names of the weights that learn."""
-    chosen = select(graph, trainable, int8=precision == "mixed:int8")
-    if precision == "mixed:int8":
+    chosen = select(graph, trainable, int8=precision.startswith("mixed"))
+    if precision.startswith("mixed"):
         learning = set(chosen)
         layers = {i for i, op in enumerate(graph.ops) if learning.intersection(n for n in op.inputs if n is not None)}
         graph = dequantize_tail(graph, layers)
@@ -310,7 +334,7 @@ def _in_precision(
         graph, names = split_channels(graph, ranges)
         chosen = {names.get(name, name): None for name in chosen}
     masters: dict[str, np.ndarray] = {}
-    if precision in ("fp16", "fast16"):
+    if precision.endswith(("fp16", "fast16")):
         graph, masters = to_half(graph)
     return graph, masters, tuple(chosen)
 

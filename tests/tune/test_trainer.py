@@ -343,6 +343,100 @@ def test_bits_do_not_hang_on_the_batch_of_evaluation() -> None:
         assert whole[key] == pytest.approx(np.mean([p[key] for p in parts]), rel=1e-6)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"optimizer": pe.SGD(0.05)},
+        {"optimizer": pe.AdamW(0.01)},
+        {"optimizer": pe.SGD(0.05, momentum=0.9), "precision": "fp16"},
+        {"optimizer": pe.SGD(0.05, clip_value=0.1), "precision": "fp16", "rounding": "stochastic"},
+    ],
+    ids=str,
+)
+def test_updates_in_turn_have_the_same_bits(options: dict[str, Any]) -> None:
+    """With wide layers, which are updated in parts: the same weights from a smaller arena, no weight in two places."""
+    rng = np.random.default_rng(2)
+    b = pe.GraphBuilder()
+    h = b.linear(b.input("x", (None, 72)), rng.normal(0, 0.1, (200, 72)), np.zeros(200), activation="relu", name="wide")
+    b.output("y", b.softmax(b.linear(h, rng.normal(0, 0.1, (4, 200)), np.zeros(4))))
+    graph, x = b.build(), X.reshape(64, 72)
+    once, turns = (pe.Trainer(graph, batch_size=4, in_turn=turn, **options) for turn in (False, True))
+    for trainer in (once, turns):
+        trainer.fit(x, Y, epochs=2)
+    for name, value in once.weights().items():
+        np.testing.assert_array_equal(turns.weights()[name], value)
+    saved = once.plan.tensor_bytes("train") - turns.plan.tensor_bytes("train")
+    assert saved > 72 * 200 * (2 if "precision" in options else 4) / 2
+    assert sum(op.kind.startswith("linear_wgrad") for op in turns.plan.entry("train").ops) > 5
+    weights = max(value.nbytes for value in turns.weights().values())
+    plan = turns.plan
+    for op in plan.entry("train").ops:
+        assert op.kind != "copy" or all(plan.tensors[n].bytes < weights for n in op.outputs)
+
+
+def test_updates_in_turn_leave_out_what_is_not_finite() -> None:
+    """A step with an infinite sample is counted as skipped, and no weight becomes NaN."""
+    trainer = pe.Trainer(network(), in_turn=True)
+    x = X[:3].copy()
+    x[1] = np.inf
+    history = trainer.fit(x, Y[:3], shuffle=False)
+    assert (history.skipped, trainer.steps) == (1, 2)
+    assert all(np.isfinite(value).all() for value in trainer.weights().values())
+
+
+@pytest.mark.parametrize("options", [{"optimizer": pe.SGD(clip_norm=1.0)}, {"accumulate": 2}])
+def test_what_needs_all_gradients_does_not_go_in_turn(options: dict[str, Any]) -> None:
+    with pytest.raises(pe.ModelError, match="no clip_norm, noise or accumulate"):
+        pe.Trainer(network(), in_turn=True, **options)
+
+
+@pytest.mark.parametrize("precision", ["mixed:int8", "mixed:int8:fp16"])
+@pytest.mark.parametrize("trainable", ["last:1", "last:2", "all", {"fc": (0, 2)}])
+def test_an_int8_model_learns_with_a_float_tail(precision: str, trainable: Any) -> None:
+    """Its outputs are nearly the same before; then it learns other classes, and what is frozen stays int8."""
+    int8 = pe.quantize(network(batch=1), X)
+    trainer = pe.Trainer(int8, precision=precision, trainable=trainable, batch_size=1, optimizer=pe.SGD(0.02))
+    session = pe.Session(pe.compile(int8))
+    codes = int8.inputs[0].quantize(XV[:20])
+    before = [int8.outputs[0].dequantize(session.run([x[None]])[0]) for x in codes]
+    np.testing.assert_allclose(trainer.predict(XV[:20]), np.concatenate(before), atol=0.04)
+    kinds = [op.kind for op in trainer.graph().ops]
+    assert kinds.count("dequantize") == 1
+    learned = trainer.fit(X, (Y + 1) % 4, epochs=8)
+    assert learned.loss[-1] < learned.loss[0] / 2
+    assert learned.skipped <= (2 if "fp16" in precision else 0)  # until the loss scale fits
+    graph = trainer.graph()
+    frozen = [t for t in graph.tensors.values() if t.data is not None and t.dtype == "int8"]
+    assert len(frozen) == {"last:1": 2, "last:2": 1, "all": 0}.get(str(trainable), 2)
+    for t in frozen:
+        np.testing.assert_array_equal(t.data, int8.tensors[t.name].data)
+
+
+def test_an_int8_model_says_what_it_needs() -> None:
+    """As it is it has nothing that can learn."""
+    with pytest.raises(pe.ModelError, match="try: precision='mixed:int8'"):
+        pe.Trainer(pe.quantize(network(batch=1), X))
+
+
+@pytest.mark.parametrize(
+    "model, loss, lr",
+    [("mlperf_ad_fcae_f32", "mse", 1e-7), ("mlperf_ic_resnet8_f32", "cross_entropy", 1e-7)],
+)
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_real_models_learn(data_dir: Path, model: str, loss: str, lr: float, precision: str) -> None:
+    """Eight steps on inputs that come with the models: less loss on them, nothing skipped in float32."""
+    graph = pe.load(data_dir / "models" / f"{model}.tflite")
+    trainer = pe.Trainer(graph, loss=loss, precision=precision, optimizer=pe.SGD(lr), loss_scale=2.0**6)
+    shape = trainer.plan.entry("main").inputs[0].shape
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 200, (4, *shape[1:])) if "resnet" in model else rng.normal(0, 10, (4, *shape[1:]))
+    y = x if loss == "mse" else rng.integers(0, 10, 4)
+    before = trainer.evaluate(x, y)["loss"]
+    history = trainer.fit(x, y, epochs=2)
+    assert trainer.evaluate(x, y)["loss"] < before
+    assert history.skipped == 0 or precision == "fp16"
+
+
 def test_weights_that_learn_lie_in_ram_once() -> None:
     """Plain SGD: the states are the weights and two counters; a frozen layer is in flash alone."""
     whole = pe.Trainer(network()).compile()
