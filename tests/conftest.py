@@ -48,8 +48,14 @@ def build_c(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
             pytest.skip("needs a C compiler")
         program = tmp_path_factory.mktemp("c") / Path(source).stem
         files = [ROOT / "tests" / source, *(_runtime_sources() if sources is None else sources)]
-        command = [cc, "-std=c11", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-ffp-contract=off"]
-        command += [f"-I{ROOT / 'csrc/include'}", f"-I{ROOT / 'csrc'}", *(SANITIZE if sanitize else ()), *flags]
+        command = [cc, "-std=c11", "-O1" if sanitize else "-O2", "-g", "-Wall", "-Wextra", "-Werror"]
+        command += [
+            "-ffp-contract=off",
+            f"-I{ROOT / 'csrc/include'}",
+            f"-I{ROOT / 'csrc'}",
+            *(SANITIZE if sanitize else ()),
+            *flags,
+        ]
         command += [*map(str, files), "-o", str(program), "-lm"]
         subprocess.run(command, check=True)
         return program

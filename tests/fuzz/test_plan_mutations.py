@@ -22,7 +22,7 @@ def seeds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def replay(build_c: Callable[..., Path]) -> Path:
     """The fuzz target as an ordinary program."""
-    flags = ["-O1", f'-DPE_CUSTOM_HEADER="{ROOT / "tests/fuzz/custom_ops.h"}"', "-DPE_CUSTOM_SOURCE=1"]
+    flags = [f'-DPE_CUSTOM_HEADER="{ROOT / "tests/fuzz/custom_ops.h"}"', "-DPE_CUSTOM_SOURCE=1"]
     return build_c(
         "fuzz/replay_plan.c",
         *flags,

@@ -10,7 +10,7 @@ import pyedge as pe
 from pyedge.model.tflite import load_tflite
 
 MODELS = ("tflm_hello_world_int8", "tinymaix_mnist_valid_q", "tinymaix_mnist_dw_q")
-MUTATIONS = 20_000 if os.environ.get("PYEDGE_TEST_FULL") else 1_500  # over all three
+MUTATIONS = 6_000 if os.environ.get("PYEDGE_TEST_FULL") else 1_500  # over all three
 MAX_MACS = 10**7  # a mutated stride or shape may ask for hours of work; that is no fault
 WORDS = (0, 1, 0xFFFF, 1 << 30, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
@@ -54,7 +54,7 @@ def test_every_truncation_is_refused(name, data_dir):
 
 @pytest.mark.parametrize("name", MODELS)
 def test_mutations_give_an_error_or_a_result(name, data_dir):
-    """Both outcomes occur; nothing else does. PYEDGE_TEST_FULL=1 runs 20,000 in all."""
+    """Both outcomes occur; nothing else does. PYEDGE_TEST_FULL=1 runs 6,000 in all."""
     logging.getLogger("pyedge").setLevel(logging.ERROR)
     data = (data_dir / "models" / f"{name}.tflite").read_bytes()
     rng = np.random.default_rng(len(data))
