@@ -38,7 +38,8 @@ def roles() -> dict[str, list[str]]:
     Rows named as an op are whole ops, which a set may have beside.
     """
     text = (ROOT / "csrc/kernels/kernels.c").read_text(encoding="utf-8")
-    rows = re.findall(r"^    \.(\w+) =\s(.*?),\n(?=    \.|\};)", text, re.MULTILINE | re.DOTALL)
+    text = re.sub(r" *\\$", "", text, flags=re.MULTILINE)  # rows stand in a macro
+    rows = re.findall(r"^        \.(\w+) =\s(.*?),\n(?=        \.|    \})", text, re.MULTILINE | re.DOTALL)
     reaches: dict[str, list[str]] = {}
     for role, value in rows:
         for kind in re.findall(r"PE_IF_KEPT\((\w+)", value):

@@ -41,57 +41,73 @@
 #else
 #define PE_ZVFH_NAMES
 #endif
+#ifdef PE_WITH_X86
+#define PE_X86_NAMES PE_KERNELS_AVX2(PE_KERNEL_NAME) PE_KERNELS_AVX512(PE_KERNEL_NAME)
+#else
+#define PE_X86_NAMES
+#endif
 const char *const pe_kernel_names[] = {
     PE_KERNELS(PE_KERNEL_NAME)
-        PE_RV32_NAMES PE_ARMV7EM_NAMES PE_MVE_NAMES PE_RVV_NAMES PE_ZVFH_NAMES PE_LAYERS(PE_LAYER_NAME) NULL};
+        PE_RV32_NAMES PE_ARMV7EM_NAMES PE_MVE_NAMES PE_RVV_NAMES PE_ZVFH_NAMES PE_X86_NAMES PE_LAYERS(PE_LAYER_NAME)
+            NULL};
 
-static const pe_kernels portable = {
-    .gemm_s8 = PE_IF_KEPT(conv2d_s8, 1, 0) || PE_IF_KEPT(linear_s8, 1, 0)
-                   ? PE_ARMV7EM(pe_gemm_s8__armv7em_2x2, PE_MVE(pe_gemm_s8__mve_3x4, pe_gemm_s8__portable_2x4))
-                   : NULL,
-    .gemm_f32 = PE_IF_KEPT(conv2d_f32, 1, 0) || PE_IF_KEPT(linear_f32, 1, 0) || PE_IF_KEPT(matmul_f32, 1, 0) ||
-                        PE_IF_KEPT(rnn_f32, 1, 0) || PE_IF_KEPT(gru_f32, 1, 0) || PE_IF_KEPT(lstm_f32, 1, 0) ||
-                        PE_IF_KEPT(deform_conv_f32, 1, 0)
-                    ? pe_gemm_f32__portable_2x4
-                    : NULL,
-    .dwconv_s8 = PE_IF_KEPT(depthwise_s8, PE_RV32(pe_dwconv_s8__rv32_1x3, pe_dwconv_s8__portable_1x1), NULL),
-    .gemm_fp32_s8 =
-        PE_IF_KEPT(conv2d_s8_fp32, 1, 0) || PE_IF_KEPT(linear_s8_fp32, 1, 0) ? pe_gemm_fp32_s8__portable_1x1 : NULL,
-    .dwconv_fp32_s8 = PE_IF_KEPT(depthwise_s8_fp32, pe_dwconv_fp32_s8__portable_1x1, NULL),
-    .dwconv_f32 = PE_IF_KEPT(depthwise_f32, pe_dwconv_f32__portable_1x1, NULL),
-    .gemm_f16 = PE_IF_KEPT(conv2d_f16, 1, 0) || PE_IF_KEPT(linear_f16, 1, 0) ? pe_gemm_f16__portable_2x4 : NULL,
-    .gemm_fast16 = PE_IF_KEPT(conv2d_f16, 1, 0) || PE_IF_KEPT(linear_f16, 1, 0) ? pe_gemm_fast16__portable_1x1 : NULL,
-    .gemm_acc_f32 = PE_IF_KEPT(linear_dgrad_f32, 1, 0) || PE_IF_KEPT(linear_wgrad_f32, 1, 0) ||
-                            PE_IF_KEPT(conv2d_dgrad_f32, 1, 0) || PE_IF_KEPT(conv2d_wgrad_f32, 1, 0)
-                        ? pe_gemm_acc_f32__portable_4x4
-                        : NULL,
-    .gemm_acc_f16 = PE_IF_KEPT(linear_dgrad_f16, 1, 0) || PE_IF_KEPT(linear_wgrad_f16, 1, 0) ||
-                            PE_IF_KEPT(conv2d_dgrad_f16, 1, 0) || PE_IF_KEPT(conv2d_wgrad_f16, 1, 0)
-                        ? pe_gemm_acc_f16__portable_2x4
-                        : NULL,
-    .gemm_acc_fast16 = PE_IF_KEPT(linear_dgrad_f16, 1, 0) || PE_IF_KEPT(linear_wgrad_f16, 1, 0) ||
-                               PE_IF_KEPT(conv2d_dgrad_f16, 1, 0) || PE_IF_KEPT(conv2d_wgrad_f16, 1, 0)
-                           ? pe_gemm_acc_fast16__portable_1x1
-                           : NULL,
-    .dwacc_f32 = PE_IF_KEPT(depthwise_dgrad_f32, 1, 0) || PE_IF_KEPT(depthwise_wgrad_f32, 1, 0)
-                     ? pe_dwacc_f32__portable_1x4
-                     : NULL,
-    .dwacc_f16 = PE_IF_KEPT(depthwise_dgrad_f16, 1, 0) || PE_IF_KEPT(depthwise_wgrad_f16, 1, 0)
-                     ? pe_dwacc_f16__portable_1x1
-                     : NULL,
-    .dwacc_fast16 = PE_IF_KEPT(depthwise_dgrad_f16, 1, 0) || PE_IF_KEPT(depthwise_wgrad_f16, 1, 0)
-                        ? pe_dwacc_fast16__portable_1x1
-                        : NULL,
-    .conv2d_s8 = PE_IF_KEPT(
-        conv2d_s8, PE_RV32(pe_conv2d_s8__rv32, PE_ARMV7EM(pe_conv2d_s8__armv7em, PE_MVE(pe_conv2d_s8__mve, NULL))),
-        NULL),
-    .linear_s8 = PE_IF_KEPT(linear_s8, PE_RV32(pe_linear_s8__rv32, PE_ARMV7EM(pe_linear_s8__armv7em, NULL)), NULL),
-    .depthwise_s8 =
-        PE_IF_KEPT(depthwise_s8, PE_ARMV7EM(pe_depthwise_s8__armv7em, PE_MVE(pe_depthwise_s8__mve, NULL)), NULL),
-    .add_s8 = PE_IF_KEPT(add_s8, PE_ARMV7EM(pe_add_s8__armv7em, PE_MVE(pe_add_s8__mve, NULL)), NULL),
-    .avg_pool2d_s8 = PE_IF_KEPT(avg_pool2d_s8, PE_MVE(pe_avg_pool2d_s8__mve, NULL), NULL),
-    .max_pool2d_s8 = PE_IF_KEPT(max_pool2d_s8, PE_MVE(pe_max_pool2d_s8__mve, NULL), NULL),
-};
+/* By the kernels of float32 gradients, which x86-64 has at its levels too: hosts learn. */
+#define SET(GEMM_ACC_F32, DWACC_F32)                                                                                  \
+    {                                                                                                                 \
+        .gemm_s8 = PE_IF_KEPT(conv2d_s8, 1, 0) || PE_IF_KEPT(linear_s8, 1, 0)                                         \
+                       ? PE_ARMV7EM(pe_gemm_s8__armv7em_2x2, PE_MVE(pe_gemm_s8__mve_3x4, pe_gemm_s8__portable_2x4))   \
+                       : NULL,                                                                                        \
+        .gemm_f32 = PE_IF_KEPT(conv2d_f32, 1, 0) || PE_IF_KEPT(linear_f32, 1, 0) || PE_IF_KEPT(matmul_f32, 1, 0) ||   \
+                            PE_IF_KEPT(rnn_f32, 1, 0) || PE_IF_KEPT(gru_f32, 1, 0) || PE_IF_KEPT(lstm_f32, 1, 0) ||   \
+                            PE_IF_KEPT(deform_conv_f32, 1, 0)                                                         \
+                        ? pe_gemm_f32__portable_2x4                                                                   \
+                        : NULL,                                                                                       \
+        .dwconv_s8 = PE_IF_KEPT(depthwise_s8, PE_RV32(pe_dwconv_s8__rv32_1x3, pe_dwconv_s8__portable_1x1), NULL),     \
+        .gemm_fp32_s8 = PE_IF_KEPT(conv2d_s8_fp32, 1, 0) || PE_IF_KEPT(linear_s8_fp32, 1, 0)                          \
+                            ? pe_gemm_fp32_s8__portable_1x1                                                           \
+                            : NULL,                                                                                   \
+        .dwconv_fp32_s8 = PE_IF_KEPT(depthwise_s8_fp32, pe_dwconv_fp32_s8__portable_1x1, NULL),                       \
+        .dwconv_f32 = PE_IF_KEPT(depthwise_f32, pe_dwconv_f32__portable_1x1, NULL),                                   \
+        .gemm_f16 = PE_IF_KEPT(conv2d_f16, 1, 0) || PE_IF_KEPT(linear_f16, 1, 0) ? pe_gemm_f16__portable_2x4 : NULL,  \
+        .gemm_fast16 =                                                                                                \
+            PE_IF_KEPT(conv2d_f16, 1, 0) || PE_IF_KEPT(linear_f16, 1, 0) ? pe_gemm_fast16__portable_1x1 : NULL,       \
+        .gemm_acc_f32 = PE_IF_KEPT(linear_dgrad_f32, 1, 0) || PE_IF_KEPT(linear_wgrad_f32, 1, 0) ||                   \
+                                PE_IF_KEPT(conv2d_dgrad_f32, 1, 0) || PE_IF_KEPT(conv2d_wgrad_f32, 1, 0)              \
+                            ? GEMM_ACC_F32                                                                            \
+                            : NULL,                                                                                   \
+        .gemm_acc_f16 = PE_IF_KEPT(linear_dgrad_f16, 1, 0) || PE_IF_KEPT(linear_wgrad_f16, 1, 0) ||                   \
+                                PE_IF_KEPT(conv2d_dgrad_f16, 1, 0) || PE_IF_KEPT(conv2d_wgrad_f16, 1, 0)              \
+                            ? pe_gemm_acc_f16__portable_2x4                                                           \
+                            : NULL,                                                                                   \
+        .gemm_acc_fast16 = PE_IF_KEPT(linear_dgrad_f16, 1, 0) || PE_IF_KEPT(linear_wgrad_f16, 1, 0) ||                \
+                                   PE_IF_KEPT(conv2d_dgrad_f16, 1, 0) || PE_IF_KEPT(conv2d_wgrad_f16, 1, 0)           \
+                               ? pe_gemm_acc_fast16__portable_1x1                                                     \
+                               : NULL,                                                                                \
+        .dwacc_f32 =                                                                                                  \
+            PE_IF_KEPT(depthwise_dgrad_f32, 1, 0) || PE_IF_KEPT(depthwise_wgrad_f32, 1, 0) ? DWACC_F32 : NULL,        \
+        .dwacc_f16 = PE_IF_KEPT(depthwise_dgrad_f16, 1, 0) || PE_IF_KEPT(depthwise_wgrad_f16, 1, 0)                   \
+                         ? pe_dwacc_f16__portable_1x1                                                                 \
+                         : NULL,                                                                                      \
+        .dwacc_fast16 = PE_IF_KEPT(depthwise_dgrad_f16, 1, 0) || PE_IF_KEPT(depthwise_wgrad_f16, 1, 0)                \
+                            ? pe_dwacc_fast16__portable_1x1                                                           \
+                            : NULL,                                                                                   \
+        .conv2d_s8 = PE_IF_KEPT(                                                                                      \
+            conv2d_s8,                                                                                                \
+            PE_RV32(pe_conv2d_s8__rv32, PE_ARMV7EM(pe_conv2d_s8__armv7em, PE_MVE(pe_conv2d_s8__mve, NULL))), NULL),   \
+        .linear_s8 =                                                                                                  \
+            PE_IF_KEPT(linear_s8, PE_RV32(pe_linear_s8__rv32, PE_ARMV7EM(pe_linear_s8__armv7em, NULL)), NULL),        \
+        .depthwise_s8 =                                                                                               \
+            PE_IF_KEPT(depthwise_s8, PE_ARMV7EM(pe_depthwise_s8__armv7em, PE_MVE(pe_depthwise_s8__mve, NULL)), NULL), \
+        .add_s8 = PE_IF_KEPT(add_s8, PE_ARMV7EM(pe_add_s8__armv7em, PE_MVE(pe_add_s8__mve, NULL)), NULL),             \
+        .avg_pool2d_s8 = PE_IF_KEPT(avg_pool2d_s8, PE_MVE(pe_avg_pool2d_s8__mve, NULL), NULL),                        \
+        .max_pool2d_s8 = PE_IF_KEPT(max_pool2d_s8, PE_MVE(pe_max_pool2d_s8__mve, NULL), NULL),                        \
+    }
+
+static const pe_kernels portable = SET(pe_gemm_acc_f32__portable_4x4, pe_dwacc_f32__portable_1x4);
+#ifdef PE_WITH_X86
+static const pe_kernels avx2 = SET(pe_gemm_acc_f32__avx2_6x16, pe_dwacc_f32__avx2_1x32);
+static const pe_kernels avx512 = SET(pe_gemm_acc_f32__avx512_8x48, pe_dwacc_f32__avx512_1x64);
+#endif
 
 bool pe_kernels_take(uint32_t layout)
 {
@@ -111,6 +127,11 @@ const pe_kernels *pe_kernels_best(uint32_t features)
 #ifdef PE_WITH_RVV
     if ((features | PE_CPU_BUILT_FOR) & PE_CPU_RVV)
         return &pe_kernels_rvv;
+#elif defined PE_WITH_X86
+    if ((features & PE_NEEDS_avx512) == PE_NEEDS_avx512)
+        return &avx512;
+    if ((features & PE_NEEDS_avx2) == PE_NEEDS_avx2)
+        return &avx2;
 #else
     (void)features; /* all that is faster is a layer (layers.h) */
 #endif
