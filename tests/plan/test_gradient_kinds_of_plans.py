@@ -1,0 +1,87 @@
+"""What gradients become in a plan: their kinds, roundings and scratch, and what the checks in C refuse."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import pyedge as pe
+from pyedge import _core
+from pyedge.plan import structs
+from pyedge.plan.lower import lower
+
+CONV: dict[str, Any] = {"stride": (1, 1), "dilation": (1, 1), "padding": "same", "groups": 1}
+
+
+def one(kind: str, *shapes: tuple[int, ...], dtypes: str = "fff", **attrs: Any) -> pe.Graph:
+    """dtypes: of the two operands and the result, f: float32, h: float16."""
+    names = {"f": "float32", "h": "float16"}
+    b = pe.GraphBuilder()
+    inputs = [b.input(f"x{i}", s, names[d]) for i, (s, d) in enumerate(zip(shapes, dtypes, strict=False))]
+    if "min" not in attrs:
+        attrs["dtype"] = names[dtypes[2]]
+    b.output("y", b.op(kind, *inputs, **attrs)[0])
+    return b.build()
+
+
+@pytest.mark.parametrize("dtypes, kind, fast", [("fff", "f32", False), ("ffh", "f16", False), ("hff", "f16", True),
+                                                ("fhf", "f16", True), ("hhh", "f16", True)])  # fmt: skip
+def test_a_gradient_with_a_float16_is_of_the_float16_kind(dtypes: str, kind: str, fast: bool) -> None:
+    """Products of two float32 are exact in fast16 too."""
+    shapes = {"linear_dgrad": ((2, 3), (3, 4)), "linear_wgrad": ((2, 3), (2, 4))}
+    for name, operands in shapes.items():
+        [step] = lower(one(name, *operands, dtypes=dtypes), mode="fast16").steps
+        assert step.kind == f"{name}_{kind}"
+        rounding = structs.unpack_params(step.kind, step.params)["rounding"]
+        assert rounding == structs.MODES["fast16" if fast else "exact"]
+
+
+@pytest.mark.parametrize("dtypes, most", [("fff", 2560), ("hhh", 5888)])
+def test_layers_of_small_networks_need_little_scratch(dtypes: str, most: int) -> None:
+    """Of ResNet8: a row with its padding, 10 x 64 elements; of float16 the sums of 4 channels by 3 taps by 64 as well."""
+    x, w = (1, 8, 8, 64), (64, 3, 3, 64)
+    for mode in ("exact", "fast16"):
+        dgrad = one("conv2d_dgrad", x, w, dtypes=dtypes, **CONV, size=(8, 8))
+        wgrad = one("conv2d_wgrad", x, x, dtypes=dtypes, **CONV, kernel=(3, 3))
+        for graph in (dgrad, wgrad):
+            [step] = lower(graph, mode=mode).steps
+            assert 0 < step.scratch_bytes <= most
+    one_pixel = {**CONV, "size": (8, 8)}
+    [step] = lower(one("conv2d_dgrad", x, (64, 1, 1, 64), **one_pixel)).steps
+    assert step.scratch_bytes == 0
+
+
+def test_the_gradient_of_an_activation_lies_on_that_of_its_result() -> None:
+    """clip_grad writes over dy, which nothing reads afterwards."""
+    b = pe.GraphBuilder()
+    dy = b.add(b.input("dy", (1, 1000)), b.input("more", (1, 1000)))
+    b.output("dx", b.op("clip_grad", dy, b.input("y", (1, 1000)), min=0.0, max=6.0)[0])
+    assert pe.compile(b.build()).arena_bytes <= 3 * 4000 + 64
+
+
+REFUSED: list[tuple[str, list[tuple[str, tuple[int, ...]]], dict[str, Any], str]] = [
+    ("linear_dgrad_f32", [("float32", (2, 3)), ("float32", (4, 5)), ("float32", (2, 5))], {}, "do not fit together"),
+    ("linear_wgrad_f32", [("float32", (2, 3)), ("float16", (2, 5)), ("float32", (3, 5))], {}, "kind's types"),
+    ("linear_wgrad_f16", [("float16", (2, 3)), ("float16", (2, 5)), ("float16", (3, 5))], {"rounding": 2}, "rounding"),
+    ("conv2d_dgrad_f32", [("float32", (1, 4, 4, 2)), ("float32", (2, 3, 3, 1)), ("float32", (2, 4, 4, 1))], {}, "fit"),
+    ("conv2d_dgrad_f32", [("float32", (1, 4, 4, 2)), ("float32", (2, 3, 3, 1)), ("float32", (1, 4, 4, 1))],
+     {"stride_h": 0}, "out of range"),
+    ("depthwise_wgrad_f32", [("float32", (1, 4, 4, 3)), ("float32", (1, 4, 4, 2)), ("float32", (3, 3, 3))],
+     {"groups": 0}, "channels"),
+    ("max_pool_grad", [("float32", (1, 2, 1)), ("float32", (1, 5, 1)), ("float32", (1, 4, 1))], {}, "differ in shape"),
+    ("avg_pool_grad", [("float32", (1, 2, 1)), ("int8", (1, 4, 1))], {}, "neither float32 nor float16"),
+    ("bias_grad", [("float32", (2, 3)), ("float32", (4,))], {}, "do not fit"),
+    ("clip_grad", [("float32", (4,)), ("float32", (4,)), ("float32", (4,))], {"f_min": 1.0, "f_max": 0.0}, "no range"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("kind, tensors, params, text", REFUSED, ids=[f"{r[0]}-{i}" for i, r in enumerate(REFUSED)])
+def test_what_does_not_fit_is_refused_in_c(kind: str, tensors: Any, params: dict[str, Any], text: str) -> None:
+    if kind.startswith(("conv2d", "depthwise")):
+        params = {"stride_h": 1, "stride_w": 1, "dilation_h": 1, "dilation_w": 1, "groups": 1} | params
+    if "pool" in kind:
+        params = {"axes": 1, "kernel": [2], "stride": [2], "dilation": [1]}
+    described = [(structs.DTYPE_CODES[dtype], shape, 0.0, 0) for dtype, shape in tensors]
+    with pytest.raises(_core.PlanRefused, match=text):
+        _core.op_check(structs.KINDS[kind], structs.pack_params(kind, **params), described, len(tensors) - 1)
