@@ -56,7 +56,7 @@ def gradients(
             raise ModelError(f"{loss!r} does not depend on {name!r} by ops that have a gradient")
     tape.remove_dead([found[name] for name in wrt])
     if recompute:
-        recompute_cheap(graph, forward)
+        graph = recompute_cheap(graph, forward, [found[name] for name in wrt])
     return graph, {name: found[name] for name in wrt}
 
 
