@@ -39,7 +39,7 @@ def test_a_gradient_with_a_float16_is_of_the_float16_kind(dtypes: str, kind: str
 
 @pytest.mark.parametrize("dtypes, most", [("fff", 2560), ("hhh", 5888)])
 def test_layers_of_small_networks_need_little_scratch(dtypes: str, most: int) -> None:
-    """Of ResNet8: a row with its padding, 10 x 64 elements; of float16 the sums of 4 channels by 3 taps by 64 as well."""
+    """Of ResNet8: a row with its padding, 10 x 64 elements; of float16 sums of 4 channels, 3 taps, 64 as well."""
     x, w = (1, 8, 8, 64), (64, 3, 3, 64)
     for mode in ("exact", "fast16"):
         dgrad = one("conv2d_dgrad", x, w, dtypes=dtypes, **CONV, size=(8, 8))
