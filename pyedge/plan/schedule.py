@@ -58,15 +58,17 @@ class _Sets:
         size = {name: _bytes(graph, name) for name in buffers}
         readers = dict.fromkeys(buffers, 0)
         self.needs = [0] * n  # ops that must run before op i
+        reading: dict[str, int] = {}  # ops that read a tensor under this name
         for i, op in enumerate(graph.ops):
             for name in _reads(op):
+                reading[name] = reading.get(name, 0) | 1 << i
                 if name in maker:
                     self.needs[i] |= 1 << maker[name]
                 if (buffer := alias.get(name, name)) in readers:
                     readers[buffer] |= 1 << i
         for i, op in enumerate(graph.ops):  # what reads a value before it is updated still does
-            over = {op.inputs[of] for of in OVER_INPUT.get(op.kind, {}).values()}
-            self.needs[i] |= sum(1 << j for j in range(i) if over.intersection(_reads(graph.ops[j])))
+            for of in OVER_INPUT.get(op.kind, {}).values():
+                self.needs[i] |= reading.get(op.inputs[of] or "", 0) & ((1 << i) - 1)
         for name in graph.output_names:
             if (buffer := alias.get(name, name)) in readers:
                 readers[buffer] |= 1 << n  # an op that never runs: outputs stay
