@@ -1,9 +1,11 @@
 """Links, emulators, remote sessions and flashing: pyedge's side of the wire (docs/link.md)."""
 
+from .board import Board, connect
+from .commands import Hello, Memory
 from .doctor import Fact, checkup
 from .flash import FlashReport, flash
 from .ports import Port, list_ports
-from .remote import Board, Hello, Memory, Remote, connect
+from .remote import Remote
 
 __all__ = [
     "Board",

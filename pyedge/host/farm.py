@@ -26,7 +26,7 @@ from ..errors import (
     VerificationError,
 )
 from ..plan import Plan, Profile
-from .remote import connect
+from .board import connect
 
 BENCH_VARIABLE = "PYEDGE_BENCH"  # on a worker of a farm: its bench file
 _STAND_FAILED = (BoardError, BoardNotFoundError, BusyError, LinkError, PermissionDeniedError, VerificationError)

@@ -13,8 +13,8 @@ from ..boards import Profile as BoardProfile
 from ..errors import UnsupportedError, VerificationError
 from ..plan import Plan
 from . import build, emulator
+from .board import Board, connect
 from .link import Progress
-from .remote import Board, connect
 
 
 @dataclass(frozen=True)

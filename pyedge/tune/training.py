@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import math
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ShapeError, TrainingError
+from ..errors import PlanError, ShapeError, TrainingError
 from ..model.graph import array_dtype
-from ..plan import Entry, PlanTensor
+from ..plan import Entry, Plan, PlanTensor
+from ..train.prepare import SKIPPED
 
 Array = npt.NDArray[Any]
 Samples = Array | Mapping[str, Array]
@@ -30,6 +32,43 @@ class Runner(Protocol):
     """A Session, or a plan on a board."""
 
     def run(self, inputs: Sequence[Array], entry: str) -> list[Array]: ...
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a plan that learns says of its training, for whoever feeds it: text in the meta of its entry "train".
+
+    Attributes:
+        weights: Names of the states that are weights.
+        accumulate: Batches of a step.
+        classes: How many there are, where labels are class numbers.
+        seed: Of the order of samples.
+        epoch: Number of the next epoch.
+    """
+
+    weights: tuple[str, ...]
+    accumulate: int
+    classes: int
+    seed: int
+    epoch: int
+
+    def text(self) -> str:
+        """What `of` reads."""
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def of(cls, plan: Plan) -> Facts:
+        """The facts in a plan. Raises PlanError for a plan that is not of `Trainer.compile`."""
+        try:
+            read = json.loads(plan.meta["graphs"]["train"]["training"])
+            numbers = {name: int(read[name]) for name in ("accumulate", "classes", "seed", "epoch")}
+            facts = cls(tuple(read["weights"]), **numbers)
+        except (KeyError, TypeError, ValueError):
+            raise PlanError("the plan does not learn; try: pe.Trainer(graph, ...).compile(board=...)") from None
+        entries = ("train", "accumulate") if facts.accumulate > 1 else ("train",)
+        if not {SKIPPED, *facts.weights} <= {t.name for t in plan.states} or not set(entries) <= set(plan.entries):
+            raise PlanError("the plan says that it learns, and lacks states or entries for it")
+        return facts
 
 
 @dataclass
@@ -97,7 +136,14 @@ class Loop:
     bound: float = math.inf  # of a loss that is no bad one
 
     def step(self, arrays: Sequence[Array]) -> float:
-        """One step. Raises TrainingError if the training has diverged."""
+        """One step on `size` samples.
+
+        Raises:
+            ShapeError: Another number of them.
+            TrainingError: The training has diverged.
+        """
+        if len(arrays[0]) != self.size:
+            raise ShapeError(f"{len(arrays[0])} samples given, a step takes {self.size}: batch_size * accumulate")
         loss, skipped = step(self.runner, arrays, self.accumulate)
         self.history.steps += 1
         self.history.skipped += int(skipped > self.skipped)

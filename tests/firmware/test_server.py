@@ -108,6 +108,7 @@ def test_requests_that_make_no_sense_are_answered(board: Board, plans: tuple[byt
         (WRITE, PYEDGE, 3, {"e": 0, "i": 0, "off": 0, "data": b""}, 6),
         (WRITE, PYEDGE, 4, {"e": 0, "id": 1}, 6),
         (READ, PYEDGE, 6, {"off": 0}, 6),
+        (READ, PYEDGE, 10, {"off": 0, "n": 1}, 6),
         (WRITE, PYEDGE, 8, {}, 5),
         (WRITE, PYEDGE, 1, {"off": 0, "data": b"", "len": huge, "sha": bytes(32)}, 2),
         (WRITE, IMAGE, 1, {"off": 0, "data": b"", "len": huge, "sha": bytes(32)}, 2),
@@ -130,6 +131,7 @@ def test_requests_that_make_no_sense_are_answered(board: Board, plans: tuple[byt
         (WRITE, PYEDGE, 4, {"e": 0, "id": 1, "n": 1001}, 3),
         (READ, PYEDGE, 5, {"e": 0, "i": 0, "off": 13, "n": 1}, 3),
         (READ, PYEDGE, 6, {"off": 0}, 6),
+        (READ, PYEDGE, 10, {"off": 1, "n": 1}, 3),  # a plan without states
     ]
     for op, group, id, body, rc in cases:
         answer = board.ask(op, group, id, body)
@@ -195,6 +197,7 @@ def test_hostile_frames_do_no_harm(board: Board, plans: tuple[bytes, ...]) -> No
         (READ, PYEDGE, 6, {"off": 0}),
         (READ, PYEDGE, 7, {}),
         (WRITE, PYEDGE, 8, {}),
+        (READ, PYEDGE, 10, {"off": 0, "n": 400}),
     ]
     board.upload(PYEDGE, data)
     frames = []

@@ -163,8 +163,10 @@ static void send_plan(uint16_t group, const uint8_t *plan, uint32_t bytes)
 
 static const struct {
     uint8_t op, group, id;
-} COMMANDS[] = {{2, 0, 0},  {2, 0, 5},  {0, 0, 6},  {0, 1, 0},  {2, 1, 1},  {0, 70, 0}, {2, 70, 1}, {0, 70, 2},
-                {2, 70, 3}, {2, 70, 4}, {0, 70, 5}, {0, 70, 6}, {0, 70, 7}, {2, 70, 8}, {1, 70, 0}, {0, 70, 9}};
+} COMMANDS[] = {{2, 0, 0},  {2, 0, 5},  {0, 0, 6},  {0, 1, 0},  {2, 1, 1},  {0, 70, 0},
+                {2, 70, 1}, {0, 70, 2}, {2, 70, 3}, {2, 70, 4}, {0, 70, 5}, {0, 70, 6},
+                {0, 70, 7}, {2, 70, 8}, {1, 70, 0}, {0, 70, 9}, {0, 70, 10}};
+enum { COMMAND_COUNT = sizeof COMMANDS / sizeof COMMANDS[0] };
 
 /* A plan of one copy op, so that inputs, runs and outputs do something before the fuzzer has found a plan of its own. */
 static uint32_t make_plan(uint8_t *plan)
@@ -222,8 +224,8 @@ static void run_steps(const uint8_t *p, const uint8_t *end)
             for (uint32_t i = 0; i < n; i++)
                 feed(p[i]);
         else if (kind == 1)
-            request(COMMANDS[what % 16].op, COMMANDS[what % 16].group, COMMANDS[what % 16].id, p,
-                    n = n < BUF - 8 ? n : BUF - 8);
+            request(COMMANDS[what % COMMAND_COUNT].op, COMMANDS[what % COMMAND_COUNT].group,
+                    COMMANDS[what % COMMAND_COUNT].id, p, n = n < BUF - 8 ? n : BUF - 8);
         else if (kind == 2)
             send_plan(what & 1 ? 70 : 1, p, n);
         else

@@ -18,6 +18,7 @@ import pyedge as pe
 
 # The order of COMMANDS in fuzz_frame.c.
 ECHO, RESET, PARAMETERS, STATE, STORE, HELLO, LOAD, PLAN, INPUT, RUN, OUTPUT, PROFILE, MEMORY, USE_SLOT = range(14)
+STATES = 16
 TO_STORE, TO_POOL = 0, 1
 
 
@@ -43,6 +44,11 @@ def main(folder: str) -> None:
     b.output("y", b.softmax(b.linear(b.input("x", (1, 4), "float32"), np.ones((3, 4), np.float32), None)))
     plan = bytes(pe.compile(b.build()).data)
     sha = hashlib.sha256(plan).digest()
+    b = pe.GraphBuilder()
+    old = b.state("s", np.ones((1, 4), np.float32))
+    b.update(old, b.add(old, b.input("x", (1, 4), "float32")))
+    b.output("y", b.relu(old))
+    learning = bytes(pe.compile(b.build()).data)
     begin = {"off": 0, "data": plan[:64], "len": len(plan), "sha": sha}
     run = request(RUN, {"e": 0, "id": 5, "n": 2, "prof": True})
     seeds = {
@@ -53,6 +59,8 @@ def main(folder: str) -> None:
         "pool": upload(TO_POOL, plan) + request(PLAN, {}) + run + request(OUTPUT, {"e": 0, "i": 0, "off": 0, "n": 99}),
         "store": upload(TO_STORE, plan) + request(STATE, {}) + request(USE_SLOT, {}) + run + b"\3"
         + request(STORE, begin) + request(STATE, {}) + request(USE_SLOT, {}),
+        "states": upload(TO_POOL, learning) + run + request(STATES, {"off": 0, "n": 99})
+        + request(STATES, {"off": 8, "n": 4}),
         "wire": wire(b"\5\1\2\0") + wire(b"\xff" * 300 + b"\0") + request(HELLO, {}),
     }  # fmt: skip
     out = Path(folder)

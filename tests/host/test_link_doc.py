@@ -13,7 +13,7 @@ import pytest
 import pyedge as pe
 from pyedge.boards import Store
 from pyedge.host import cbor, frame, store
-from pyedge.host.remote import Hello, Memory
+from pyedge.host.commands import Hello, Memory
 
 DOC = (Path(__file__).parents[2] / "docs" / "link.md").read_text()
 ROW = re.compile(r"^\| ([^|]+) \| (\d) \| (\d+) \| (\d+) \| (\d+) \| `([^`]+)` \| `([0-9a-f ]+)` \|$", re.MULTILINE)

@@ -12,8 +12,8 @@ import pytest
 import pyedge as pe
 from pyedge.boards import load_profile
 from pyedge.host import Remote, emulator, timing
+from pyedge.host.board import Board
 from pyedge.host.link import Link
-from pyedge.host.remote import Board
 
 from .conftest import BOARDS, needs_qemu
 

@@ -1,0 +1,71 @@
+"""The commands that a board knows, and what their answers hold (docs/link.md)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ..errors import LinkError
+
+# Group 70.
+HELLO, LOAD, PLAN, INPUT, RUN, OUTPUT, PROFILE, MEMORY, USE_SLOT, CUSTOM_OPS, STATES = range(11)
+ECHO, RESET = 0, 5  # group 0
+STATE, UPLOAD = 0, 1  # group 1
+PROTOCOL = 1
+RC_NOT_FOUND, RC_STATE, RC_SUPPORT = 5, 6, 8
+
+
+@dataclass(frozen=True)
+class Hello:
+    """What a board says of itself (docs/link.md, "hello")."""
+
+    proto: int
+    abi: int
+    board: str
+    fw: str
+    unit: str  # of counts: "instructions", "cycles" or "ns"
+    hz: int
+    buf: int
+    pool: int
+    boot: int
+    ops: int
+    slots: int
+    static: int
+
+
+@dataclass(frozen=True)
+class Memory:
+    """RAM of the board in bytes. stack: high-water mark; 0 where the board cannot tell."""
+
+    arena: int
+    plan: int
+    static: int
+    stack: int
+    stack_size: int
+    free: int
+
+
+def fields_of(cls: type[Any], answer: dict[str, Any], board: str) -> Any:
+    """A dataclass from an answer; LinkError if a field is missing or of another type."""
+    kinds = {"int": int, "str": str}
+    for f in fields(cls):
+        value = answer.get(f.name)
+        if type(value) is not kinds[str(f.type)] or (isinstance(value, int) and value < 0):
+            raise LinkError(f"{board}: {cls.__name__.lower()}: bad answer: {f.name} is {value!r}")
+    return cls(**{f.name: answer[f.name] for f in fields(cls)})
+
+
+def bytes_of(answer: dict[str, Any], key: str, board: str) -> bytes:
+    """Bytes of an answer, or LinkError."""
+    value = answer.get(key)
+    if not isinstance(value, bytes):
+        raise LinkError(f"{board}: bad answer: {key} is {value!r}")
+    return value
+
+
+def number_of(answer: dict[str, Any], key: str, board: str) -> int:
+    """A count of an answer, or LinkError."""
+    value = answer.get(key)
+    if type(value) is not int or value < 0:
+        raise LinkError(f"{board}: bad answer: {key} is {value!r}")
+    return value
