@@ -24,6 +24,7 @@ class SingleOp:
     kernel, stride: of windows. padding: "same" or "valid".
     dtype: "int8", "float32", or "float16" for float32 with weights of float16.
     activation: of conv2d, depthwise_conv2d, linear and add, as in graphs. groups, dilation: of conv2d.
+    scale: of the second operand of add, sub and mul in int8; the first has 0.02.
     """
 
     kind: str
@@ -38,6 +39,7 @@ class SingleOp:
     activation: str | None = None
     groups: int = 1
     dilation: int = 1
+    scale: float = 0.02
 
     @property
     def name(self) -> str:
@@ -52,6 +54,7 @@ class SingleOp:
         rest += f" {self.activation}" if self.activation else ""
         rest += f" of {self.groups} groups" if self.groups > 1 else ""
         rest += f" dilated by {self.dilation}" if self.dilation > 1 else ""
+        rest += f" scale {self.scale:g}" if self.scale != 0.02 else ""
         return f"{self.kind}{window}{stride} {channels}{size} {self.dtype}{rest}"
 
     def graph(self, seed: int = 0) -> Graph:
@@ -73,7 +76,7 @@ class SingleOp:
             w, bias = weights(b, rng, (self.c_out, self.c), 0, self.dtype)
             y = b.linear(x, w, bias, **result)
         elif self.kind in ("add", "sub", "mul", "div"):
-            other = input_tensor(b, "x2", shape, self.dtype)
+            other = input_tensor(b, "x2", shape, self.dtype, self.scale)
             y = b.op(self.kind, x, other, **(result if self.kind == "add" else result_scale(self.dtype)))[0]
         elif self.kind in ("avg_pool2d", "max_pool2d"):
             y = getattr(b, self.kind)(x, self.kernel, stride=self.stride, padding=self.padding)
@@ -95,9 +98,9 @@ class SingleOp:
         return b.build()
 
 
-def input_tensor(b: GraphBuilder, name: str, shape: tuple[int, ...], dtype: str) -> Tensor:
-    """An input of a builder; int8 has the scale of activations between -2.6 and 2.6."""
-    return b.input(name, shape, dtype, 0.02, 3) if dtype == "int8" else b.input(name, shape, "float32")
+def input_tensor(b: GraphBuilder, name: str, shape: tuple[int, ...], dtype: str, scale: float = 0.02) -> Tensor:
+    """An input of a builder; the scale of int8 is that of activations between -2.6 and 2.6."""
+    return b.input(name, shape, dtype, scale, 3) if dtype == "int8" else b.input(name, shape, "float32")
 
 
 def random_inputs(entry: Entry, seed: int = 0, rectified: bool = True) -> list[np.ndarray[Any, Any]]:

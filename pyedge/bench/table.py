@@ -103,6 +103,13 @@ def sampled_ops(dtype: str, most_macs: int) -> Iterator[SingleOp]:
             fits = height >= kernel[0] and width >= kernel[1]
             padding = draw("same", "valid") if side and fits else "same" if side else "valid"
             yield SingleOp(kind, height, width, c, 0, kernel, stride, dtype, padding)
+    for kernel in ((3, 1), (1, 3), (5, 1), (1, 5), (9, 1)) * 4:
+        yield window("depthwise_conv2d", kernel)
+    for i in range(36):  # operands of two scales, as most networks have them
+        c = channels()
+        height, width = image(c)
+        scale = 0.02 if i % 3 == 0 else 0.01 + i / 1000
+        yield SingleOp("add", height, width, c, dtype=dtype, activation=draw(None, "relu"), scale=scale)
 
 
 def _macs(op: SingleOp) -> int:

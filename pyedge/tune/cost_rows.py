@@ -73,14 +73,11 @@ def _sizes(op: PlanOp, inputs: list[Shape], y: Shape) -> dict[str, int]:
     if name == "strided_copy":
         n = op.params["n"][: op.params["rank"]]
         return {"elements": math.prod(n), "runs": math.prod(n[:-1])}
-    others = sum(math.prod(shape) for shape in inputs[1:])
-    return {
-        "elements": math.prod(y),
-        "inputs": math.prod(x),
-        "others": others,
-        "rows": math.prod(y[:-1]),
-        "macs": op.macs,
-    }
+    sizes = {"elements": math.prod(y), "inputs": math.prod(x), "rows": math.prod(y[:-1]), "macs": op.macs}
+    sizes["others"] = sum(math.prod(shape) for shape in inputs[1:])
+    if "a_multiplier" in op.params:
+        sizes["alike"] = int(all(op.params[f"a_{name}"] == op.params[f"b_{name}"] for name in ("multiplier", "shift")))
+    return sizes
 
 
 def _windows(op: PlanOp, x: Shape, y: Shape, kh: int, kw: int) -> dict[str, int]:

@@ -68,7 +68,9 @@ def cases(row: Row) -> list[bool]:
         return [s["channels"] % 16 == 0, s["channels"] < 16, s["kh"] * s["kw"] == 4, s["h"] * s["w"] == 1]
     if name == "strided_copy":
         return [s["elements"] < 4 * s["runs"]]
-    return [s["elements"] == s["rows"]] if name == "mean" else []
+    if name == "mean":
+        return [s["elements"] == s["rows"]]
+    return [s["alike"] == 1, s["others"] == s["elements"]] if "alike" in s else []
 
 
 def _element_bytes(kind: str) -> int:

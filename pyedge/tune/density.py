@@ -25,12 +25,13 @@ def densities(plan: Plan, entry: Entry, inputs: float = 1.0) -> list[float]:
 
 def _result(plan: Plan, op: PlanOp, operands: list[float]) -> float:
     first = operands[0]
+    rectifies = op.params.get("f_min") == 0 and op.params.get("f_max", 0) > 0
     if op.kind.startswith("clip_f32"):
-        return min(first, _HALF) if op.params["f_min"] == 0 else first
-    if op.params.get("f_min") == 0 and op.params.get("f_max", 0) > 0:  # a layer with its activation
-        return _SHIFTED if op.kind.startswith("add") and min(operands) < 1 else _HALF
-    if op.kind.startswith("add"):
-        return 1 - (1 - first) * (1 - operands[-1]) if len(operands) > 1 else 1.0
+        return min(first, _HALF) if rectifies else first
+    if op.kind.startswith("add") and len(operands) > 1 and (not rectifies or max(operands) < 1):
+        return 1 - (1 - first) * (1 - operands[-1])
+    if rectifies:  # a layer with its activation
+        return _SHIFTED if min(operands) < 1 and op.kind.startswith("add") else _HALF
     if op.kind.startswith(("max_pool2d", "avg_pool2d")):
         taps = int(op.params["kernel_h"]) * int(op.params["kernel_w"])
         return taps * first / (1 - first + taps * first)

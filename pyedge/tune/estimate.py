@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,12 @@ def load_table(board: str) -> Table:
             f"{board}: pyedge has no table of costs for it (it has: {have}); measure one by `pyedge bench --board "
             f"{board} --table FILE.json`, then give that file: pe.estimate(graph, table=FILE.json)"
         )
+    return _load(path, path.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=8)
+def _load(path: Path, modified: int) -> Table:
+    """A table, with what was fitted to it; modified: so that another file of the same name is read."""
     return Table.load(path)
 
 

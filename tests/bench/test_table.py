@@ -8,6 +8,7 @@ import pyedge as pe
 from pyedge.bench import table
 from pyedge.bench.networks import random_network
 from pyedge.bench.single_ops import SingleOp, random_inputs
+from pyedge.tune.estimate import rows_of
 
 
 def few(dtype: str, most_macs: int) -> list[SingleOp]:
@@ -33,6 +34,13 @@ def test_the_sample_is_the_same_in_each_run_and_of_many_kinds(dtype: str, most_m
     assert ops == list(table.sampled_ops(dtype, most_macs))
     assert all(op.graph().inputs for op in ops)
     assert {"conv2d", "depthwise_conv2d", "linear", "add", "mean", "softmax", "max_pool2d"} <= {op.kind for op in ops}
+
+
+def test_operands_of_one_scale_and_of_two_are_told_apart() -> None:
+    """Kernels of TFLite's addition may leave out a factor."""
+    plan = pe.compile({f"{scale}": SingleOp("add", 4, 4, 4, scale=scale).graph() for scale in (0.02, 0.03)})
+    alike = [rows_of(plan, entry)[0].sizes["alike"] for entry in plan.entries.values()]
+    assert alike == [1, 0]
 
 
 @pytest.mark.parametrize("dtype", ["int8", "float32"])
