@@ -199,6 +199,15 @@ class Tape:
         """Zeros before and after x along each axis; below 0 elements are cut off."""
         return self.op("pad", x, mode="constant", pads=tuple(pads)) if any(p != (0, 0) for p in pads) else x
 
+    def spread(self, x: str, axis: int, step: int) -> str:
+        """x with step - 1 zeros behind each element of an axis."""
+        if step == 1:
+            return x
+        shape = self.shape(x)
+        outer, n, inner = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
+        wide = self.pad(self.reshape(x, (outer, n, 1, inner)), [(0, 0), (0, 0), (0, step - 1), (0, 0)])
+        return self.reshape(wide, (*shape[:axis], n * step, *shape[axis + 1 :]))
+
     def sum(self, x: str, axes: Sequence[int], keepdims: bool = False) -> str:
         """The sum over axes, ascending."""
         return self.op("reduce_sum", x, axes=tuple(axes), keepdims=keepdims) if axes else x

@@ -66,19 +66,9 @@ def _slice(t: Tape, op: Op, dy: Gradients) -> Gradients:
     for axis, (s, size) in enumerate(zip(taken, shape, strict=True)):
         n, step = t.shape(g)[axis], abs(s.step)
         first = s.start if s.step > 0 else s.start + (n - 1) * s.step
-        g = _spread(t, g, axis, step)
+        g = t.spread(g, axis, step)
         pads.append((first, size - first - n * step))  # below 0: the zeros behind the last element
     return [t.pad(g, pads)]
-
-
-def _spread(t: Tape, x: str, axis: int, step: int) -> str:
-    """x with step - 1 zeros behind each element of an axis."""
-    if step == 1:
-        return x
-    shape = t.shape(x)
-    outer, n, inner = math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
-    wide = t.pad(t.reshape(x, (outer, n, 1, inner)), [(0, 0), (0, 0), (0, step - 1), (0, 0)])
-    return t.reshape(wide, (*shape[:axis], n * step, *shape[axis + 1 :]))
 
 
 @vjp("concat", "pack")

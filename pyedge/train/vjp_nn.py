@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -130,35 +130,60 @@ def _as_image(t: Tape, x: str) -> str:
     return t.reshape(x, (n, 1, *axes, c)) if len(axes) == 1 else x
 
 
-def _steps_2d(op: Op, after: Sequence[int] = (0, 0)) -> dict[str, Any]:
+def _steps_2d(attrs: Mapping[str, Any], after: Sequence[int] = (0, 0)) -> dict[str, Any]:
     """Attributes of conv2d's kinds for an op over a line or an image; after: what is added to the padding's ends."""
-    one_axis = len(op.attrs["strides"]) == 1
+    one_axis = len(attrs["strides"]) == 1
 
     def pair(values: Any, first: Any) -> Any:
         return (first, *values) if one_axis else tuple(values)
 
-    pads = pair(op.attrs["pads"], (0, 0))
+    pads = pair(attrs["pads"], (0, 0))
     return {
-        "stride": pair(op.attrs["strides"], 1),
-        "dilation": pair(op.attrs["dilations"], 1),
+        "stride": pair(attrs["strides"], 1),
+        "dilation": pair(attrs["dilations"], 1),
         "padding": tuple((b, a + more) for (b, a), more in zip(pads, after, strict=True)),
-        "groups": op.attrs["groups"],
+        "groups": attrs["groups"],
     }
 
 
 @vjp("conv")
 def _conv(t: Tape, op: Op, dy: Gradients) -> Gradients:
-    """Over a line or an image; of more axes there is none."""
-    x, w = str(op.inputs[0]), str(op.inputs[1])
-    if len(t.shape(x)) > 4:
-        return []
     g = t.before_activation(op, dy)
     db = _bias_grad(t, op, g)
-    steps, image, wide = _steps_2d(op), _as_image(t, x), _as_image(t, g)
-    kernel = t.shape(w)[1:-1]
-    dw = t.op("conv2d_wgrad", wide, image, **steps, kernel=(1,) * (2 - len(kernel)) + kernel, dtype=t.dtype(w))
-    dx = t.op("conv2d_dgrad", wide, _as_image(t, w), **steps, size=t.shape(image)[1:3], dtype=t.dtype(x))
-    return [t.reshape(dx, t.shape(x)), t.reshape(dw, t.shape(w)), db]
+    dx, dw = _conv_grads(t, g, str(op.inputs[0]), str(op.inputs[1]), op.attrs)
+    return [dx, dw, db]
+
+
+def _conv_grads(t: Tape, g: str, x: str, w: str, attrs: Mapping[str, Any]) -> tuple[str, str]:
+    """The gradients of x and w. Of more than two axes: for each tap of the first one a convolution over the others, of
+    the slices that it meets."""
+    if len(t.shape(x)) <= 4:
+        steps, image, wide, kernel = _steps_2d(attrs), _as_image(t, x), _as_image(t, g), t.shape(w)[1:-1]
+        kernel = (1,) * (2 - len(kernel)) + kernel
+        dw = t.op("conv2d_wgrad", wide, image, **steps, kernel=kernel, dtype=t.dtype(w))
+        dx = t.op("conv2d_dgrad", wide, _as_image(t, w), **steps, size=t.shape(image)[1:3], dtype=t.dtype(x))
+        return t.reshape(dx, t.shape(x)), t.reshape(dw, t.shape(w))
+    stride, dilation, pads = (attrs[name][0] for name in ("strides", "dilations", "pads"))
+    rest = {name: attrs[name][1:] for name in ("strides", "dilations", "pads")} | {"groups": attrs["groups"]}
+    images, count, *_ = t.shape(g)
+    flat = t.reshape(g, (images * count, *t.shape(g)[2:]))
+    none = [(0, 0)] * (len(t.shape(x)) - 2)
+    padded = t.pad(x, [(0, 0), pads, *none])
+    size = t.shape(padded)[1]
+    parts, total = [], None
+    for tap in range(t.shape(w)[1]):
+        first = tap * dilation
+        met = {"starts": (first,), "ends": (first + (count - 1) * stride + 1,), "axes": (1,), "steps": (stride,)}
+        seen = t.reshape(t.op("slice", padded, **met), (images * count, *t.shape(x)[2:]))
+        of_tap = t.reshape(t.slice(w, 1, tap, tap + 1), (t.shape(w)[0], *t.shape(w)[2:]))
+        dx, dw = _conv_grads(t, flat, seen, of_tap, rest)
+        parts.append(t.reshape(dw, (t.shape(w)[0], 1, *t.shape(w)[2:])))
+        back = t.spread(t.reshape(dx, (images, count, *t.shape(x)[2:])), 1, stride)
+        back = t.pad(back, [(0, 0), (first, size - first - count * stride), *none])
+        total = back if total is None else t.add(total, back)
+    assert total is not None
+    dw = parts[0] if len(parts) == 1 else t.op("concat", *parts, axis=1)
+    return t.pad(total, [(0, 0), (-pads[0], -pads[1]), *none]), dw
 
 
 @vjp("conv_transpose")
@@ -173,10 +198,10 @@ def _conv_transpose(t: Tape, op: Op, dy: Gradients) -> Gradients:
     extra = (0,) * (2 - len(op.attrs["output_padding"])) + op.attrs["output_padding"]
     # Rows of the result behind the last window are of the bias alone. They are taken off dy where its padding,
     # which the forward op cut off, does not make up for them.
-    ends = [after for _, after in _steps_2d(op)["padding"]]
+    ends = [after for _, after in _steps_2d(op.attrs)["padding"]]
     cut = [max(e - a, 0) for e, a in zip(extra, ends, strict=True)]
     wide = t.pad(wide, [(0, 0), (0, -cut[0]), (0, -cut[1]), (0, 0)])
-    steps = _steps_2d(op, [c - e for c, e in zip(cut, extra, strict=True)])
+    steps = _steps_2d(op.attrs, [c - e for c, e in zip(cut, extra, strict=True)])
     groups = steps["groups"]
     kernel = t.shape(w)[1:-1]
     kernel = (1,) * (2 - len(kernel)) + kernel

@@ -298,6 +298,26 @@ def test_conv(x: Any, w: Any, attrs: Any) -> None:
     check_gradients(lambda b, v: b.op("conv", *v.values(), **attrs, activation="relu"), operands)
 
 
+VOLUMES: list[Any] = [
+    (
+        (2, 4, 3, 5, 4),
+        (2, 2, 3, 2, 2),
+        {"strides": (2, 1, 2), "dilations": (1, 1, 2), "pads": ((1, 0), (1, 1), (0, 1)), "groups": 2},
+    ),
+    (
+        (1, 3, 2, 3, 4, 2),
+        (3, 2, 1, 2, 2, 2),
+        {"strides": (1, 2, 1, 1), "dilations": (2, 1, 1, 1), "pads": ((0, 1), (0, 0), (1, 0), (0, 0)), "groups": 1},
+    ),
+]
+
+
+@pytest.mark.parametrize("x, w, attrs", VOLUMES, ids=str)
+def test_conv_over_three_and_four_axes(x: Any, w: Any, attrs: Any) -> None:
+    operands = {"x": real(*x), "w": real(*w), "b": real(w[0])}
+    check_gradients(lambda b, v: b.op("conv", *v.values(), **attrs, activation="relu"), operands)
+
+
 @pytest.mark.parametrize("output_padding", [0, 1])
 @pytest.mark.parametrize("x, w, attrs", LINES, ids=str)
 def test_conv_transpose(x: Any, w: Any, attrs: Any, output_padding: int) -> None:
