@@ -8,7 +8,7 @@
  * elements start, start + 1 .. of w. */
 
 enum { W, G, LR, FACTOR, STEP, M, V };
-#define PE_BLOCK 16 /* elements at a time, so that compilers use vectors whatever shares memory */
+#define PE_BLOCK 32 /* elements at a time, so that compilers use vectors whatever shares memory */
 
 static pe_status check(const pe_call *c, uint32_t *scratch_bytes, const char **text)
 {
@@ -61,6 +61,10 @@ static uint16_t round_stochastic(float x, uint32_t word)
 static void load(float *to, const void *from, bool half, uint32_t at, uint32_t n)
 {
     uint32_t i = 0;
+    if (!half && n == PE_BLOCK) {
+        __builtin_memcpy(to, (const float *)from + at, PE_BLOCK * sizeof(float));
+        return;
+    }
     if (half)
         for (; i < n; i++)
             to[i] = pe_f16_widen(((const uint16_t *)from)[at + i]);
@@ -76,6 +80,10 @@ static void store(const pe_update_params *p, void *to, bool half, uint32_t at, u
 {
     float *y = to;
     uint16_t *y16 = to;
+    if (!half && n == PE_BLOCK) {
+        __builtin_memcpy(y + at, from, PE_BLOCK * sizeof(float));
+        return;
+    }
     if (!half) {
         for (uint32_t i = 0; i < n; i++)
             y[at + i] = from[i];
@@ -120,7 +128,10 @@ static void update(const pe_call *c, pe_rates r, pe_rule *rule)
         load(bw, w, half_w, p->start + i, count);
         load(d, c->data[G], half_g, i, count);
         for (uint32_t k = 0; k < PE_BLOCK; k++)
-            d[k] = pe_clip_f32(d[k] * r.factor, -p->clip, p->clip);
+            d[k] = d[k] * r.factor;
+        if (pe_is_finite(p->clip))
+            for (uint32_t k = 0; k < PE_BLOCK; k++)
+                d[k] = pe_clip_f32(d[k], -p->clip, p->clip);
         if (!p->decoupled && p->decay != 0.0f)
             for (uint32_t k = 0; k < PE_BLOCK; k++)
                 d[k] = d[k] + p->decay * bw[k];
