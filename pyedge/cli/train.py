@@ -38,6 +38,14 @@ _COUNT = click.IntRange(1)
 @click.option("--clip-norm", type=_ABOVE_0, help="Bound of the norm of all gradients.")
 @click.option("--precision", type=click.Choice(PRECISIONS), default="fp32", show_default=True)
 @click.option(
+    "--rounding",
+    type=click.Choice(["master", "stochastic"]),
+    default="master",
+    show_default=True,
+    help="Of float16 weights: from float32 values beside them, or at random without these.",
+)
+@click.option("--in-turn", is_flag=True, help="Update weights one after the other, for a smaller arena.")
+@click.option(
     "--trainable", multiple=True, metavar="WHAT", help="all, last:N, bias, or a layer; several times.  [default: all]"
 )
 @click.option("--batch-size", type=_COUNT, default=8, show_default=True, help="Samples at once.")
@@ -148,5 +156,5 @@ def _trainer(graph: Graph, samples: int, epochs: int, options: dict[str, Any]) -
     else:
         optimizer = (AdamW if options["optimizer"] == "adamw" else Adam)(**common)
     trainable: Sequence[str] = options["trainable"] or ("all",)
-    names = ("loss", "precision", "batch_size", "accumulate", "recompute", "seed")
+    names = ("loss", "precision", "rounding", "batch_size", "accumulate", "recompute", "in_turn", "seed")
     return Trainer(graph, optimizer=optimizer, trainable=trainable, **{name: options[name] for name in names})

@@ -37,7 +37,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_train_learns_and_writes_what_it_learned(pyedge, files, tmp_path):
     """The tuned plan classifies; the history is that of the library; the checkpoint goes on; the other plan learns."""
     tuned, state, learning = (tmp_path / name for name in ("tuned.pedge", "state.npz", "learning.pedge"))
-    options = ["--lr", "0.1", "--batch-size", "4", "--epochs", "6", "--validation", "0.2", "--seed", "3"]
+    options = ["--lr", "0.1", "--batch-size", "4", "--epochs", "6", "--validation", "0.2", "--seed", "3", "--in-turn"]
     data = ["-d", files / "data.npz", "--json"]
     found = pyedge(
         "train", files / "model.onnx", *data, *options, "-o", tuned, "--save", state, "--plan", learning
