@@ -72,8 +72,7 @@ def sampled_ops(dtype: str, most_macs: int) -> Iterator[SingleOp]:
         yield window("conv2d", kernel, int(draw(1, 1, 2, 3, 3, 4)))
     for _ in range(12):
         op = window("conv2d", draw((1, 1), (3, 3)), dilation=draw(1, 2), padding="same")
-        groups = int(draw(*(g for g in (1, 2, 3, 4, 8) if op.c % g == op.c_out % g == 0)))
-        yield replace(op, groups=groups)
+        yield replace(op, groups=int(draw(*(g for g in (1, 2, 3, 4, 8) if op.c % g == op.c_out % g == 0))))
     for i in range(60):  # what networks have most, where some boards have kernels of their own
         c, c_out, side = draw(16, 24, 32, 48, 64), draw(8, 16, 24, 32, 48, 64), int(rng.integers(4, 18))
         kernel, stride = ((3, 3), 1) if i % 3 else ((1, 1), draw(1, 2))
@@ -110,6 +109,14 @@ def sampled_ops(dtype: str, most_macs: int) -> Iterator[SingleOp]:
         height, width = image(c)
         scale = 0.02 if i % 3 == 0 else 0.01 + i / 1000
         yield SingleOp("add", height, width, c, dtype=dtype, activation=draw(None, "relu"), scale=scale)
+    for _ in range(32):  # groups
+        groups, side = int(draw(2, 3, 4, 8)), int(rng.integers(4, 17))
+        c, c_out = (groups * int(rng.integers(1, 9)) for _ in range(2))
+        kernel = draw((3, 3), (3, 3), (1, 1), (5, 5))
+        activation, stride = draw(None, "relu"), int(draw(1, 1, 2))
+        op = SingleOp("conv2d", side, side, c, c_out, kernel, stride, dtype, activation=activation, groups=groups)
+        if _macs(op) <= groups * most_macs:
+            yield op
 
 
 def _macs(op: SingleOp) -> int:

@@ -142,12 +142,12 @@ def _conv2d(s: Sizes, element_bytes: int) -> list[float]:
     found += [1, n, k, n * k, g.inside * depth * n, g.inside * depth * n * s.get("dense", 100) / 100]
     pieces, loads, fills = _pieces(s, block)
     found += [pieces, pieces * taps, loads, loads * depth]
-    row = s["kw"] * depth  # of a window, in x
+    row, by_taps = s["kw"] * depth, s["groups"] > 1 or s["dilation_w"] > 1  # of a window: in x one run, or not
     edges, outside = pixels - g.whole, pixels * taps - g.inside
     copies = [
         *(g.inside * depth, outside * depth, g.whole, g.whole * kh, g.whole * k, edges * taps, edges * kh, edges * k),
-        *(pixels * kh * v for v in (1, row // 4, row % 4, row // 16, row % 16, _up(row, 16))),
-        *(pixels * taps * v for v in (1, depth // 4, depth % 4)),
+        *(pixels * kh * v * (not by_taps) for v in (1, row // 4, row % 4, row // 16, row % 16, _up(row, 16))),
+        *(pixels * taps * v * by_taps for v in (1, depth // 4, depth % 4, depth // 16, depth % 16)),
         *(quads * taps, quads * kh, quads * k, fills, fills * depth, s["h"] * taps, s["h"]),
     ]
     found += [v * g.copied for v in copies]
