@@ -223,6 +223,10 @@ enum pe_op_kind {
     PE_OP_CLIP_GRAD = 243,           /* dy y                              -> dx: dy where min < y < max, else 0 */
     PE_OP_MAX_POOL_GRAD = 244,       /* dy[N,O..,C] x[N,D..,C]            -> dx, 1 to 4 axes */
     PE_OP_AVG_POOL_GRAD = 245,       /* dy                                -> dx */
+    PE_OP_ADD_F16 = 246,             /* as the _f32 kinds; all float16 */
+    PE_OP_AVG_POOL2D_F16 = 247,
+    PE_OP_MAX_POOL2D_F16 = 248,
+    PE_OP_MEAN_F16 = 249,
     PE_OP_SGD_UPDATE = 260,       /* w g lr factor step, elements start .. of w -> w */
     PE_OP_MOMENTUM_UPDATE = 261,  /* .. m                              -> w m */
     PE_OP_ADAM_UPDATE = 262,      /* .. m v                            -> w m v */

@@ -1,4 +1,5 @@
 #include "check.h"
+#include "kernels/f16.h"
 #include "kernels/kernels.h"
 #include "loops.h"
 #include "ops.h"
@@ -138,15 +139,26 @@ static void run_s8(const pe_call *c)
     } while (pe_loops_next(&l, &at, &bt));
 }
 
-static pe_status check_f32(const pe_call *c, uint32_t *scratch_bytes, const char **text)
+static pe_status check_float(const pe_call *c, uint8_t dtype, const char **text)
 {
     const pe_add_params *p = c->params;
-    (void)scratch_bytes;
-    pe_status status = check_shapes(c, PE_F32, text);
+    pe_status status = check_shapes(c, dtype, text);
     if (status != PE_OK)
         return status;
-    *text = "add_f32: f_min, f_max";
+    *text = "add: f_min, f_max";
     return pe_is_range_f32(p->f_min, p->f_max) ? PE_OK : PE_ERR_SHAPE;
+}
+
+static pe_status check_f32(const pe_call *c, uint32_t *scratch_bytes, const char **text)
+{
+    (void)scratch_bytes;
+    return check_float(c, PE_F32, text);
+}
+
+static pe_status check_f16(const pe_call *c, uint32_t *scratch_bytes, const char **text)
+{
+    (void)scratch_bytes;
+    return check_float(c, PE_F16, text);
 }
 
 static void run_f32(const pe_call *c)
@@ -159,6 +171,20 @@ static void run_f32(const pe_call *c)
     do {
         for (uint32_t i = 0, ai = at, bi = bt; i < l.n[0]; i++, ai += l.a[0], bi += l.b[0])
             *y++ = pe_clip_f32(a[ai] + b[bi], p->f_min, p->f_max);
+    } while (pe_loops_next(&l, &at, &bt));
+}
+
+/* A float has 24 >= 2 * 11 + 2 bits, so its rounding before that to float16 changes nothing. */
+static void run_f16(const pe_call *c)
+{
+    const pe_add_params *p = c->params;
+    const uint16_t *a = c->data[0], *b = c->data[1];
+    uint16_t *y = c->data[2];
+    pe_loops l = loops_of(c);
+    uint32_t at = 0, bt = 0;
+    do {
+        for (uint32_t i = 0, ai = at, bi = bt; i < l.n[0]; i++, ai += l.a[0], bi += l.b[0])
+            *y++ = pe_f16_round(pe_clip_f32(pe_f16_widen(a[ai]) + pe_f16_widen(b[bi]), p->f_min, p->f_max));
     } while (pe_loops_next(&l, &at, &bt));
 }
 
@@ -182,4 +208,15 @@ const pe_op_def pe_op_def_add_f32 = {
     .name = "add_f32",
     .check = check_f32,
     .run = run_f32,
+};
+
+const pe_op_def pe_op_def_add_f16 = {
+    .kind = PE_OP_ADD_F16,
+    .params_bytes = sizeof(pe_add_params),
+    .min_inputs = 2,
+    .max_inputs = 2,
+    .outputs = 1,
+    .name = "add_f16",
+    .check = check_f16,
+    .run = run_f16,
 };

@@ -1,4 +1,5 @@
 #include "check.h"
+#include "kernels/f16.h"
 #include "reduce.h"
 #include "requantize.h"
 #include "s16.h"
@@ -106,6 +107,32 @@ static void run_f32(const pe_call *c)
     } while (pe_loops_next(&kept, &at, &unused));
 }
 
+static pe_status check_f16(const pe_call *c, uint32_t *scratch_bytes, const char **text)
+{
+    (void)scratch_bytes;
+    return check_shapes(c, PE_F16, text);
+}
+
+static void run_f16(const pe_call *c)
+{
+    const uint16_t *x = c->data[0];
+    uint16_t *y = c->data[1];
+    pe_loops kept, reduced;
+    uint32_t count, at = 0, unused = 0;
+    pe_reduce_loops(c->tensor[0], ((const pe_mean_params *)c->params)->axes, &kept, &reduced, &count);
+    do {
+        for (uint32_t i = 0; i < kept.n[0]; i++) {
+            uint32_t xt = at + i * kept.a[0];
+            float sum = 0;
+            do {
+                for (uint32_t k = 0; k < reduced.n[0]; k++)
+                    sum += pe_f16_widen(x[xt + k * reduced.a[0]]);
+            } while (pe_loops_next(&reduced, &xt, &unused));
+            *y++ = pe_f16_round(sum / (float)count);
+        }
+    } while (pe_loops_next(&kept, &at, &unused));
+}
+
 #define MEAN_DEF(type, TYPE)                    \
     const pe_op_def pe_op_def_mean_##type = {   \
         .kind = PE_OP_MEAN_##TYPE,              \
@@ -121,3 +148,4 @@ static void run_f32(const pe_call *c)
 MEAN_DEF(s8, S8)
 MEAN_DEF(s16, S16)
 MEAN_DEF(f32, F32)
+MEAN_DEF(f16, F16)

@@ -150,6 +150,10 @@
     X(clip_grad, CLIP_GRAD)                                     \
     X(max_pool_grad, MAX_POOL_GRAD)                             \
     X(avg_pool_grad, AVG_POOL_GRAD)                             \
+    X(add_f16, ADD_F16)                                         \
+    X(avg_pool2d_f16, AVG_POOL2D_F16)                           \
+    X(max_pool2d_f16, MAX_POOL2D_F16)                           \
+    X(mean_f16, MEAN_F16)                                       \
     X(sgd_update, SGD_UPDATE)                                   \
     X(momentum_update, MOMENTUM_UPDATE)                         \
     X(adam_update, ADAM_UPDATE)                                 \

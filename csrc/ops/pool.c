@@ -1,4 +1,5 @@
 #include "check.h"
+#include "kernels/f16.h"
 #include "kernels/kernels.h"
 #include "ops.h"
 #include "requantize.h"
@@ -53,15 +54,26 @@ static pe_status check_s16(const pe_call *c, uint32_t *scratch_bytes, const char
     return pe_is_range_s16(p->y_min, p->y_max) ? PE_OK : PE_ERR_SHAPE;
 }
 
-static pe_status check_f32(const pe_call *c, uint32_t *scratch_bytes, const char **text)
+static pe_status check_float(const pe_call *c, uint8_t dtype, const char **text)
 {
     const pe_pool2d_params *p = c->params;
-    (void)scratch_bytes;
-    pe_status status = check_shapes(c, PE_F32, text);
+    pe_status status = check_shapes(c, dtype, text);
     if (status != PE_OK)
         return status;
     *text = "pool2d: f_min, f_max";
     return pe_is_range_f32(p->f_min, p->f_max) ? PE_OK : PE_ERR_SHAPE;
+}
+
+static pe_status check_f32(const pe_call *c, uint32_t *scratch_bytes, const char **text)
+{
+    (void)scratch_bytes;
+    return check_float(c, PE_F32, text);
+}
+
+static pe_status check_f16(const pe_call *c, uint32_t *scratch_bytes, const char **text)
+{
+    (void)scratch_bytes;
+    return check_float(c, PE_F16, text);
 }
 
 /* The part of one window that lies in x, for channel 0: rows x cols pixels from element first. */
@@ -220,6 +232,41 @@ static void max_f32(const pe_call *c, const window *w, uint32_t y)
     }
 }
 
+/* As floats, with one rounding at the end. */
+static void avg_f16(const pe_call *c, const window *w, uint32_t y)
+{
+    const pe_pool2d_params *p = c->params;
+    float count = (float)(w->rows * w->cols);
+    for (uint32_t ch = 0; ch < w->channels; ch++) {
+        const uint16_t *row = (const uint16_t *)c->data[0] + w->first + ch;
+        float sum = 0;
+        for (uint32_t i = 0; i < w->rows; i++) {
+            for (uint32_t k = 0; k < w->cols; k++)
+                sum += pe_f16_widen(row[k * w->step_col]);
+            row += w->step_row;
+        }
+        ((uint16_t *)c->data[1])[y + ch] = pe_f16_round(pe_clip_f32(sum / count, p->f_min, p->f_max));
+    }
+}
+
+static void max_f16(const pe_call *c, const window *w, uint32_t y)
+{
+    const pe_pool2d_params *p = c->params;
+    for (uint32_t ch = 0; ch < w->channels; ch++) {
+        const uint16_t *row = (const uint16_t *)c->data[0] + w->first + ch;
+        float max = pe_f16_widen(*row);
+        for (uint32_t i = 0; i < w->rows; i++) {
+            for (uint32_t k = 0; k < w->cols; k++) {
+                float v = pe_f16_widen(row[k * w->step_col]);
+                if (!pe_float_le(v, max) && !pe_is_nan(max))
+                    max = v;
+            }
+            row += w->step_row;
+        }
+        ((uint16_t *)c->data[1])[y + ch] = pe_f16_round(pe_clip_f32(max, p->f_min, p->f_max));
+    }
+}
+
 static void run_avg_s8(const pe_call *c)
 {
     if (!c->kernels->avg_pool2d_s8 || !c->kernels->avg_pool2d_s8(c))
@@ -257,6 +304,16 @@ static void run_max_f32(const pe_call *c)
     for_each_window(c, max_f32);
 }
 
+static void run_avg_f16(const pe_call *c)
+{
+    for_each_window(c, avg_f16);
+}
+
+static void run_max_f16(const pe_call *c)
+{
+    for_each_window(c, max_f16);
+}
+
 #define POOL_DEF(op, OP, type, TYPE)                   \
     const pe_op_def pe_op_def_##op##_pool2d_##type = { \
         .kind = PE_OP_##OP##_POOL2D_##TYPE,            \
@@ -276,3 +333,5 @@ POOL_DEF(avg, AVG, s16, S16)
 POOL_DEF(max, MAX, s16, S16)
 POOL_DEF(max, MAX, s8, S8)
 POOL_DEF(max, MAX, f32, F32)
+POOL_DEF(avg, AVG, f16, F16)
+POOL_DEF(max, MAX, f16, F16)

@@ -163,10 +163,10 @@ def need(op: Op, operands: Operands, i: int) -> Tensor:
     return t
 
 
-def _image(op: Op, operands: Operands) -> Tensor:
+def _image(op: Op, operands: Operands, dtypes: Sequence[str] = _COMPUTED) -> Tensor:
     x = need(op, operands, 0)
-    if len(x.shape) != 4 or x.dtype not in _COMPUTED:
-        raise misfit(op, x, "float32, int8 or int16 [N, H, W, C]")
+    if len(x.shape) != 4 or x.dtype not in dtypes:
+        raise misfit(op, x, f"{', '.join(dtypes[:-1])} or {dtypes[-1]} [N, H, W, C]")
     return x
 
 
@@ -256,7 +256,7 @@ def _add(op: Op, operands: Operands) -> Result:
 
 
 def _pool2d(op: Op, operands: Operands) -> Result:
-    x = _image(op, operands)
+    x = _image(op, operands, ("float16", *_COMPUTED))
     kernel, padding = op.attrs["kernel"], op.attrs["padding"]
     if not isinstance(padding, str) and any(max(p) >= k for p, k in zip(padding, kernel, strict=True)):
         raise ShapeError(f"{op.kind} {op.name!r}: padding {padding} leaves windows of kernel {kernel} empty")
@@ -266,8 +266,8 @@ def _pool2d(op: Op, operands: Operands) -> Result:
 def _mean(op: Op, operands: Operands) -> Result:
     x = need(op, operands, 0)
     axes = op.attrs["axes"]
-    if x.dtype not in _COMPUTED or any(a >= len(x.shape) for a in axes):
-        raise misfit(op, x, f"float32, int8 or int16 with axes {list(axes)}")
+    if x.dtype not in ("float16", *_COMPUTED) or any(a >= len(x.shape) for a in axes):
+        raise misfit(op, x, f"float16, float32, int8 or int16 with axes {list(axes)}")
     if op.attrs["keepdims"]:
         return tuple(1 if i in axes else d for i, d in enumerate(x.shape)), x.dtype
     return tuple(d for i, d in enumerate(x.shape) if i not in axes), x.dtype

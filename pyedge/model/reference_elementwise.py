@@ -39,7 +39,7 @@ def _unary(op: Op, v: Arrays, t: Tensors, rounding: str) -> np.ndarray:
 
 
 def _binary(op: Op, v: Arrays, t: Tensors, rounding: str) -> np.ndarray:
-    if op.kind == "add" and t[0].dtype == "float32":
+    if op.kind == "add" and t[0].dtype in ("float32", "float16"):
         return np.asarray(_FLOAT["add"](op, v, t, rounding))
     if _scaled(t[0]):
         return _binary_int8(op, v, t, rounding)

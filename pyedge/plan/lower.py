@@ -246,9 +246,10 @@ class Builder:
     def variant(self, family: str, op: Op, number: int) -> str:
         """The op kind of a family for the dtype of a value, such as "conv2d_s8"."""
         dtype = self.program.values[number].dtype
-        if dtype not in ("float32", "int8"):
+        kind = f"{family}_{_ENDINGS.get(dtype)}"
+        if kind not in structs.KINDS:
             raise PlanError(f"op {op.name!r} ({op.kind}): no kernel takes {dtype}")
-        return f"{family}_{'s8' if dtype == 'int8' else 'f32'}"
+        return kind
 
     def scale(self, op: Op, number: int) -> tuple[float, int]:
         """Scale and zero point of an int8 value."""
@@ -263,6 +264,7 @@ class Builder:
             raise PlanError(f"op {op.name!r} ({op.kind}): input and output have different scales")
 
 
+_ENDINGS = {"float32": "f32", "float16": "f16", "int8": "s8"}  # of op kinds
 _LOWERINGS: dict[str, Callable[[Builder, Op], None]] = {}
 
 

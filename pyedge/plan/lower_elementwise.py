@@ -89,7 +89,7 @@ def _binary(b: Builder, op: Op) -> None:
     x0, x1, y = b.input(op, 0), b.input(op, 1), b.result(op)
     values = b.program.values
     if op.kind == "add":
-        if values[x0].dtype == "float32" or _is_scaled(b, x0):
+        if values[x0].dtype in ("float32", "float16") or _is_scaled(b, x0):
             _float_add(b, op)
             return
         if op.attrs["activation"] is not None:

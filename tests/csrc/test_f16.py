@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -141,6 +142,38 @@ def test_the_error_of_fast16_does_not_grow_with_k(k: int) -> None:
         y = pe.Session(pe.compile(layer("linear", a.shape, b, ("float16", "float32")), mode="fast16"))(a)
         real = a.astype(np.float64) @ b.T.astype(np.float64)
         assert np.sqrt(np.mean((y - real) ** 2) / np.mean(real**2)) < 1.5e-3
+
+
+def test_images_in_float16_are_computed_as_floats_and_rounded_once() -> None:
+    """add, pools and mean: the bits of float32 on the same values, rounded; in place and by broadcasting too."""
+    rng = np.random.default_rng(13)
+    x, other = numbers(rng, (2, 7, 6, 5), np.float16, 0.02), numbers(rng, (2, 7, 6, 5), np.float16, 0.02)
+    makers: list[Callable[[pe.GraphBuilder, Any, Any], Any]] = [
+        lambda b, x, y: b.add(x, y, activation="relu6"),
+        lambda b, x, y: b.add(b.add(x, y), x),
+        lambda b, x, y: b.add(x, b.avg_pool2d(y, (7, 6))),
+        lambda b, x, y: b.avg_pool2d(x, 3, stride=2, padding="same", activation="relu"),
+        lambda b, x, y: b.max_pool2d(x, (3, 2), stride=2, padding="same"),
+        lambda b, x, y: b.mean(x, (1, 2)),
+    ]
+    for i, make in enumerate(makers):
+        results = []
+        for dtype in FLOATS:
+            b = pe.GraphBuilder()
+            names = [b.input(n, x.shape, dtype) for n in "ab"]
+            y = make(b, *names)
+            assert y.dtype == dtype
+            b.output("y", y)
+            feeds = {"a": x.astype(dtype), "b": other.astype(dtype)}
+            results.append(pe.Session(pe.compile(b.build())).run(feeds)["y"])
+            assert dtype == "float32" or same(results[-1], reference.run(b.build(), feeds)["y"])
+        if i not in (1, 2):  # one op: two would round in between
+            same_bits(results[1], results[0].astype(np.float16))
+
+
+def same(actual: Array, expected: Array) -> bool:
+    """Within a unit in the last place: the reference rounds once, from doubles."""
+    return np.allclose(actual, expected, rtol=2**-10, atol=2**-24, equal_nan=True)
 
 
 # Of the bytes of all results of test_the_bits_are_the_same_on_every_cpu.

@@ -88,6 +88,15 @@ def _optimizers() -> Graph:
     return b.build()
 
 
+def _f16_images() -> Graph:
+    """What stands between layers, in float16."""
+    b = pe.GraphBuilder()
+    x = b.input("x", (2, 5, 4, 3), "float16")
+    h = b.add(b.avg_pool2d(x, (1, 2), stride=1, padding="same"), b.max_pool2d(x, 2, stride=1, padding="same"))
+    b.output("y", b.mean(b.add(h, b.mean(h, (1, 2), keepdims=True), activation="relu"), (1,)))
+    return b.build()
+
+
 def _uint8_cnn() -> Graph:
     """What a model that was uint8 becomes: weights with a zero point, codes shifted at both ends."""
     rng, graph = _rng(), Graph("uint8")
@@ -502,6 +511,7 @@ def plans() -> dict[str, pe.Plan]:
         "gradients_fast16": pe.compile(_gradients("float16"), mode="fast16"),
         "cnn_f16": pe.compile(_f16_cnn("float32", "float16")),
         "cnn_fast16": pe.compile(_f16_cnn("float16", "float32"), mode="fast16"),
+        "images_f16": pe.compile(_f16_images()),
         "cnn_uint8": pe.compile(_uint8_cnn()),
         "int16": pe.compile(_int16()),
         "cnn_f32": pe.compile(_float_cnn()),
