@@ -11,6 +11,7 @@ import pytest
 
 import pyedge as pe
 from pyedge import _core
+from pyedge.model.ops import resolve_padding
 
 Array = npt.NDArray[Any]
 LEVELS = ["avx2", "avx512"]
@@ -34,7 +35,7 @@ def tensors_after(plan: pe.Plan, isa: str, feeds: list[Array]) -> tuple[dict[str
     return seen, [session.kernel(op.number) for op in plan.ops]
 
 
-def check(graph: pe.Graph, rng: np.random.Generator, kernel: str | None) -> None:
+def check(graph: pe.Graph, rng: np.random.Generator, kernel: str | list[str | None] | None) -> None:
     """All levels agree on ordinary numbers, and with zeros of both signs, subnormals, infinities and NaN among them."""
     plan = pe.compile(graph, keep="all")
     for odd in (0.0, 0.05):
@@ -43,7 +44,8 @@ def check(graph: pe.Graph, rng: np.random.Generator, kernel: str | None) -> None
         assert set(none) == {None}
         for isa in USABLE:
             actual, kernels = tensors_after(plan, isa, feeds)
-            assert kernels == [kernel and f"{kernel}__{isa}"]
+            names = kernel if isinstance(kernel, list) else [kernel] * len(kernels)
+            assert kernels == [name and f"{name}__{isa}" for name in names]
             for name, y in expected.items():
                 np.testing.assert_array_equal(actual[name], y, f"{isa} {name}")
 
@@ -52,6 +54,11 @@ def numbers(rng: np.random.Generator, shape: Any, odd: float) -> Array:
     x = rng.normal(0, 1, shape).astype(np.float32)
     special = np.array([0.0, -0.0, 1e-40, -1e-45, np.inf, -np.inf, np.nan, 3e38], np.float32)
     return np.asarray(np.where(rng.random(shape) < odd, rng.choice(special, shape), x), np.float32)
+
+
+def operand(b: pe.GraphBuilder, name: str, value: Array, learns: bool) -> Any:
+    """Weights: a constant, or in the arena, as those that learn."""
+    return b.input(name, value.shape, "float32") if learns else value
 
 
 def activation(rng: np.random.Generator) -> str | None:
@@ -90,14 +97,15 @@ def conv_cases() -> Iterator[dict[str, Any]]:
     yield {**base, "h": 100, "w": 30, "c": 16, "co": 8, "padding": ((20, 1), (30, 1)), "n": 2}
 
 
+@pytest.mark.parametrize("learns", [False, True], ids=["", "learns"])
 @pytest.mark.parametrize("case", list(conv_cases()), ids=shape_id)
-def test_conv2d_f32_has_the_portable_bits(case: dict[str, Any]) -> None:
+def test_conv2d_f32_has_the_portable_bits(case: dict[str, Any], learns: bool) -> None:
     rng = np.random.default_rng(list(map(ord, repr(case))))
     n, h, w, c, co, kh, kw = (case[k] for k in ("n", "h", "w", "c", "co", "kh", "kw"))
     b = pe.GraphBuilder()
     x = b.input("x", (n, h, w, c), "float32")
-    weight = numbers(rng, (co, kh, kw, c // case.get("groups", 1)), 0.01)
-    bias = numbers(rng, co, 0.1) if rng.random() < 0.7 else None
+    weight = operand(b, "w", numbers(rng, (co, kh, kw, c // case.get("groups", 1)), 0.01), learns)
+    bias = operand(b, "bias", numbers(rng, co, 0.1), learns) if rng.random() < 0.7 else None
     options = {k: case[k] for k in ("stride", "dilation", "groups") if k in case}
     b.output("y", b.conv2d(x, weight, bias, padding=case.get("padding", "same"), activation=activation(rng), **options))
     check(b.build(), rng, "conv2d_f32")
@@ -127,18 +135,19 @@ def depthwise_cases() -> Iterator[dict[str, Any]]:
     yield {**base, "c": 3, "multiplier": 4}
 
 
+@pytest.mark.parametrize("learns", [False, True], ids=["", "learns"])
 @pytest.mark.parametrize("case", list(depthwise_cases()), ids=shape_id)
-def test_depthwise_f32_has_the_portable_bits(case: dict[str, Any]) -> None:
+def test_depthwise_f32_has_the_portable_bits(case: dict[str, Any], learns: bool) -> None:
     rng = np.random.default_rng(list(map(ord, repr(case))))
     n, h, w, c, kh, kw = (case[k] for k in ("n", "h", "w", "c", "kh", "kw"))
     multiplier = case.get("multiplier", 1)
     b = pe.GraphBuilder()
     x = b.input("x", (n, h, w, c), "float32")
-    bias = numbers(rng, c * multiplier, 0.1) if rng.random() < 0.7 else None
+    bias = operand(b, "bias", numbers(rng, c * multiplier, 0.1), learns) if rng.random() < 0.7 else None
     options = {k: case[k] for k in ("stride", "dilation") if k in case}
     y = b.depthwise_conv2d(
         x,
-        numbers(rng, (kh, kw, c * multiplier), 0.01),
+        operand(b, "w", numbers(rng, (kh, kw, c * multiplier), 0.01), learns),
         bias,
         padding=case.get("padding", "same"),
         activation=activation(rng),
@@ -149,13 +158,16 @@ def test_depthwise_f32_has_the_portable_bits(case: dict[str, Any]) -> None:
     check(b.build(), rng, one if one or multiplier > 1 else "depthwise_f32")
 
 
+@pytest.mark.parametrize("learns", [(False, False), (True, True), (True, False), (False, True)], ids=str)
 @pytest.mark.parametrize("m", [1, 2, 5, 17, 130])
 @pytest.mark.parametrize("n, k", [(1, 1), (2, 3), (12, 64), (16, 4), (65, 33), (128, 64), (129, 12), (260, 31)])
-def test_linear_f32_has_the_portable_bits(m: int, n: int, k: int) -> None:
+def test_linear_f32_has_the_portable_bits(m: int, n: int, k: int, learns: tuple[bool, bool]) -> None:
     rng = np.random.default_rng([m, n, k])
     b = pe.GraphBuilder()
     x = b.input("x", (m, k), "float32")
-    b.output("y", b.linear(x, numbers(rng, (n, k), 0.01), numbers(rng, n, 0.1), activation=activation(rng)))
+    w = operand(b, "w", numbers(rng, (n, k), 0.01), learns[0])
+    bias = operand(b, "bias", numbers(rng, n, 0.1), learns[1])
+    b.output("y", b.linear(x, w, bias, activation=activation(rng)))
     check(b.build(), rng, "linear_f32")
 
 
@@ -226,3 +238,88 @@ def test_clamps_at_zeros_have_the_portable_bits(low: float, high: float) -> None
     assert results.count(results[0]) == len(results)
     is_left = any(v == 0 and np.signbit(v) for v in (low, high))
     assert kernels == [None] + [None if is_left else f"add_f32__{isa}" for isa in USABLE]
+
+
+@pytest.mark.parametrize("case", list(conv_cases()), ids=shape_id)
+def test_conv2d_gradients_have_the_portable_bits(case: dict[str, Any]) -> None:
+    """Of x by a layer kernel where windows have no steps between, else by micro-kernels, as that of the weights."""
+    rng = np.random.default_rng(list(map(ord, repr(case))))
+    n, h, w, c, co, kh, kw = (case[k] for k in ("n", "h", "w", "c", "co", "kh", "kw"))
+    groups, stride, dilation = case.get("groups", 1), pair(case.get("stride", 1)), pair(case.get("dilation", 1))
+    attrs: dict[str, Any] = {
+        "stride": stride,
+        "dilation": dilation,
+        "groups": groups,
+        "padding": case.get("padding", "same"),
+    }
+    b = pe.GraphBuilder()
+    x, weight = b.input("x", (n, h, w, c), "float32"), b.input("w", (co, kh, kw, c // groups), "float32")
+    y = b.conv2d(x, weight, **attrs)
+    dy = b.input("dy", tuple(d or 1 for d in y.shape), "float32")
+    b.output("dx", b.op("conv2d_dgrad", dy, weight, **attrs, size=(h, w), dtype="float32")[0])
+    b.output("dw", b.op("conv2d_wgrad", dy, x, **attrs, kernel=(kh, kw), dtype="float32")[0])
+    check(b.build(), rng, ["conv2d_f32", "conv2d_dgrad_f32" if takes_dgrad(attrs, h, w, kh, kw) else None, None])
+
+
+def pair(x: int | tuple[int, int]) -> tuple[int, int]:
+    return x if isinstance(x, tuple) else (x, x)
+
+
+def takes_dgrad(attrs: dict[str, Any], h: int, w: int, kh: int, kw: int) -> bool:
+    """A convolution of dy: without steps, and padding only as far as windows reach."""
+    padding = resolve_padding(attrs["padding"], (h, w), (kh, kw), attrs["stride"], attrs["dilation"])
+    reach = [(k - 1) * d for k, d in zip((kh, kw), attrs["dilation"], strict=True)]
+    return attrs["stride"] == (1, 1) and all(p[0] <= r for p, r in zip(padding, reach, strict=True))
+
+
+@pytest.mark.parametrize("m, n, k", [(1, 1, 1), (1, 130, 640), (3, 7, 5), (16, 64, 300), (5, 33, 17), (300, 20, 50)])
+def test_linear_gradients_have_the_portable_bits(m: int, n: int, k: int) -> None:
+    """Rows and columns that end inside tiles, sums of more products than a block has."""
+    b = pe.GraphBuilder()
+    dy, x, w = b.input("dy", (m, n), "float32"), b.input("x", (m, k), "float32"), b.input("w", (n, k), "float32")
+    b.output("dx", b.op("linear_dgrad", dy, w, dtype="float32")[0])
+    b.output("dw", b.op("linear_wgrad", dy, x, dtype="float32")[0])
+    check(b.build(), np.random.default_rng([m, n, k]), None)
+
+
+@pytest.mark.parametrize("rows, channels", [(1, 1), (7, 3), (2, 16), (9, 65), (5, 150)])
+def test_gradients_of_clips_and_biases_have_the_portable_bits(rows: int, channels: int) -> None:
+    b = pe.GraphBuilder()
+    dy, y = b.input("dy", (rows, channels), "float32"), b.input("y", (rows, channels), "float32")
+    b.output("dx", b.op("clip_grad", dy, y, min=0.0, max=1.0)[0])
+    b.output("db", b.op("bias_grad", dy, dtype="float32")[0])
+    check(b.build(), np.random.default_rng([rows, channels]), ["clip_grad", "bias_grad"])
+
+
+@pytest.mark.parametrize("n", [1, 15, 16, 17, 1000])
+@pytest.mark.parametrize("before", [False, True])
+def test_sum_squares_has_the_portable_bits(n: int, before: bool) -> None:
+    b = pe.GraphBuilder()
+    x, others = b.input("x", (n,), "float32"), b.input("before", (1,), "float32")
+    b.output("sum", b.op("sum_squares", x, others if before else None)[0])
+    check(b.build(), np.random.default_rng(n), "sum_squares")
+
+
+@pytest.mark.parametrize("clip", [np.inf, 0.5, 0.0])
+@pytest.mark.parametrize("decay", [0.0, 0.01])
+@pytest.mark.parametrize("n, start, count", [(1, 0, 1), (100, 0, 100), (100, 5, 33)])
+def test_updates_have_the_portable_bits(clip: float, decay: float, n: int, start: int, count: int) -> None:
+    """Of all weights and of a part; results beside what they follow. A clip of zero is left to the portable code."""
+    for momentum, nesterov in ((None, False), (0.9, False), (0.9, True)):
+        b = pe.GraphBuilder()
+        w, g = b.input("w", (n,), "float32"), b.input("g", (count,), "float32")
+        numbers_of_step = [b.input(name, (1,), "float32") for name in ("lr", "factor", "step")]
+        attrs: dict[str, Any] = {
+            "weight_decay": decay,
+            "clip": clip,
+            "rounding": "nearest",
+            "seed": 0,
+            "stream": 0,
+            "start": start,
+        }
+        kind = "sgd_update" if momentum is None else "momentum_update"
+        attrs |= {} if momentum is None else {"momentum": momentum, "nesterov": nesterov}
+        m = [] if momentum is None else [b.input("m", (count,), "float32")]
+        for i, y in enumerate(b.op(kind, w, g, *numbers_of_step, *m, outputs=1 + len(m), **attrs)):
+            b.output(f"y{i}", y)
+        check(b.build(), np.random.default_rng([n, start]), kind if clip else None)

@@ -1,7 +1,8 @@
 #include "kernels/nan.h"
 #include "kernels/x86/image_f32.h"
+#include "kernels/x86/pack_f32.h"
 
-/* depthwise_f32 with multiplier 1.
+/* depthwise_f32 with multiplier 1. Weights that learn are packed before each run.
  *
  * Two ways to fill a vector: with channels of one pixel; or, where windows are neighbours and PE_LANES is a multiple of
  * the channels, with several pixels, which lie there one after the other, and the weights repeated.
@@ -19,7 +20,11 @@ typedef struct layer {
     size_t step;          /* floats from vector to vector of a row, as they are read */
     size_t count, last;   /* vectors of a row of y; floats of the last one, with `many` */
     size_t blocks;        /* of channels */
-    size_t weights, bias; /* bytes from the start of the layer: float [blocks][taps][PE_LANES], [blocks][PE_LANES] */
+    size_t bias, weights; /* floats from `packed` on: [blocks][PE_LANES], [blocks][taps][PE_LANES] */
+    size_t packed;        /* bytes from the start of the layer, or of work, to what is packed */
+    bool at_run;          /* packed before each run: weights or bias are in the arena */
+    pe_place from_w, from_bias;
+    bool has_bias;
     pe_clip clip;
 } layer;
 
@@ -89,10 +94,10 @@ PE_INLINE void vectors(const layer *l, const job *j, const float *x, const size_
         }
 }
 
-/* Rows first .. end - 1 of y from x where it lies; x, y: the image's. zeros: a row of x and more. Channels are inside, as
+/* Rows first .. end - 1 of y from x where it lies; x, y: the image's. zeros: a row of x and more. packed: weights. Channels are inside, as
  * they lie: those of a block alone would crowd into few sets of the cache. */
-PE_INLINE void direct(const layer *l, const float *x, const float *zeros, int32_t first, int32_t end, float *y,
-                      const int MR)
+PE_INLINE void direct(const layer *l, const float *packed, const float *x, const float *zeros, int32_t first,
+                      int32_t end, float *y, const int MR)
 {
     const pe_image_f32 *m = &l->image;
     const pe_steps s = pe_steps_of(l->step);
@@ -105,8 +110,7 @@ PE_INLINE void direct(const layer *l, const float *x, const float *zeros, int32_
             const int32_t from = r * m->stride - m->pad + i;
             rows[i] = from < 0 || from >= m->in_rows ? zeros : x + (size_t)from * m->x_row;
         }
-        const float *weights = (const float *)((const uint8_t *)l + l->weights);
-        const float *biases = (const float *)((const uint8_t *)l + l->bias);
+        const float *weights = packed + l->weights, *biases = packed + l->bias;
         float *to_row = y + (size_t)r * m->y_row;
         for (size_t channel = 0; channel < c; channel += PE_LANES, weights += 9 * PE_LANES, to_row += PE_LANES) {
             const pe_f32v bias = pe_f32v_load(biases + channel);
@@ -148,25 +152,27 @@ PE_INLINE void direct(const layer *l, const float *x, const float *zeros, int32_
 }
 
 #define TILES(X) X(1) X(2) X(3) X(4) X(5) X(6) X(8)
-#define TILE(MR)                                                                                                      \
-    static void vectors_##MR(const layer *l, const job *j, const float *x, size_t n, float *y)                        \
-    {                                                                                                                 \
-        vectors(l, j, x, n, y, MR, false);                                                                            \
-    }                                                                                                                 \
-    static void vectors_3x3_##MR(const layer *l, const job *j, const float *x, size_t n, float *y)                    \
-    {                                                                                                                 \
-        vectors(l, j, x, n, y, MR, true);                                                                             \
-    }                                                                                                                 \
-    static void direct_##MR(const layer *l, const float *x, const float *zeros, int32_t first, int32_t end, float *y) \
-    {                                                                                                                 \
-        direct(l, x, zeros, first, end, y, MR);                                                                       \
+#define TILE(MR)                                                                                                    \
+    static void vectors_##MR(const layer *l, const job *j, const float *x, size_t n, float *y)                      \
+    {                                                                                                               \
+        vectors(l, j, x, n, y, MR, false);                                                                          \
+    }                                                                                                               \
+    static void vectors_3x3_##MR(const layer *l, const job *j, const float *x, size_t n, float *y)                  \
+    {                                                                                                               \
+        vectors(l, j, x, n, y, MR, true);                                                                           \
+    }                                                                                                               \
+    static void direct_##MR(const layer *l, const float *packed, const float *x, const float *zeros, int32_t first, \
+                            int32_t end, float *y)                                                                  \
+    {                                                                                                               \
+        direct(l, packed, x, zeros, first, end, y, MR);                                                             \
     }
 TILES(TILE)
 #define TILE_ROW(MR) {MR, {vectors_##MR, vectors_3x3_##MR}, direct_##MR},
 static const struct {
     size_t mr;
     vectors_fn *vectors[2];
-    void (*direct)(const layer *l, const float *x, const float *zeros, int32_t first, int32_t end, float *y);
+    void (*direct)(const layer *l, const float *packed, const float *x, const float *zeros, int32_t first, int32_t end,
+                   float *y);
 } tiles[] = {TILES(TILE_ROW)};
 
 /* Number of the smallest tile that takes as few steps over n vectors as the largest would. */
@@ -193,8 +199,7 @@ static bool describe(const pe_call *c, layer *l, pe_layer_bytes *bytes)
     const pe_conv2d_params *p = c->params;
     const pe_tensor *x = c->tensor[0], *w = c->tensor[1], *y = c->tensor[c->inputs];
     const pe_tensor *bias = c->inputs > 2 ? c->tensor[2] : NULL;
-    if (!pe_in_arena(x) || pe_in_arena(w) || (bias && pe_in_arena(bias)) || w->dims[2] != x->dims[3] ||
-        !pe_clip_fits(&(pe_clip){p->f_min, p->f_max}))
+    if (!pe_in_arena(x) || w->dims[2] != x->dims[3] || !pe_clip_fits(&(pe_clip){p->f_min, p->f_max}))
         return false;
     const pe_axis h = pe_axis_h(p, x, y, w->dims[0]), v = pe_axis_w(p, x, y, w->dims[1]);
     const size_t channels = (size_t)x->dims[3], taps = (size_t)h.taps * (size_t)v.taps;
@@ -211,13 +216,27 @@ static bool describe(const pe_call *c, layer *l, pe_layer_bytes *bytes)
     l->count = l->many ? (l->image.y_row + PE_LANES - 1) / PE_LANES : (size_t)v.out;
     l->last = l->many ? l->image.y_row - (l->count - 1) * PE_LANES : 0;
     l->blocks = l->many ? 1 : (channels + PE_LANES - 1) / PE_LANES;
-    l->bias = (sizeof *l + 63) / 64 * 64;
-    l->weights = l->bias + l->blocks * PE_LANES * sizeof(float);
-    bytes->packed = l->weights + l->blocks * taps * PE_LANES * sizeof(float);
+    l->bias = 0;
+    l->weights = l->blocks * PE_LANES;
+    l->at_run = pe_in_arena(w) || (bias && pe_in_arena(bias));
+    l->from_w = pe_place_of(c, 1);
+    l->from_bias = pe_place_of(c, 2);
+    l->has_bias = bias;
+    const size_t packed = (1 + taps) * l->blocks * PE_LANES * sizeof(float);
+    bytes->packed = (sizeof *l + 63) / 64 * 64;
+    if (l->at_run) {
+        l->packed = (bytes->work + 63) / 64 * 64;
+        bytes->work = l->packed + packed;
+    } else {
+        l->packed = bytes->packed;
+        bytes->packed += packed;
+    }
     const uint64_t macs = 4 * (uint64_t)l->image.images * l->image.y_image * taps; /* each is a load, and x is copied */
     bytes->part = macs >= PE_MACS_TO_SPLIT ? run_part : NULL;
-    bytes->at = run_at;
-    bytes->canonicalize = pe_canonicalize_floats;
+    if (!l->at_run) {
+        bytes->at = run_at;
+        bytes->canonicalize = pe_canonicalize_floats;
+    }
     return true;
 }
 
@@ -227,30 +246,36 @@ static bool takes(const pe_call *c, pe_layer_bytes *bytes)
     return describe(c, &l, bytes);
 }
 
+/* Bias and weights to `to`. arena: if they learn. */
+static void pack_weights(const layer *l, const uint8_t *arena, float *to)
+{
+    const float *w = pe_place_at(&l->from_w, arena), *bias = l->has_bias ? pe_place_at(&l->from_bias, arena) : NULL;
+    const size_t taps = (size_t)l->image.taps * (size_t)l->taps;
+    for (size_t b = 0; b < l->blocks; b++)
+        for (size_t i = 0; i < PE_LANES; i++) {
+            const size_t channel = l->many ? i % l->channels : b * PE_LANES + i;
+            const bool real = channel < l->channels; /* others are not stored */
+            to[l->bias + b * PE_LANES + i] = real && bias ? bias[channel] : 0;
+            for (size_t t = 0; t < taps; t++)
+                to[l->weights + (b * taps + t) * PE_LANES + i] = real ? w[t * l->channels + channel] : 0;
+        }
+}
+
 static void pack(const pe_call *c, void *packed)
 {
     layer *l = packed;
     pe_layer_bytes bytes = {0};
     describe(c, l, &bytes);
-    const float *w = c->data[1], *bias = c->inputs > 2 && c->tensor[2] ? c->data[2] : NULL;
-    const size_t taps = (size_t)l->image.taps * (size_t)l->taps;
-    float *to_bias = (float *)((uint8_t *)packed + l->bias), *to = (float *)((uint8_t *)packed + l->weights);
-    for (size_t b = 0; b < l->blocks; b++)
-        for (size_t i = 0; i < PE_LANES; i++) {
-            const size_t channel = l->many ? i % l->channels : b * PE_LANES + i;
-            const bool real = channel < l->channels; /* others are not stored */
-            to_bias[b * PE_LANES + i] = real && bias ? bias[channel] : 0;
-            for (size_t t = 0; t < taps; t++)
-                to[(b * taps + t) * PE_LANES + i] = real ? w[t * l->channels + channel] : 0;
-        }
+    if (!l->at_run)
+        pack_weights(l, NULL, (float *)((uint8_t *)packed + l->packed));
 }
 
 /* Rows of y. x: the first window of the first. */
-static void run_rows(const layer *l, int32_t rows, const float *x, float *y)
+static void run_rows(const layer *l, const float *packed, int32_t rows, const float *x, float *y)
 {
     const pe_image_f32 *m = &l->image;
-    job j = {.weights = (const float *)((const uint8_t *)l + l->weights),
-             .bias = (const float *)((const uint8_t *)l + l->bias),
+    job j = {.weights = packed + l->weights,
+             .bias = packed + l->bias,
              .y_step = l->many ? PE_LANES : l->channels,
              .lanes = PE_LANES,
              .rows = rows,
@@ -274,11 +299,15 @@ static void run_rows(const layer *l, int32_t rows, const float *x, float *y)
     }
 }
 
-static void run_at(const void *packed, const uint8_t *x_at, uint8_t *y_at, uint8_t *work, uint32_t part, uint32_t parts)
+/* arena: that of weights which are packed now. */
+static void run_layer(const layer *l, const uint8_t *arena, const uint8_t *x_at, uint8_t *y_at, uint8_t *work,
+                      uint32_t part, uint32_t parts)
 {
-    const layer *l = packed;
+    const float *const packed = (const float *)((l->at_run ? work : (const uint8_t *)l) + l->packed);
     const pe_image_f32 *m = &l->image;
     const int32_t total = m->images * m->rows, row_end = pe_share(total, part + 1, parts);
+    if (l->at_run)
+        pack_weights(l, arena, (float *)(work + l->packed));
     if (l->direct)
         pe_image_zeros((float *)work, m->x_row + 2 * l->channels);
     for (int32_t row = pe_share(total, part, parts); row < row_end;) {
@@ -288,17 +317,22 @@ static void run_at(const void *packed, const uint8_t *x_at, uint8_t *y_at, uint8
         const float *x = (const float *)x_at + (size_t)n * m->x_image;
         float *y = (float *)y_at + (size_t)n * m->y_image;
         if (l->direct)
-            tiles[tile_for(l->count)].direct(l, x, (const float *)work, r, r + rows, y);
+            tiles[tile_for(l->count)].direct(l, packed, x, (const float *)work, r, r + rows, y);
         else
-            run_rows(l, rows, pe_image_band(m, x, r, r + rows, (float *)work), y + (size_t)r * m->y_row);
+            run_rows(l, packed, rows, pe_image_band(m, x, r, r + rows, (float *)work), y + (size_t)r * m->y_row);
         row += rows;
     }
+}
+
+static void run_at(const void *packed, const uint8_t *x, uint8_t *y, uint8_t *work, uint32_t part, uint32_t parts)
+{
+    run_layer(packed, NULL, x, y, work, part, parts);
 }
 
 static void run_part(const void *packed, uint8_t *arena, uint8_t *work, uint32_t part, uint32_t parts)
 {
     const layer *l = packed;
-    run_at(packed, arena + l->image.x, arena + l->image.y, work, part, parts);
+    run_layer(l, arena, arena + l->image.x, arena + l->image.y, work, part, parts);
 }
 
 static void run(const void *packed, uint8_t *arena, uint8_t *work)

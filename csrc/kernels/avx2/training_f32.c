@@ -1,0 +1,1 @@
+#include "kernels/x86/training_f32.h"
