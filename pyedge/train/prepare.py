@@ -26,7 +26,7 @@ from .tape import Tape, reads
 STEP, SKIPPED, SCALE, GOOD = "train/step", "train/skipped", "train/scale", "train/good"
 LARGEST_SCALE = 2.0**24
 GROW_AFTER = 2000  # good steps
-_PARTS, _PART_BYTES = 16, 4096  # of a weight that is updated in turn: at most so many, of so many bytes at least
+_PARTS, _PART_BYTES = 16, 2048  # of a weight that is updated in turn: at most so many, of so many bytes at least
 _NOISE_DECAY = 0.55  # of the variance of gradient noise, Neelakantan et al. 2015
 
 

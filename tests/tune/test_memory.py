@@ -1,0 +1,49 @@
+"""What a step of training takes: arenas of small networks that learn whole, and of larger ones that learn in part."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+import pyedge as pe
+
+FIRMWARE = 2384  # statics and stack of virt-rv32 in a step: pyedge inspect PLAN --entry train -b virt-rv32
+
+
+def digits() -> pe.Graph:
+    """A CNN of 16, 32 and 64 channels for images of 8x8: 23,946 parameters."""
+    rng = np.random.default_rng(0)
+    b = pe.GraphBuilder("digits")
+    h, before = b.input("image", (1, 8, 8, 1)), 1
+    for channels in (16, 32, 64):
+        weight = rng.normal(0, np.sqrt(2 / (9 * before)), (channels, 3, 3, before))
+        h = b.conv2d(h, weight, np.zeros(channels), activation="relu")
+        h = b.max_pool2d(h, 2) if channels < 64 else b.mean(h, (1, 2))
+        before = channels
+    b.output("scores", b.linear(h, rng.normal(0, 0.1, (10, 64)), np.zeros(10)))
+    return b.build()
+
+
+def test_a_whole_cnn_learns_in_64_kilobytes() -> None:
+    trainer = pe.Trainer(digits(), optimizer=pe.SGD(0.05), precision="fp16", rounding="stochastic", in_turn=True)
+    assert sum(w.size for w in trainer.weights().values()) == 23946
+    plan = trainer.compile(board="virt-rv32")
+    assert plan.arena_bytes + FIRMWARE <= 64 * 1024
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(0, 1, (4, 8, 8, 1)).astype(np.float32), np.arange(4)
+    history = trainer.fit(x, y, epochs=25)
+    assert history.loss[-1] < history.loss[0] / 2
+
+
+def test_two_layers_of_mobilenet_learn_in_256_kilobytes(data_dir: Path) -> None:
+    graph = pe.load(data_dir / "models" / "mlperf_vww_mbv1_int8.tflite")
+    trainer = pe.Trainer(
+        graph,
+        optimizer=pe.SGD(0.01),
+        precision="mixed:int8:fp16",
+        trainable="last:2",
+        rounding="stochastic",
+        in_turn=True,
+    )
+    assert trainer.compile(board="virt-rv32").arena_bytes <= 192 * 1024
