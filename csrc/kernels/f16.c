@@ -1,5 +1,7 @@
 #include "kernels/f16.h"
 
+#ifndef __riscv_zfh /* f16.h has it */
+
 /* A mantissa with its top bit at 29: value = bits * 2^exponent. */
 typedef struct scaled {
     uint32_t bits;
@@ -80,3 +82,4 @@ uint16_t pe_fma16(uint16_t a, uint16_t b, uint16_t c)
     const uint32_t mantissa = (p.bits + 0x7FFFF + (p.bits >> 20 & 1)) >> 20;
     return (uint16_t)(sign | (((uint32_t)(exponent - 1) << 10) + mantissa));
 }
+#endif

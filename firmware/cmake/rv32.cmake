@@ -1,5 +1,5 @@
-# What the three rv32 toolchain files share. PYEDGE_MARCH: rv32imac (soft float) or rv32imafc, with vectors
-# rv32imafc_zve32f_zvl128b (RVV 1.0, VLEN 128 or more), with float16 vectors too
+# What the three rv32 toolchain files share. PYEDGE_MARCH: rv32imac (soft float), rv32imafc, with instructions for float16
+# rv32imafc_zfh, with vectors rv32imafc_zve32f_zvl128b (RVV 1.0, VLEN 128 or more), with float16 vectors too
 # rv32imafc_zve32f_zvl128b_zvfh.
 set(CMAKE_SYSTEM_NAME Generic)
 set(CMAKE_SYSTEM_PROCESSOR riscv32)
@@ -15,7 +15,7 @@ else()
   set(PYEDGE_MABI ilp32)
 endif()
 string(REGEX REPLACE "_.*" "" PYEDGE_MARCH_BASE ${PYEDGE_MARCH}) # which libgcc has, and GCC 12 intrinsics for
-if(NOT PYEDGE_MARCH STREQUAL PYEDGE_MARCH_BASE)
+if(PYEDGE_MARCH MATCHES "_zve")
   set(PYEDGE_RVV ON)
   if(PYEDGE_MARCH MATCHES "_zvfh")
     set(PYEDGE_ZVFH ON)
