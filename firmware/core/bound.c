@@ -1,6 +1,7 @@
 #include "bound.h"
 
 #include "mem.h"
+#include "states.h"
 
 enum { COUNTS_ALIGN = 8 };
 enum { LINKED = STORE_SLOTS }; /* the "slot" of the plan that was linked with the firmware */
@@ -51,6 +52,7 @@ bool bind_plan(server *s, const uint8_t *plan, uint32_t bytes, int slot, fault *
     }
     s->slot = (int8_t)slot;
     s->plan_bytes = bytes;
+    restore_states(s);
     if (counts + (uint64_t)plan_ops(s) * sizeof(uint64_t) <= s->port->pool_bytes)
         s->counts = (uint64_t *)(void *)(pool + counts);
     return true;

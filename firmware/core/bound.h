@@ -9,7 +9,7 @@ uint32_t plan_ops(const server *s);
 uint32_t pool_used(const server *s); /* bytes of the pool that are taken */
 
 /* Takes a plan into use, out of the one before. The pool holds the plan if slot is STORE_NONE, then the arena, then the
- * counts. False after fail(). */
+ * counts. A plan of the store begins with the states that were kept of it. False after fail(). */
 bool bind_plan(server *s, const uint8_t *plan, uint32_t bytes, int slot, fault *f);
 void release_plan(server *s);
 

@@ -5,6 +5,7 @@
 #include "ops/ops.h"
 #include "pyedge_custom.h"
 #include "sha256.h"
+#include "states.h"
 #include "upload.h"
 
 #ifndef PYEDGE_VERSION
@@ -244,29 +245,6 @@ static void cmd_output(server *s, const request *q, cbor_writer *w, fault *f)
     cbor_bytes(w, data, n < room ? n : room);
 }
 
-static void cmd_states(server *s, const request *q, cbor_writer *w, fault *f)
-{
-    uint32_t off = q->off, n = q->n;
-    if (!s->session.plan) {
-        fail(f, RC_STATE, "no plan");
-        return;
-    }
-    uint32_t bytes = plan_header(s)->state_bytes;
-    if (off > bytes) {
-        fail(f, RC_VALUE, "outside the states");
-        return;
-    }
-    const uint8_t *data = s->session.arena + off;
-    cbor_map(w, 3);
-    put_uint(w, "off", off);
-    cbor_text(w, "data");
-    uint32_t room = (uint32_t)(w->end - w->p) - 14; /* head of the string, "crc" and a number */
-    n = n < bytes - off ? n : bytes - off;
-    n = n < room ? n : room;
-    cbor_bytes(w, data, n);
-    put_uint(w, "crc", pe_crc32(0, data, n));
-}
-
 static void cmd_profile(server *s, const request *q, cbor_writer *w, fault *f)
 {
     uint32_t off = q->off;
@@ -349,7 +327,10 @@ static const command COMMANDS[] = {
     {GROUP_PYEDGE, 7, READ, 0, cmd_memory},
     {GROUP_PYEDGE, 8, WRITE, 0, cmd_use_slot},
     {GROUP_PYEDGE, 9, READ, 1 << FIELD_OFF, cmd_custom},
-    {GROUP_PYEDGE, 10, READ, 1 << FIELD_OFF | 1 << FIELD_N, cmd_states},
+#ifdef PE_WITH_STATES
+    {GROUP_PYEDGE, 10, READ, 1 << FIELD_OFF | 1 << FIELD_N, read_states},
+    {GROUP_PYEDGE, 11, WRITE, 0, keep_states},
+#endif
 };
 
 void server_init(server *s, const port_info *port)

@@ -6,11 +6,13 @@
 
 enum { MAGIC = 0x314A4550 /* "PEJ1" */, MAX_WRITE = 64 };
 #define NO_RECORD UINT32_MAX
+#define NOT_KEPT UINT32_MAX
 
 typedef struct record {
     uint32_t magic, sequence, slot, length;
     uint8_t sha[32];
-    uint8_t reserved[12];
+    uint32_t kept;       /* number of the copy of states, or NOT_KEPT */
+    uint8_t kept_sha[8]; /* begin of its SHA-256; 0xFF without */
     uint32_t crc;
 } record;
 _Static_assert(sizeof(record) == 64, "a journal record");
@@ -43,15 +45,22 @@ void store_open(store *s, const port_store *flash)
     if (!flash)
         return;
     record r;
+    const uint32_t journal = 2 * flash->sector_bytes;
     uint32_t newest = NO_RECORD, sequence[STORE_SLOTS] = {0, 0};
-    for (uint32_t offset = 0; offset < 2 * flash->sector_bytes; offset += sizeof r) {
-        if (!read_record(s, offset, &r))
-            continue;
-        if (newest == NO_RECORD || (int32_t)(r.sequence - s->sequence) > 0) {
+    for (uint32_t offset = 0; offset < journal; offset += sizeof r) {
+        if (read_record(s, offset, &r) && (newest == NO_RECORD || (int32_t)(r.sequence - s->sequence) > 0)) {
             newest = offset;
             s->sequence = r.sequence;
         }
-        if (s->record[r.slot] == NO_RECORD || (int32_t)(r.sequence - sequence[r.slot]) > 0) {
+    }
+    if (newest == NO_RECORD)
+        return; /* next 0, fresh: sector 0 is erased before its first record, whatever lies there */
+    const uint32_t sector = newest - newest % flash->sector_bytes, end = sector + flash->sector_bytes;
+    for (uint32_t i = 0; i < journal;
+         i += sizeof r) { /* its sector first: of a record that went along, the copy there counts */
+        const uint32_t offset = (sector + i) % journal;
+        if (read_record(s, offset, &r) &&
+            (s->record[r.slot] == NO_RECORD || (int32_t)(r.sequence - sequence[r.slot]) > 0)) {
             s->record[r.slot] = offset;
             sequence[r.slot] = r.sequence;
         }
@@ -67,11 +76,8 @@ void store_open(store *s, const port_store *flash)
         else if (s->active == STORE_NONE || (int32_t)(sequence[slot] - sequence[s->active]) > 0)
             s->active = (int8_t)slot;
     }
-    if (newest == NO_RECORD)
-        return; /* next 0, fresh: sector 0 is erased before its first record, whatever lies there */
 
     /* Behind the last place of the newest record's sector that anything was written to, be it a torn record. */
-    uint32_t sector = newest - newest % flash->sector_bytes, end = sector + flash->sector_bytes;
     s->next = end;
     while (s->next > newest + sizeof r && is_blank(flash->base + s->next - sizeof r, sizeof r))
         s->next -= sizeof r;
@@ -88,6 +94,93 @@ const uint8_t *store_plan(const store *s, int slot, uint32_t *bytes, const uint8
     memcpy(bytes, r + offsetof(record, length), sizeof *bytes);
     *sha = r + offsetof(record, sha);
     return store_slot(s, slot);
+}
+
+/* Writes a record as it is. */
+static bool write_record(store *s, const record *r)
+{
+    const uint32_t at = s->next;
+    record check;
+    if (s->fresh) {
+        for (int slot = 0; slot < STORE_SLOTS; slot++)
+            if (s->record[slot] != NO_RECORD && s->record[slot] / s->flash->sector_bytes == at / s->flash->sector_bytes)
+                s->record[slot] = NO_RECORD;
+        if (port_erase(at))
+            return false;
+    }
+    const bool good = !port_program(at, (const uint8_t *)r, sizeof *r) && read_record(s, at, &check) &&
+                      !memcmp(r, &check, sizeof check);
+
+    /* A place that took the record badly is passed over by the next. */
+    s->next = at + (uint32_t)sizeof *r;
+    s->fresh = s->next % s->flash->sector_bytes == 0;
+    if (s->fresh)
+        s->next %= 2 * s->flash->sector_bytes;
+    if (good)
+        s->record[r->slot] = at;
+    return good;
+}
+
+/* Makes a record the newest, and its slot the active one. The other slot's record goes along into a new sector, before its own
+ * is erased, so that there is a slot to fall back to. It keeps its sequence, and so stays the older one. */
+static bool append(store *s, record *r)
+{
+    const uint32_t other = r->slot == 0, sector = s->next / s->flash->sector_bytes;
+    record along;
+    const bool goes = s->record[other] != NO_RECORD && read_record(s, s->record[other], &along) &&
+                      (s->fresh || s->record[other] / s->flash->sector_bytes != sector);
+    r->sequence = s->sequence + 1;
+    r->crc = pe_crc32(0, r, offsetof(record, crc));
+    if (!write_record(s, r))
+        return false;
+    s->sequence++;
+    s->active = (int8_t)r->slot;
+    if (goes && !s->fresh)
+        (void)write_record(s, &along); /* if it fails, the next record takes it along */
+    return true;
+}
+
+/* Copies of states stand at the end of their plan's slot, each in sectors of its own. 0: there is no room for two. */
+static uint32_t copy_offset(const store *s, uint32_t plan_bytes, uint32_t bytes, uint32_t copy)
+{
+    const uint32_t sector = s->flash->sector_bytes, slot = s->flash->slot_bytes;
+    const uint64_t plan = (plan_bytes + (uint64_t)sector - 1) / sector * sector;
+    const uint64_t place = (bytes + (uint64_t)sector - 1) / sector * sector;
+    return plan + 2 * place <= slot ? slot - (uint32_t)place * (2 - copy) : 0;
+}
+
+const uint8_t *store_states(const store *s, int slot, uint32_t bytes)
+{
+    record r;
+    if (slot < 0 || s->record[slot] == NO_RECORD || !read_record(s, s->record[slot], &r) || r.kept > 1)
+        return NULL;
+    const uint32_t offset = copy_offset(s, r.length, bytes, r.kept);
+    if (!offset)
+        return NULL;
+    const uint8_t *states = store_slot(s, slot) + offset;
+    uint8_t sha[32];
+    sha256(states, bytes, sha);
+    return memcmp(sha, r.kept_sha, sizeof r.kept_sha) == 0 ? states : NULL;
+}
+
+keep_result store_keep(store *s, int slot, const uint8_t *states, uint32_t bytes)
+{
+    record r;
+    if (!s->flash->write_bytes || s->record[slot] == NO_RECORD || !read_record(s, s->record[slot], &r))
+        return KEEP_READ_ONLY;
+    const uint8_t *kept = store_states(s, slot, bytes);
+    if (kept && memcmp(kept, states, bytes) == 0)
+        return KEEP_DONE; /* asked again */
+    const uint32_t copy = r.kept == 0, offset = copy_offset(s, r.length, bytes, copy);
+    if (!offset)
+        return KEEP_NO_ROOM;
+    if (store_write(s, slot, offset, states, bytes, true) < 0 || memcmp(store_slot(s, slot) + offset, states, bytes))
+        return KEEP_FAILED;
+    uint8_t sha[32];
+    sha256(states, bytes, sha);
+    r.kept = copy;
+    memcpy(r.kept_sha, sha, sizeof r.kept_sha);
+    return append(s, &r) ? KEEP_DONE : KEEP_FAILED;
 }
 
 int store_begin(store *s, uint32_t bytes)
@@ -122,25 +215,8 @@ int32_t store_write(store *s, int slot, uint32_t off, const uint8_t *data, uint3
 
 bool store_commit(store *s, int slot, uint32_t bytes, const uint8_t sha[32])
 {
-    uint32_t sector_bytes = s->flash->sector_bytes, at = s->next;
-    record r = {.magic = MAGIC, .sequence = s->sequence + 1, .slot = (uint32_t)slot, .length = bytes}, check;
+    record r = {.magic = MAGIC, .slot = (uint32_t)slot, .length = bytes, .kept = NOT_KEPT};
     memcpy(r.sha, sha, sizeof r.sha);
-    memset(r.reserved, 0xFF, sizeof r.reserved);
-    r.crc = pe_crc32(0, &r, offsetof(record, crc));
-    if (s->fresh && port_erase(at))
-        return false;
-    bool good =
-        !port_program(at, (const uint8_t *)&r, sizeof r) && read_record(s, at, &check) && !memcmp(&r, &check, sizeof r);
-
-    /* A place that took the record badly is passed over by the next. */
-    s->next = at + (uint32_t)sizeof r;
-    s->fresh = s->next % sector_bytes == 0;
-    if (s->fresh)
-        s->next %= 2 * sector_bytes;
-    if (!good)
-        return false;
-    s->sequence++;
-    s->record[slot] = at;
-    s->active = (int8_t)slot;
-    return true;
+    memset(r.kept_sha, 0xFF, sizeof r.kept_sha);
+    return append(s, &r);
 }

@@ -35,4 +35,10 @@ const uint8_t *store_slot(const store *s, int slot);
 
 /* Makes the slot active by one record. The caller has checked that its content has this hash. False: the flash failed. */
 bool store_commit(store *s, int slot, uint32_t bytes, const uint8_t sha[32]);
+
+/* States that a slot's plan has learned. Two copies take turns at the end of the slot; a record names the one that counts, and
+ * is written last, as for a plan. */
+typedef enum keep_result { KEEP_DONE, KEEP_READ_ONLY, KEEP_NO_ROOM, KEEP_FAILED } keep_result;
+keep_result store_keep(store *s, int slot, const uint8_t *states, uint32_t bytes); /* of the active slot */
+const uint8_t *store_states(const store *s, int slot, uint32_t bytes);             /* NULL: none are kept */
 #endif

@@ -13,11 +13,12 @@ from ..boards import load_profile
 from ..errors import BoardError, LinkError, PlanError, ToolError, UnsupportedError, VerificationError
 from ..model.custom import KERNELS
 from ..plan import Plan
-from . import build, commands, emulator, ports, timing
+from . import build, commands, emulator, ports, ssh, timing
 from .commands import Hello, Memory
 from .link import GROUP_IMAGE, GROUP_OS, GROUP_PYEDGE, Link, Progress, RefusedError
 from .remote import Remote
-from .stream import SerialStream
+from .ssh import SshStream
+from .stream import SerialStream, Stream
 
 
 class Board:
@@ -39,25 +40,29 @@ class Board:
         self.hello = self._say_hello()
 
     def _say_hello(self) -> Hello:
+        start_s = timing.SSH_S if self.profile.linux else timing.BOOT_S if self._emulator else timing.COMMAND_S
         try:
-            answer = self.link.read(
-                GROUP_PYEDGE, commands.HELLO, deadline_s=timing.BOOT_S if self._emulator else timing.COMMAND_S
-            )
+            answer = self.link.read(GROUP_PYEDGE, commands.HELLO, deadline_s=start_s)
         except LinkError as e:
             if self._emulator and self._emulator.complaint:
                 raise ToolError(f"{self.name}: the emulator failed: {self._emulator.complaint}") from e
-            raise LinkError(f"{e}; is the firmware on it? try: pyedge flash -b {self.name}") from e
+            raise LinkError(f"{e}; is the firmware on it? try: {self._update}") from e
         hello: Hello = commands.fields_of(Hello, answer, self.name)
         if hello.proto != commands.PROTOCOL:
             raise BoardError(
                 f"{self.name}: its firmware {hello.fw} speaks protocol {hello.proto}, this is {commands.PROTOCOL};"
-                f" try: pyedge flash -b {self.name}"
+                f" try: {self._update}"
             )
         if hello.board != self.name:
             where = self.link.stream.name
             raise BoardError(f"{where}: this is a {hello.board}, not a {self.name}; use -b {hello.board}")
         self.link.buf_bytes = hello.buf
         return hello
+
+    @property
+    def _update(self) -> str:
+        """The command that brings what answers there to this version."""
+        return "pip install --upgrade pyedge, there" if self.profile.linux else f"pyedge flash -b {self.name}"
 
     def __enter__(self) -> Board:
         return self
@@ -131,6 +136,8 @@ class Board:
             if there.get(name) != source:
                 lack = "has another source of" if name in there else "lacks"
                 file = KERNELS[name].file if name in KERNELS else "KERNEL.c"
+                if self.profile.linux:
+                    raise PlanError(f"{self.name}: custom ops don't go through ssh; try: pyedge run --with {file}, there")
                 raise PlanError(
                     f"{self.name}: the firmware {lack} the custom op {name!r};"
                     f" try: pyedge flash -b {self.name} --with {file}"
@@ -140,7 +147,8 @@ class Board:
         """Puts a plan on the board, has it verified there, and reads its SHA-256 back.
 
         Args:
-            persist: Into flash, where it survives a reset, instead of RAM. On a board that cannot write its flash the
+            persist: Into flash, where it survives a reset, instead of RAM. If the board has it there already, it begins
+                with the states that `Remote.keep` wrote last. On a board that cannot write its flash the
                 plan always goes there: the emulator is started again with an image that contains it.
             progress: Called with bytes done and bytes in all.
 
@@ -150,6 +158,8 @@ class Board:
             LinkError, BoardError: As the link and the board report.
         """
         self._check_custom(plan)
+        if persist and not self.hello.slots:
+            raise UnsupportedError(f"{self.name}: it has no flash for plans; try: persist=False")
         data = bytes(plan.data)
         digest = hashlib.sha256(data).digest()
         store = self.profile.store
@@ -183,6 +193,16 @@ class Board:
         digest = hashlib.sha256(data).digest()
         if not any(slot["hash"] == digest and slot.get("active") is True for slot in self.slots()):
             raise VerificationError(f"{self.name}: the slot that was written did not become the active one")
+        self._keep_flash()
+
+    def keep_states(self, state_bytes: int) -> None:
+        """Writes the states of the plan in use into the board's flash. See `Remote.keep`."""
+        work_s = timing.ERASE_S + state_bytes / timing.FLASH_BYTES_PER_S
+        self.link.write(GROUP_PYEDGE, commands.KEEP, work_s=work_s)
+        self._keep_flash()
+
+    def _keep_flash(self) -> None:
+        """The next emulator of this board begins with what this one has in its flash now."""
         if self._emulator:
             emulator.keep_flash(self.profile, self._emulator.flash)
 
@@ -213,6 +233,8 @@ def _load_error(e: RefusedError, plan: Plan, board: Board) -> Exception:
     hello, name = board.hello, board.name
     if "st" in e.answer:
         return PlanError(f"{e}; is the firmware older, or trimmed to another plan? try: pyedge flash -b {name}")
+    if e.rc == commands.RC_CORRUPT and board.profile.linux:
+        return PlanError(f"{e}; is the pyedge there older? try: {board._update}")
     if e.rc == 2:
         return PlanError(
             f"{name}: a plan of {len(plan.data)} bytes with an arena of {plan.arena_bytes} does not fit into"
@@ -234,7 +256,8 @@ def connect(
 
     Args:
         board: Name of a profile, a .toml file, or a profile.
-        port: Path, pyserial URL, or "serial:ID" of a USB adapter; default: PYEDGE_PORT, else the board's USB id.
+        port: Path, pyserial URL, or "serial:ID" of a USB adapter; default: PYEDGE_PORT, else the board's USB id. Of a
+            board with Linux, that has pyedge: "ssh:[user@]host[:port][/path/to/python]", reached by the system's ssh.
         isa: Which build of the firmware an emulated board runs; default: the first of the profile.
         image: Firmware file to run, instead of the one that `flash` gave custom ops last, or the one that pyedge has.
         timeout: Overall deadline of one run, seconds.
@@ -242,15 +265,17 @@ def connect(
 
     Raises:
         BoardNotFoundError: No such board or port; or several ports match, all are named.
-        UnsupportedError: A board without firmware: described only, or one with Linux, on which pyedge itself runs.
-        PermissionDeniedError, BusyError: The port is not ours to open; in use.
-        ToolError: The emulator, or a compiler for its firmware, is missing.
+        UnsupportedError: A board without firmware: described only, or one with Linux, on which pyedge itself runs, and
+            the port is no "ssh:"; a machine of another kind than the board's.
+        PermissionDeniedError, BusyError: The port is not ours to open; in use. ssh does not let us in.
+        ToolError: The emulator, or a compiler for its firmware, is missing; ssh, or pyedge at its other end.
         LinkError, BoardError: No answer; other firmware.
     """
     profile = board if isinstance(board, BoardProfile) else load_profile(board)
-    baud = profile.serial_link().baud
     run_s = timing.RUN_S if timeout is None else timeout
     port = port or os.environ.get("PYEDGE_PORT") or None
+    over_ssh = port is not None and port.startswith(ssh.PREFIX)
+    baud = ssh.BAUD if over_ssh else profile.serial_link().baud
     if port is None and profile.emulator:
         build_of = profile.image(isa)
         firmware = Path(image) if image else emulator.kept_firmware(profile, build_of)
@@ -261,7 +286,11 @@ def connect(
         except BaseException:
             emulated.stop()
             raise
-    stream = SerialStream(ports.choose(profile, port), baud)
+    stream: Stream
+    if port is not None and over_ssh:
+        stream = SshStream(profile, port)
+    else:
+        stream = SerialStream(ports.choose(profile, port), baud)
     try:
         return Board(profile, Link(stream, baud), None, run_s)
     except BaseException:

@@ -8,11 +8,11 @@ from typing import Any
 from ..errors import LinkError
 
 # Group 70.
-HELLO, LOAD, PLAN, INPUT, RUN, OUTPUT, PROFILE, MEMORY, USE_SLOT, CUSTOM_OPS, STATES = range(11)
-ECHO, RESET = 0, 5  # group 0
+HELLO, LOAD, PLAN, INPUT, RUN, OUTPUT, PROFILE, MEMORY, USE_SLOT, CUSTOM_OPS, STATES, KEEP = range(12)
+ECHO, RESET, PARAMETERS = 0, 5, 6  # group 0
 STATE, UPLOAD = 0, 1  # group 1
 PROTOCOL = 1
-RC_NOT_FOUND, RC_STATE, RC_SUPPORT = 5, 6, 8
+RC_MEMORY, RC_VALUE, RC_NOT_FOUND, RC_STATE, RC_SUPPORT, RC_CORRUPT = 2, 3, 5, 6, 8, 9
 
 
 @dataclass(frozen=True)

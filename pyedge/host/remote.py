@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
-from ..errors import BoardError, LinkError, PlanError, VerificationError
+from ..errors import BoardError, LinkError, PlanError, UnsupportedError, VerificationError
 from ..model.graph import array_dtype
 from ..plan import RESET, Entry, OpCount, Plan, PlanTensor, Profile, collect
 from ..session import match_inputs
@@ -33,7 +33,8 @@ _log = logging.getLogger("pyedge")
 class Remote(Learner):
     """A plan on a board. Gives the bits of `Session` on the same plan, and of the `Trainer` that compiled it.
 
-    The board keeps the plan's states from run to run until reset(), or until a plan is loaded again.
+    The board has the plan's states from run to run until reset(), or until a plan is loaded again; keep() writes them
+    into its flash.
     """
 
     def __init__(self, board: Board, plan: Plan, sha: bytes) -> None:
@@ -103,6 +104,27 @@ class Remote(Learner):
         if unknown := [n for n in names or () if n not in states]:
             raise PlanError(f"the plan has no state {unknown[0]!r}; it has {', '.join(map(repr, states)) or 'none'}")
         return {name: _array(self._state(states[name]), states[name]) for name in (states if names is None else names)}
+
+    def keep(self) -> None:
+        """Writes the states, what was learned among them, into the board's flash.
+
+        There they outlive resets and power cuts: `load` of the same plan with persist=True begins with them. A power
+        cut while they are written leaves those that were kept before, whole. The plan itself must be in flash.
+
+        Raises:
+            UnsupportedError: A board that cannot write its flash; or the plan is in RAM, or not the newest in flash.
+            PlanError: Plan and two copies of its states don't fit into a slot; or another plan has been loaded since.
+            LinkError, BoardError: As the link and the board report.
+        """
+        self._check_loaded()
+        try:
+            self.board.keep_states(self.plan.state_bytes)
+        except RefusedError as e:
+            if e.rc == commands.RC_SUPPORT:
+                raise UnsupportedError(f"{e}; try: board.load(plan, persist=True)") from e
+            if e.rc == commands.RC_MEMORY:
+                raise PlanError(str(e)) from e
+            raise
 
     def profile(
         self,

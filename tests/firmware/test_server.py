@@ -180,6 +180,90 @@ def test_a_power_cut_at_any_operation_leaves_a_whole_plan(
     assert uploaded == {"off": len(new), "match": True} and n > 10
 
 
+def learning_plan() -> pe.Plan:
+    """Linear regression with momentum: entries main, train, reset."""
+    b = pe.GraphBuilder()
+    b.output("y", b.linear(b.input("x", (1, 4), "float32"), np.zeros((2, 4), np.float32), np.zeros(2, np.float32)))
+    trainer = pe.Trainer(b.build(), loss="mse", optimizer=pe.SGD(0.1, momentum=0.9))
+    return trainer.compile()
+
+
+def states_of(board: Board, plan: pe.Plan) -> bytes:
+    """All states, as they are on the board."""
+    answer = board.ask(READ, PYEDGE, 10, {"off": 0, "n": 1 << 20})
+    assert answer is not None and answer["off"] == 0 and len(answer["data"]) == plan.state_bytes
+    assert answer["crc"] == binascii.crc32(answer["data"])
+    return bytes(answer["data"])
+
+
+def learn(board: Board, plan: pe.Plan, step: int) -> bytes:
+    """A step on the board; the states behind it."""
+    entry = plan.entry("train")
+    for i, t in enumerate(entry.inputs):
+        board.put(np.full(t.shape, step + i, np.float32).tobytes(), entry.number, i)
+    answer = board.ask(WRITE, PYEDGE, 4, {"e": entry.number, "id": step})
+    assert answer is not None and "rc" not in answer
+    return states_of(board, plan)
+
+
+@pytest.mark.parametrize("how", ["none", "partial", "noisy"])
+def test_a_power_cut_while_states_are_kept_leaves_the_old_or_the_new_ones(
+    host_firmware: Path, tmp_path: Path, how: str
+) -> None:
+    """At each flash operation; restarted the board goes on learning from there, to the same bits, and keeps them."""
+    plan, path = learning_plan(), tmp_path / "flash"
+    command = [str(host_firmware), "--fd", "{fd}", "--flash", str(path)]
+    with Board(command) as board:
+        board.upload(IMAGE, bytes(plan.data))
+        sha_of_slot(board)
+        uninterrupted = [states_of(board, plan), *(learn(board, plan, step) for step in (1, 2, 3))]
+        sha_of_slot(board)  # takes it into use again: as at first
+        assert states_of(board, plan) == uninterrupted[0]
+        assert learn(board, plan, 1) == uninterrupted[1]
+        assert board.ask(WRITE, PYEDGE, 11) == {"n": plan.state_bytes}
+    before = path.read_bytes()
+    found = set()
+    for n in range(1, 100):
+        path.write_bytes(before)
+        with Board([*command, "--cut", f"{n}:{how}"]) as board:
+            sha_of_slot(board)
+            assert learn(board, plan, 2) == uninterrupted[2]
+            kept = board.ask(WRITE, PYEDGE, 11)
+        if kept is not None:
+            break
+        assert board.process.returncode == CUT_EXIT
+        with Board(command) as board:
+            sha_of_slot(board)
+            steps = uninterrupted.index(states_of(board, plan))
+            found.add(steps)
+            for step in range(steps + 1, 4):
+                assert learn(board, plan, step) == uninterrupted[step]
+            assert board.ask(WRITE, PYEDGE, 11) == {"n": plan.state_bytes}
+        with Board(command) as board:
+            sha_of_slot(board)
+            assert states_of(board, plan) == uninterrupted[3]
+    assert kept == {"n": plan.state_bytes} and n > 3 and found <= {1, 2} and 1 in found
+
+
+def test_states_are_kept_of_the_active_plan_in_flash_alone(board: Board, plans: tuple[bytes, ...]) -> None:
+    """Not of one in RAM, nor of one that another upload has replaced; a plan without states has nothing to keep."""
+    plan = learning_plan()
+    assert board.ask(WRITE, PYEDGE, 11)["rc"] == 6
+    board.upload(PYEDGE, bytes(plan.data))
+    assert board.ask(WRITE, PYEDGE, 11)["rc"] == 8
+    board.upload(IMAGE, bytes(plan.data))
+    sha_of_slot(board)
+    learned = learn(board, plan, 1)
+    assert board.ask(WRITE, PYEDGE, 11) == {"n": plan.state_bytes}
+    board.upload(IMAGE, plans[0])  # another slot
+    assert board.ask(WRITE, PYEDGE, 11)["rc"] == 8 and states_of(board, plan) == learned
+    sha_of_slot(board)
+    assert board.ask(WRITE, PYEDGE, 11) == {"n": 0}
+    board.upload(IMAGE, bytes(plan.data))
+    sha_of_slot(board)
+    assert states_of(board, plan) != learned  # a new upload begins anew
+
+
 def test_hostile_frames_do_no_harm(board: Board, plans: tuple[bytes, ...]) -> None:
     """All truncations and 20,000 changes of good requests, with the CRC made right: an answer or none, and it lives."""
     rng = random.Random(1)
@@ -198,6 +282,7 @@ def test_hostile_frames_do_no_harm(board: Board, plans: tuple[bytes, ...]) -> No
         (READ, PYEDGE, 7, {}),
         (WRITE, PYEDGE, 8, {}),
         (READ, PYEDGE, 10, {"off": 0, "n": 400}),
+        (WRITE, PYEDGE, 11, {}),
     ]
     board.upload(PYEDGE, data)
     frames = []

@@ -163,9 +163,9 @@ static void send_plan(uint16_t group, const uint8_t *plan, uint32_t bytes)
 
 static const struct {
     uint8_t op, group, id;
-} COMMANDS[] = {{2, 0, 0},  {2, 0, 5},  {0, 0, 6},  {0, 1, 0},  {2, 1, 1},  {0, 70, 0},
-                {2, 70, 1}, {0, 70, 2}, {2, 70, 3}, {2, 70, 4}, {0, 70, 5}, {0, 70, 6},
-                {0, 70, 7}, {2, 70, 8}, {1, 70, 0}, {0, 70, 9}, {0, 70, 10}};
+} COMMANDS[] = {{2, 0, 0},  {2, 0, 5},  {0, 0, 6},  {0, 1, 0},  {2, 1, 1},   {0, 70, 0},
+                {2, 70, 1}, {0, 70, 2}, {2, 70, 3}, {2, 70, 4}, {0, 70, 5},  {0, 70, 6},
+                {0, 70, 7}, {2, 70, 8}, {1, 70, 0}, {0, 70, 9}, {0, 70, 10}, {2, 70, 11}};
 enum { COMMAND_COUNT = sizeof COMMANDS / sizeof COMMANDS[0] };
 
 /* A plan of one copy op, so that inputs, runs and outputs do something before the fuzzer has found a plan of its own. */

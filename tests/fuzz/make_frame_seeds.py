@@ -18,7 +18,7 @@ import pyedge as pe
 
 # The order of COMMANDS in fuzz_frame.c.
 ECHO, RESET, PARAMETERS, STATE, STORE, HELLO, LOAD, PLAN, INPUT, RUN, OUTPUT, PROFILE, MEMORY, USE_SLOT = range(14)
-STATES = 16
+STATES, KEEP = 16, 17
 TO_STORE, TO_POOL = 0, 1
 
 
@@ -61,6 +61,8 @@ def main(folder: str) -> None:
         + request(STORE, begin) + request(STATE, {}) + request(USE_SLOT, {}),
         "states": upload(TO_POOL, learning) + run + request(STATES, {"off": 0, "n": 99})
         + request(STATES, {"off": 8, "n": 4}),
+        "keep": upload(TO_STORE, learning) + request(USE_SLOT, {}) + run + request(KEEP, {}) + run + request(KEEP, {})
+        + request(KEEP, {}) + b"\3" + request(USE_SLOT, {}) + request(STATES, {"off": 0, "n": 99}),
         "wire": wire(b"\5\1\2\0") + wire(b"\xff" * 300 + b"\0") + request(HELLO, {}),
     }  # fmt: skip
     out = Path(folder)

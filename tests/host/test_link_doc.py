@@ -73,7 +73,7 @@ def test_a_journal_record_has_the_layout_of_the_page() -> None:
     assert sum(size for _, size in places.values()) == store.RECORD_BYTES
     data = store.record(5, 1, b"plan")
     at = {name: data[offset : offset + size] for name, (offset, size) in places.items()}
-    assert (at["magic"], at["reserved"]) == (b"PEJ1", b"\xff" * 12)
+    assert (at["magic"], at["kept"], at["kept_sha"]) == (b"PEJ1", b"\xff" * 4, b"\xff" * 8)
     assert [int.from_bytes(at[k], "little") for k in ("sequence", "slot", "length")] == [5, 1, 4]
     empty = store.compose(Store("flash", 0, 4096, 8192, True), None)
     assert empty == b"\xff" * 8192

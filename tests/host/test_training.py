@@ -98,6 +98,47 @@ def test_each_firmware_of_virt_rv32_learns_the_same(isa: str) -> None:
         same(remote, trainer)
 
 
+@pytest.mark.parametrize("name", ["host", pytest.param("virt-rv32", marks=needs_qemu)])
+def test_what_was_learned_outlives_a_reset_and_the_process(name: str) -> None:
+    """Epochs with a reset and another connection between them give the bits of a training without."""
+    x, y = data()
+    trainer = pe.Trainer(network(), optimizer=pe.SGD(0.05, momentum=0.9), batch_size=5)
+    plan = trainer.compile(board=name)
+    trainer.fit(x, y, epochs=3, progress=False)
+    with pe.connect(name) as board:
+        remote = board.load(plan, persist=True)
+        remote.fit(x, y, progress=False)
+        remote.keep()
+        remote.train_on_batch(x[:5], y[:5])  # is lost
+        board.reset()
+        remote, epoch = board.load(plan, persist=True), remote.epoch
+        remote.epoch = epoch
+        remote.fit(x, y, progress=False)
+        remote.keep()
+    with pe.connect(name) as board:
+        remote = board.load(plan, persist=True)
+        remote.epoch = 2
+        remote.fit(x, y, progress=False)
+        same(remote, trainer)
+
+
+def test_states_that_no_flash_takes_are_refused() -> None:
+    """A plan in RAM; states too large for a slot; another plan there meanwhile."""
+    b = pe.GraphBuilder()
+    s = b.state("s", np.zeros((1, 600_000), np.float32))
+    b.update(s, b.relu(s))
+    b.output("y", b.relu(s))
+    large = pe.compile(b.build())
+    with pe.connect("host") as board:
+        remote = board.load(pe.Trainer(network()).compile())
+        with pytest.raises(pe.UnsupportedError, match=r"in flash.*persist=True"):
+            remote.keep()
+        with pytest.raises(pe.PlanError, match="two copies of its states"):
+            board.load(large, persist=True).keep()
+        with pytest.raises(pe.PlanError, match="another plan was loaded"):
+            remote.keep()
+
+
 def test_what_does_not_fit_is_said() -> None:
     """A plan that does not learn, another number of samples, labels that are none, unknown states, other states."""
     x, y = data()
