@@ -4,8 +4,8 @@
 
 Layers of ResNet8, DS-CNN and the autoencoder of MLPerf Tiny, one image: forward, the gradient of the input (dgrad),
 that of the weights (wgrad). "float16" and "fast16": weights, activations and gradients are float16, sums float32, or
-float16 with a flush every 32 products. Cores: rv32imafc, rv32imac (soft floats), rv32imafc_v with vectors of 128 bits.
-QEMU -icount shift=0: retired instructions.
+float16 with a flush every 32 products. Cores: rv32imafc, rv32imac (soft floats), rv32imafc_v with vectors of 128 bits,
+rv32imafc_zvfh with float16 in them too (QEMU 8 or newer, scripts/newer_qemu.py). -icount shift=0: retired instructions.
 """
 
 from __future__ import annotations
@@ -24,7 +24,12 @@ from pyedge.bench.single_ops import SingleOp
 from pyedge.model.graph import Tensor
 
 HERE = Path(__file__).resolve().parent
-CORES: dict[str, list[str]] = {"rv32imafc": ["F=1"], "rv32imac": [], "rv32imafc_v": ["V=128"]}
+CORES: dict[str, list[str]] = {
+    "rv32imafc": ["F=1"],
+    "rv32imac": [],
+    "rv32imafc_v": ["V=128"],
+    "rv32imafc_zvfh": ["V=128", "Z=1"],
+}
 TYPES = {"float32": ("float32", "exact"), "float16": ("float16", "exact"), "fast16": ("float16", "fast16")}
 PRIMITIVES = ("forward", "dgrad", "wgrad")
 LAYERS = {
@@ -89,8 +94,8 @@ def count(type_: str, core: str, compiler: str) -> dict[str, dict[str, float]]:
     if done.returncode:
         sys.exit(f"training: {' '.join(command)} failed:\n{done.stdout}{done.stderr}")
     found: dict[str, dict[str, float]] = {name: {} for name in LAYERS}
-    for op, line in zip(plan.entry("main").ops, done.stdout.splitlines(), strict=False):
-        name, _, primitive = op.name.partition("|")
+    for step, line in zip(plan.entry("main").ops, done.stdout.splitlines(), strict=False):
+        name, _, primitive = step.name.partition("|")
         if primitive in PRIMITIVES:
             found[name][primitive] = int(line.split()[1]) / macs(LAYERS[name])
     return found
