@@ -26,7 +26,12 @@ from ..tune.feeds import feeds
 
 board_option = click.option("--board", "-b", metavar="BOARD", help="Run on this board; without it, here in Python.")
 port_option = click.option(
-    "--port", "-p", metavar="PORT", envvar="PYEDGE_PORT", show_envvar=True, help="Serial port: path, URL, or serial:ID."
+    "--port",
+    "-p",
+    metavar="PORT",
+    envvar="PYEDGE_PORT",
+    show_envvar=True,
+    help="Serial port: path, URL, or serial:ID; or ssh:USER@HOST.",
 )
 isa_option = click.option("--isa", metavar="ISA", help="Which firmware an emulated board runs, if it has several.")
 entry_option = click.option("--entry", default="main", show_default=True, help="Entry of the plan.")
@@ -132,13 +137,18 @@ def parse_shapes(texts: Sequence[str]) -> dict[str, tuple[int, ...]] | None:
     return shapes or None
 
 
+def check_board(board: str | None, port: str | None, isa: str | None) -> None:
+    """Refuses options of a board where there is none. A port may be in the environment."""
+    source = click.get_current_context().get_parameter_source("port")
+    if board is None and (isa is not None or (port is not None and source is ParameterSource.COMMANDLINE)):
+        raise click.UsageError("--port and --isa are for a board: add --board BOARD")
+
+
 @contextmanager
 def runner(plan: Plan, board: str | None, port: str | None, isa: str | None = None) -> Iterator[Session | Remote]:
     """The plan ready to run: here without a board, else loaded there."""
+    check_board(board, port, isa)
     if board is None:
-        source = click.get_current_context().get_parameter_source("port")
-        if isa is not None or (port is not None and source is ParameterSource.COMMANDLINE):
-            raise click.UsageError("--port and --isa are for a board: add --board BOARD")
         yield Session(plan)
         return
     with connect(board, port=port, isa=isa) as connected:

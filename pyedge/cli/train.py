@@ -12,9 +12,22 @@ import numpy as np
 
 from .. import SGD, Adam, AdamW, Cosine, Graph, OneCycle, Trainer, load
 from .. import compile as compile_graph
+from ..host import Remote
 from ..train.losses import LOSSES
 from ..tune.trainer import PRECISIONS
-from ._common import OutputFile, console, data_option, emit, json_option, load_data, model_argument
+from ._common import (
+    OutputFile,
+    check_board,
+    console,
+    data_option,
+    emit,
+    isa_option,
+    json_option,
+    load_data,
+    model_argument,
+    port_option,
+    runner,
+)
 
 _ABOVE_0 = click.FloatRange(0, min_open=True)
 _COUNT = click.IntRange(1)
@@ -24,8 +37,11 @@ _COUNT = click.IntRange(1)
 @model_argument
 @data_option
 @click.option("--output", "-o", type=OutputFile(), help="Write a plan of the tuned model here.")
-@click.option("--plan", "plan_file", type=OutputFile(), help="Write a plan that goes on learning, for --board, here.")
-@click.option("--board", "-b", default="host", show_default=True, help="Board that the plans are for.")
+@click.option("--plan", "plan_file", type=OutputFile(), help="Write a plan that goes on learning into this file.")
+@click.option("--board", "-b", metavar="BOARD", help="Train on this board, with the same bits; without it, here.")
+@port_option
+@isa_option
+@click.option("--for", "plans_for", metavar="BOARD", help="Board that the plans are for.  [default: --board, or host]")
 @click.option("--save", type=OutputFile(), help="Write a checkpoint (.npz) here in the end, to go on from.")
 @click.option("--loss", type=click.Choice(list(LOSSES)), default="cross_entropy", show_default=True)
 @click.option("--optimizer", type=click.Choice(["sgd", "adam", "adamw"]), default="sgd", show_default=True)
@@ -66,7 +82,10 @@ def command(
     data: Path | None,
     output: Path | None,
     plan_file: Path | None,
-    board: str,
+    board: str | None,
+    port: str | None,
+    isa: str | None,
+    plans_for: str | None,
     save: Path | None,
     epochs: int,
     validation: float,
@@ -84,9 +103,13 @@ def command(
       pyedge train kws.tflite -d commands.npz --trainable last:2 --epochs 5 -o tuned.pedge
       pyedge train kws_int8.tflite -d commands.npz --precision mixed:int8 --trainable last:1 --save state.npz
       pyedge train state.npz -d commands.npz --epochs 3 --save state.npz
+      pyedge train kws.tflite -d commands.npz --board virt-rv32 --trainable last:1 -o tuned.pedge
     """
     if data is None:
         raise click.UsageError("which data? --data FILE.npz, with samples x and labels y")
+    check_board(board, port, isa)
+    if board is not None and (validation or patience):
+        raise click.UsageError("--validation and --patience are for training here; without --board")
     arrays = load_data(data)
     if "y" not in arrays:
         raise click.UsageError(f"{data}: no array 'y'; it has {', '.join(arrays)}")
@@ -116,13 +139,20 @@ def command(
         return {name: a[of] for name, a in x.items() if len(a) == len(y)} or x, y[of]
 
     checked = part(held) if kept else None
-    history = trainer.fit(*part(~held), epochs, checked, patience=patience)
+    if board is None:
+        history = trainer.fit(*part(~held), epochs, checked, patience=patience)
+    else:
+        with runner(trainer.compile(board), board, port, isa) as remote:
+            assert isinstance(remote, Remote)
+            history = remote.fit(*part(~held), epochs)
+            trainer.go_on_from(remote.state(), remote.epoch)
     if save is not None:
         trainer.save(save)
+    target = plans_for or board or "host"
     if output is not None:
-        compile_graph(trainer.graph(), board=board, mode=trainer.mode).save(output)
+        compile_graph(trainer.graph(), board=target, mode=trainer.mode).save(output)
     if plan_file is not None:
-        trainer.compile(board).save(plan_file)
+        trainer.compile(target).save(plan_file)
     weights = sum(w.size for w in trainer.weights().values())
     arena = trainer.plan.tensor_bytes("train")
     if as_json:

@@ -71,6 +71,8 @@ def test_train_says_each_epoch(pyedge, files):
         (["--trainable", "middle", "-d", "data.npz"], 2, "trainable='middle' is no layer"),
         (["--loss", "mse", "-d", "data.npz"], 2, "tensor 'target' takes samples float32[3]"),
         (["--lr", "0", "-d", "data.npz"], 2, "0.0 is not in the range x>0"),
+        (["--board", "host", "--patience", "2", "-d", "data.npz"], 2, "--patience are for training here"),
+        (["--isa", "rv32imac", "-d", "data.npz"], 2, "add --board BOARD"),
         (["--schedule", "onecycle", "--batch-size", "64", "-d", "data.npz"], 2, "1 steps are too few"),
     ],
 )
@@ -87,3 +89,18 @@ def test_a_checkpoint_keeps_its_options(pyedge, files, tmp_path):
     assert pyedge("train", files / "model.onnx", "-d", files / "data.npz", "--save", state).code == 0
     result = pyedge("train", state, "-d", files / "data.npz", "--lr", "0.5")
     assert result.code == 2 and "has its own --lr" in result.err
+
+
+def test_a_board_trains_to_the_same_checkpoint(pyedge, files, tmp_path):
+    """What --save writes after training on a board is what it writes after training here, and goes on."""
+    here, there = tmp_path / "here.npz", tmp_path / "there.npz"
+    options = ["-d", files / "data.npz", "--epochs", "2", "--lr", "0.1", "--momentum", "0.5", "--json"]
+    found = [
+        pyedge("train", files / "model.onnx", *options, "--save", path, *board).json["history"]
+        for path, board in ((here, []), (there, ["--board", "host"]))
+    ]
+    assert found[0]["loss"] == found[1]["loss"] and found[1]["steps"] == 16
+    states = [{n: a.tobytes() for n, a in np.load(path).items()} for path in (here, there)]
+    assert states[0] == states[1]
+    more = pyedge("train", there, "-d", files / "data.npz", "--board", "host", "--save", there)
+    assert more.code == 0 and pe.Trainer.load(there).steps == 24
