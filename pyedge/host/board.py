@@ -46,7 +46,8 @@ class Board:
         except LinkError as e:
             if self._emulator and self._emulator.complaint:
                 raise ToolError(f"{self.name}: the emulator failed: {self._emulator.complaint}") from e
-            raise LinkError(f"{e}; is the firmware on it? try: {self._update}") from e
+            what = "pyedge" if self.profile.linux else "the firmware"
+            raise LinkError(f"{e}; is {what} on it? try: {self._update}") from e
         hello: Hello = commands.fields_of(Hello, answer, self.name)
         if hello.proto != commands.PROTOCOL:
             raise BoardError(
@@ -137,7 +138,9 @@ class Board:
                 lack = "has another source of" if name in there else "lacks"
                 file = KERNELS[name].file if name in KERNELS else "KERNEL.c"
                 if self.profile.linux:
-                    raise PlanError(f"{self.name}: custom ops don't go through ssh; try: pyedge run --with {file}, there")
+                    raise PlanError(
+                        f"{self.name}: custom ops don't go through ssh; try: pyedge run --with {file}, there"
+                    )
                 raise PlanError(
                     f"{self.name}: the firmware {lack} the custom op {name!r};"
                     f" try: pyedge flash -b {self.name} --with {file}"

@@ -20,6 +20,7 @@ UPLOADS = 3  # whole uploads whose hash was wrong
 
 # A board or an emulator that starts.
 BOOT_S = 10.0
+SSH_S = 30.0  # log-in and start of Python on a small board
 POLL_S = 0.05  # how long one read of a port blocks
 WRITE_S = 5.0
 STOP_S = 2.0
