@@ -156,7 +156,8 @@ class Profile:
         if self.linux:
             raise UnsupportedError(
                 f"{self.name}: pyedge runs on this board itself, there is no firmware to talk to; install the"
-                f" {self.linux.wheel} wheel there and leave the board out; try: pyedge boards {self.name}"
+                f" {self.linux.wheel} wheel there and leave the board out, or reach it by --port ssh:USER@HOST; try:"
+                f" pyedge boards {self.name}"
             )
         if self.link is None or not self.images:
             raise UnsupportedError(
