@@ -17,6 +17,7 @@ set(PYEDGE_AVX512_SOURCES
   kernels/avx512/softmax_f32.c
   kernels/avx512/softmax_s8.c
   kernels/avx512/training_f32.c
+  kernels/avx512/wgrad_f32.c
 )
 set(PYEDGE_AVX512_FLAGS
   -O3 -mavx2 -mfma -mf16c -mbmi2 -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni -mavx512vbmi -mavx512vbmi2)
@@ -34,5 +35,6 @@ set(PYEDGE_AVX2_SOURCES
   kernels/avx2/softmax_f32.c
   kernels/avx2/softmax_s8.c
   kernels/avx2/training_f32.c
+  kernels/avx2/wgrad_f32.c
 )
 set(PYEDGE_AVX2_FLAGS -O3 -mavx2 -mfma -mf16c)

@@ -84,61 +84,67 @@
 
 /* One line a layer kernel (layers.h): X(name, arch, op kind), for pe_layer_<name>__<arch>; PE_NEEDS_<arch> of cpu.h is what
  * the CPU must have. PE_LAYERS joins the lists of a build: of two that take a case the first does. */
-#define PE_LAYERS_AVX512(X)                       \
-    X(conv2d_s8, avx512, conv2d_s8)               \
-    X(depthwise_s8, avx512, depthwise_s8)         \
-    X(linear_row_s8, avx512, linear_s8)           \
-    X(linear_s8, avx512, linear_s8)               \
-    X(add_s8, avx512, add_s8)                     \
-    X(avg_pool2d_s8, avx512, avg_pool2d_s8)       \
-    X(max_pool2d_s8, avx512, max_pool2d_s8)       \
-    X(mean_s8, avx512, mean_s8)                   \
-    X(softmax_s8, avx512, softmax_s8)             \
-    X(mul_s8, avx512, binary_s8)                  \
-    X(conv2d_f32, avx512, conv2d_f32)             \
-    X(depthwise_one_f32, avx512, depthwise_f32)   \
-    X(depthwise_f32, avx512, depthwise_f32)       \
-    X(linear_f32, avx512, linear_f32)             \
-    X(add_f32, avx512, add_f32)                   \
-    X(avg_pool2d_f32, avx512, avg_pool2d_f32)     \
-    X(mean_f32, avx512, mean_f32)                 \
-    X(softmax_f32, avx512, softmax_f32)           \
-    X(conv2d_dgrad_f32, avx512, conv2d_dgrad_f32) \
-    X(clip_grad, avx512, clip_grad)               \
-    X(bias_grad, avx512, bias_grad)               \
-    X(sum_squares, avx512, sum_squares)           \
-    X(sgd_update, avx512, sgd_update)             \
-    X(momentum_update, avx512, momentum_update)   \
-    X(conv2d_f16, avx512, conv2d_f16)             \
-    X(linear_f16, avx512, linear_f16)             \
+#define PE_LAYERS_AVX512(X)                             \
+    X(conv2d_s8, avx512, conv2d_s8)                     \
+    X(depthwise_s8, avx512, depthwise_s8)               \
+    X(linear_row_s8, avx512, linear_s8)                 \
+    X(linear_s8, avx512, linear_s8)                     \
+    X(add_s8, avx512, add_s8)                           \
+    X(avg_pool2d_s8, avx512, avg_pool2d_s8)             \
+    X(max_pool2d_s8, avx512, max_pool2d_s8)             \
+    X(mean_s8, avx512, mean_s8)                         \
+    X(softmax_s8, avx512, softmax_s8)                   \
+    X(mul_s8, avx512, binary_s8)                        \
+    X(conv2d_f32, avx512, conv2d_f32)                   \
+    X(depthwise_one_f32, avx512, depthwise_f32)         \
+    X(depthwise_f32, avx512, depthwise_f32)             \
+    X(linear_f32, avx512, linear_f32)                   \
+    X(add_f32, avx512, add_f32)                         \
+    X(avg_pool2d_f32, avx512, avg_pool2d_f32)           \
+    X(mean_f32, avx512, mean_f32)                       \
+    X(softmax_f32, avx512, softmax_f32)                 \
+    X(conv2d_dgrad_f32, avx512, conv2d_dgrad_f32)       \
+    X(conv2d_wgrad_f32, avx512, conv2d_wgrad_f32)       \
+    X(depthwise_dgrad_f32, avx512, depthwise_dgrad_f32) \
+    X(depthwise_wgrad_f32, avx512, depthwise_wgrad_f32) \
+    X(clip_grad, avx512, clip_grad)                     \
+    X(bias_grad, avx512, bias_grad)                     \
+    X(sum_squares, avx512, sum_squares)                 \
+    X(sgd_update, avx512, sgd_update)                   \
+    X(momentum_update, avx512, momentum_update)         \
+    X(conv2d_f16, avx512, conv2d_f16)                   \
+    X(linear_f16, avx512, linear_f16)                   \
     X(depthwise_f16, avx512, depthwise_f16)
 
-#define PE_LAYERS_AVX2(X)                       \
-    X(conv2d_s8, avx2, conv2d_s8)               \
-    X(depthwise_s8, avx2, depthwise_s8)         \
-    X(linear_s8, avx2, linear_s8)               \
-    X(add_s8, avx2, add_s8)                     \
-    X(avg_pool2d_s8, avx2, avg_pool2d_s8)       \
-    X(max_pool2d_s8, avx2, max_pool2d_s8)       \
-    X(mean_s8, avx2, mean_s8)                   \
-    X(softmax_s8, avx2, softmax_s8)             \
-    X(mul_s8, avx2, binary_s8)                  \
-    X(conv2d_f32, avx2, conv2d_f32)             \
-    X(depthwise_one_f32, avx2, depthwise_f32)   \
-    X(depthwise_f32, avx2, depthwise_f32)       \
-    X(linear_f32, avx2, linear_f32)             \
-    X(add_f32, avx2, add_f32)                   \
-    X(avg_pool2d_f32, avx2, avg_pool2d_f32)     \
-    X(mean_f32, avx2, mean_f32)                 \
-    X(softmax_f32, avx2, softmax_f32)           \
-    X(conv2d_dgrad_f32, avx2, conv2d_dgrad_f32) \
-    X(clip_grad, avx2, clip_grad)               \
-    X(bias_grad, avx2, bias_grad)               \
-    X(sum_squares, avx2, sum_squares)           \
-    X(sgd_update, avx2, sgd_update)             \
-    X(momentum_update, avx2, momentum_update)   \
-    X(conv2d_f16, avx2, conv2d_f16)             \
-    X(linear_f16, avx2, linear_f16)             \
+#define PE_LAYERS_AVX2(X)                             \
+    X(conv2d_s8, avx2, conv2d_s8)                     \
+    X(depthwise_s8, avx2, depthwise_s8)               \
+    X(linear_s8, avx2, linear_s8)                     \
+    X(add_s8, avx2, add_s8)                           \
+    X(avg_pool2d_s8, avx2, avg_pool2d_s8)             \
+    X(max_pool2d_s8, avx2, max_pool2d_s8)             \
+    X(mean_s8, avx2, mean_s8)                         \
+    X(softmax_s8, avx2, softmax_s8)                   \
+    X(mul_s8, avx2, binary_s8)                        \
+    X(conv2d_f32, avx2, conv2d_f32)                   \
+    X(depthwise_one_f32, avx2, depthwise_f32)         \
+    X(depthwise_f32, avx2, depthwise_f32)             \
+    X(linear_f32, avx2, linear_f32)                   \
+    X(add_f32, avx2, add_f32)                         \
+    X(avg_pool2d_f32, avx2, avg_pool2d_f32)           \
+    X(mean_f32, avx2, mean_f32)                       \
+    X(softmax_f32, avx2, softmax_f32)                 \
+    X(conv2d_dgrad_f32, avx2, conv2d_dgrad_f32)       \
+    X(conv2d_wgrad_f32, avx2, conv2d_wgrad_f32)       \
+    X(depthwise_dgrad_f32, avx2, depthwise_dgrad_f32) \
+    X(depthwise_wgrad_f32, avx2, depthwise_wgrad_f32) \
+    X(clip_grad, avx2, clip_grad)                     \
+    X(bias_grad, avx2, bias_grad)                     \
+    X(sum_squares, avx2, sum_squares)                 \
+    X(sgd_update, avx2, sgd_update)                   \
+    X(momentum_update, avx2, momentum_update)         \
+    X(conv2d_f16, avx2, conv2d_f16)                   \
+    X(linear_f16, avx2, linear_f16)                   \
     X(depthwise_f16, avx2, depthwise_f16)
 
 #define PE_LAYERS_I8MM(X)         \

@@ -242,7 +242,7 @@ def test_clamps_at_zeros_have_the_portable_bits(low: float, high: float) -> None
 
 @pytest.mark.parametrize("case", list(conv_cases()), ids=shape_id)
 def test_conv2d_gradients_have_the_portable_bits(case: dict[str, Any]) -> None:
-    """Of x by a layer kernel where windows have no steps between, else by micro-kernels, as that of the weights."""
+    """Of x by a layer kernel where windows have no steps between, else by micro-kernels."""
     rng = np.random.default_rng(list(map(ord, repr(case))))
     n, h, w, c, co, kh, kw = (case[k] for k in ("n", "h", "w", "c", "co", "kh", "kw"))
     groups, stride, dilation = case.get("groups", 1), pair(case.get("stride", 1)), pair(case.get("dilation", 1))
@@ -258,7 +258,27 @@ def test_conv2d_gradients_have_the_portable_bits(case: dict[str, Any]) -> None:
     dy = b.input("dy", tuple(d or 1 for d in y.shape), "float32")
     b.output("dx", b.op("conv2d_dgrad", dy, weight, **attrs, size=(h, w), dtype="float32")[0])
     b.output("dw", b.op("conv2d_wgrad", dy, x, **attrs, kernel=(kh, kw), dtype="float32")[0])
-    check(b.build(), rng, ["conv2d_f32", "conv2d_dgrad_f32" if takes_dgrad(attrs, h, w, kh, kw) else None, None])
+    dgrad = "conv2d_dgrad_f32" if takes_dgrad(attrs, h, w, kh, kw) else None
+    check(b.build(), rng, ["conv2d_f32", dgrad, "conv2d_wgrad_f32"])
+
+
+@pytest.mark.parametrize("case", list(depthwise_cases()), ids=shape_id)
+def test_depthwise_gradients_have_the_portable_bits(case: dict[str, Any]) -> None:
+    """By layer kernels with one channel of y for each of x."""
+    rng = np.random.default_rng(list(map(ord, repr(case))))
+    n, h, w, c, kh, kw = (case[k] for k in ("n", "h", "w", "c", "kh", "kw"))
+    multiplier, stride, dilation = case.get("multiplier", 1), pair(case.get("stride", 1)), pair(case.get("dilation", 1))
+    attrs: dict[str, Any] = {"stride": stride, "dilation": dilation, "padding": case.get("padding", "same")}
+    b = pe.GraphBuilder()
+    x, weight = b.input("x", (n, h, w, c), "float32"), b.input("w", (kh, kw, c * multiplier), "float32")
+    y = b.depthwise_conv2d(x, weight, **attrs)
+    dy = b.input("dy", tuple(d or 1 for d in y.shape), "float32")
+    size = {"size": (h, w), "multiplier": multiplier}
+    b.output("dx", b.op("depthwise_dgrad", dy, weight, **attrs, **size, dtype="float32")[0])
+    b.output("dw", b.op("depthwise_wgrad", dy, x, **attrs, kernel=(kh, kw), dtype="float32")[0])
+    forward = "depthwise_one_f32" if c == 1 else "depthwise_f32" if multiplier == 1 else None
+    dgrad = "depthwise_dgrad_f32" if multiplier == 1 and takes_dgrad(attrs, h, w, kh, kw) else None
+    check(b.build(), rng, [forward, dgrad, "depthwise_wgrad_f32" if multiplier == 1 else None])
 
 
 def pair(x: int | tuple[int, int]) -> tuple[int, int]:

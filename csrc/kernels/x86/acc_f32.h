@@ -1,7 +1,6 @@
 /* Tiles of sums of products, c[m, n] += a[m] * b[n] over rows of products: gemm_acc_f32, and the gradient of weights. */
 #ifndef PE_X86_ACC_F32_H
 #define PE_X86_ACC_F32_H
-#include "kernels/tiles.h"
 #include "kernels/x86/f32.h"
 
 /* Products of a tile, floats from one to the next. Row r and product k of it: a[r * a_row + k * a_k + m * a_m] and
@@ -87,13 +86,17 @@ static const struct pe_acc_entry {
     pe_acc_fn *run;
 } pe_acc_tiles[] = {PE_ACC_TILES(PE_ACC_ENTRY)};
 
-/* The largest tile of nr vectors for m rows. */
+/* The tile of nr vectors for the first of m rows: the smallest that needs as few tiles as the largest would. */
 static inline const struct pe_acc_entry *pe_acc_tile_for(size_t m, size_t nr)
 {
-    const struct pe_acc_entry *best = NULL;
-    for (size_t i = 0; i < sizeof pe_acc_tiles / sizeof pe_acc_tiles[0]; i++)
-        if (pe_acc_tiles[i].nr == nr && pe_acc_tiles[i].mr <= m)
-            best = &pe_acc_tiles[i];
+    const struct pe_acc_entry *end = pe_acc_tiles + sizeof pe_acc_tiles / sizeof pe_acc_tiles[0], *best = NULL;
+    size_t most = 1;
+    for (const struct pe_acc_entry *t = pe_acc_tiles; t != end; t++)
+        most = t->nr == nr && t->mr > most ? t->mr : most;
+    const size_t wanted = (m - 1) / ((m - 1) / most + 1) + 1;
+    for (const struct pe_acc_entry *t = pe_acc_tiles; t != end && !(best && best->mr >= wanted); t++)
+        if (t->nr == nr && t->mr <= m)
+            best = t;
     return best;
 }
 

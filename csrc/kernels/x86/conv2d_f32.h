@@ -245,12 +245,6 @@ static uint32_t most_of(size_t n, uint32_t channels)
 static pe_layer_part_fn run_part;
 static pe_layer_at_fn run_at;
 
-/* The axis of dx as one of a convolution of dy. */
-static pe_axis turned(pe_axis a)
-{
-    return (pe_axis){a.out, a.in, a.taps, a.stride, a.dilation, (a.taps - 1) * a.dilation - a.pad};
-}
-
 #define PIXELS_TO_SPLIT 256 /* for which each part packs all weights that learn */
 
 /* Everything but the blocks. False: not a case of these kernels. */
@@ -277,11 +271,8 @@ static bool describe(const pe_call *c, bool dgrad, layer *l, pe_layer_bytes *byt
         groups = depthwise ? 1 : p->groups;
         images = x->dims[0];
         l->clip = dgrad ? (pe_clip){-none, none} : (pe_clip){p->f_min, p->f_max};
-        if (dgrad) {
-            h = turned(h), v = turned(v);
-            if (h.stride != 1 || v.stride != 1 || h.pad < 0 || v.pad < 0)
-                return false;
-        }
+        if (dgrad && !(pe_image_turn(&h) && pe_image_turn(&v)))
+            return false;
     }
     const size_t taps = (size_t)h.taps * (size_t)v.taps, depth = c_in / (size_t)groups;
     if (h.taps == 1 && v.taps == 1 && h.stride == 1 && v.stride == 1 && h.pad == 0 && v.pad == 0 && h.in == h.out &&

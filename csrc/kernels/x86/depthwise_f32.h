@@ -2,7 +2,8 @@
 #include "kernels/x86/image_f32.h"
 #include "kernels/x86/pack_f32.h"
 
-/* depthwise_f32 with multiplier 1. Weights that learn are packed before each run.
+/* depthwise_f32 with multiplier 1, and depthwise_dgrad_f32 without steps: dx is a convolution of dy, with the taps from the
+ * last to the first. Weights that learn are packed before each run.
  *
  * Two ways to fill a vector: with channels of one pixel; or, where windows are neighbours and PE_LANES is a multiple of
  * the channels, with several pixels, which lie there one after the other, and the weights repeated.
@@ -25,6 +26,7 @@ typedef struct layer {
     bool at_run;          /* packed before each run: weights or bias are in the arena */
     pe_place from_w, from_bias;
     bool has_bias;
+    bool turned; /* taps from the last to the first */
     pe_clip clip;
 } layer;
 
@@ -194,16 +196,21 @@ static void run_vectors(const layer *l, const job *j, const float *x, size_t n, 
 static pe_layer_part_fn run_part;
 static pe_layer_at_fn run_at;
 
-static bool describe(const pe_call *c, layer *l, pe_layer_bytes *bytes)
+static bool describe(const pe_call *c, bool dgrad, layer *l, pe_layer_bytes *bytes)
 {
     const pe_conv2d_params *p = c->params;
     const pe_tensor *x = c->tensor[0], *w = c->tensor[1], *y = c->tensor[c->inputs];
     const pe_tensor *bias = c->inputs > 2 ? c->tensor[2] : NULL;
-    if (!pe_in_arena(x) || w->dims[2] != x->dims[3] || !pe_clip_fits(&(pe_clip){p->f_min, p->f_max}))
+    const float none = __builtin_inff();
+    const pe_clip clip = dgrad ? (pe_clip){-none, none} : (pe_clip){p->f_min, p->f_max};
+    if (!pe_in_arena(x) || w->dims[2] != (dgrad ? y : x)->dims[3] || x->dims[3] != y->dims[3] || !pe_clip_fits(&clip))
         return false;
-    const pe_axis h = pe_axis_h(p, x, y, w->dims[0]), v = pe_axis_w(p, x, y, w->dims[1]);
+    pe_axis h = pe_axis_h(p, dgrad ? y : x, dgrad ? x : y, w->dims[0]),
+            v = pe_axis_w(p, dgrad ? y : x, dgrad ? x : y, w->dims[1]);
+    if (dgrad && !(pe_image_turn(&h) && pe_image_turn(&v)))
+        return false;
     const size_t channels = (size_t)x->dims[3], taps = (size_t)h.taps * (size_t)v.taps;
-    *l = (layer){.channels = channels, .taps = v.taps, .clip = {p->f_min, p->f_max}};
+    *l = (layer){.channels = channels, .taps = v.taps, .turned = dgrad, .clip = clip};
     if (!pe_image_describe(&l->image, x, y, h, v, x->dims[0], channels, channels, true, 0, &bytes->work))
         return false;
     l->dilation = (size_t)v.dilation * channels;
@@ -243,7 +250,13 @@ static bool describe(const pe_call *c, layer *l, pe_layer_bytes *bytes)
 static bool takes(const pe_call *c, pe_layer_bytes *bytes)
 {
     layer l;
-    return describe(c, &l, bytes);
+    return describe(c, false, &l, bytes);
+}
+
+static bool takes_dgrad(const pe_call *c, pe_layer_bytes *bytes)
+{
+    layer l;
+    return describe(c, true, &l, bytes);
 }
 
 /* Bias and weights to `to`. arena: if they learn. */
@@ -257,17 +270,27 @@ static void pack_weights(const layer *l, const uint8_t *arena, float *to)
             const bool real = channel < l->channels; /* others are not stored */
             to[l->bias + b * PE_LANES + i] = real && bias ? bias[channel] : 0;
             for (size_t t = 0; t < taps; t++)
-                to[l->weights + (b * taps + t) * PE_LANES + i] = real ? w[t * l->channels + channel] : 0;
+                to[l->weights + (b * taps + t) * PE_LANES + i] =
+                    real ? w[(l->turned ? taps - 1 - t : t) * l->channels + channel] : 0;
         }
+}
+
+static void pack_layer(const pe_call *c, bool dgrad, layer *l)
+{
+    pe_layer_bytes bytes = {0};
+    describe(c, dgrad, l, &bytes);
+    if (!l->at_run)
+        pack_weights(l, NULL, (float *)((uint8_t *)l + l->packed));
 }
 
 static void pack(const pe_call *c, void *packed)
 {
-    layer *l = packed;
-    pe_layer_bytes bytes = {0};
-    describe(c, l, &bytes);
-    if (!l->at_run)
-        pack_weights(l, NULL, (float *)((uint8_t *)packed + l->packed));
+    pack_layer(c, false, packed);
+}
+
+static void pack_dgrad(const pe_call *c, void *packed)
+{
+    pack_layer(c, true, packed);
 }
 
 /* Rows of y. x: the first window of the first. */
@@ -341,3 +364,5 @@ static void run(const void *packed, uint8_t *arena, uint8_t *work)
 }
 
 const pe_layer PE_LEVEL(pe_layer_depthwise_f32) = {PE_OP_DEPTHWISE_F32, PE_LEVEL_NAME(depthwise_f32), takes, pack, run};
+const pe_layer PE_LEVEL(pe_layer_depthwise_dgrad_f32) = {PE_OP_DEPTHWISE_DGRAD_F32, PE_LEVEL_NAME(depthwise_dgrad_f32),
+                                                         takes_dgrad, pack_dgrad, run};

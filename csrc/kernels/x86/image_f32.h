@@ -24,6 +24,14 @@ typedef struct pe_image_f32 {
     size_t pixel;             /* floats from one pixel of y to the next, as they are read */
 } pe_image_f32;
 
+/* Turns an axis of x and dy into one of a convolution of dy, which gives dx. False: with steps, or padding beyond the reach
+ * of a window. */
+static inline bool pe_image_turn(pe_axis *a)
+{
+    *a = (pe_axis){a->out, a->in, a->taps, a->stride, a->dilation, (a->taps - 1) * a->dilation - a->pad};
+    return a->stride == 1 && a->pad >= 0;
+}
+
 /* Rows of x that n rows of y need. */
 static inline int32_t pe_image_rows(const pe_image_f32 *m, int32_t n)
 {

@@ -1,0 +1,1 @@
+#include "kernels/x86/wgrad_f32.h"
