@@ -38,6 +38,7 @@ def test_a_whole_cnn_learns_in_64_kilobytes() -> None:
 
 def test_two_layers_of_mobilenet_learn_in_256_kilobytes(data_dir: Path) -> None:
     graph = pe.load(data_dir / "models" / "mlperf_vww_mbv1_int8.tflite")
+    assert isinstance(graph, pe.Graph)
     trainer = pe.Trainer(
         graph,
         optimizer=pe.SGD(0.01),
