@@ -10,6 +10,7 @@ from typing import Any
 
 from ..boards import Profile as BoardProfile
 from ..boards import load_profile
+from ..clocks import Clock
 from ..errors import BoardError, LinkError, PlanError, ToolError, UnsupportedError, VerificationError
 from ..model.custom import KERNELS
 from ..plan import Plan
@@ -99,6 +100,18 @@ class Board:
         """RAM of the board, as it is now."""
         memory: Memory = commands.fields_of(Memory, self.link.read(GROUP_PYEDGE, commands.MEMORY), self.name)
         return memory
+
+    def clock(self) -> Clock:
+        """How the CPU of a board with Linux is clocked now; all None of a board with firmware."""
+        if not self.profile.linux:
+            return Clock()
+        answer = self.link.read(GROUP_PYEDGE, commands.CLOCK)
+        kinds = {"governor": str, "mhz": int, "mc": int, "limited": bool}
+        for key, kind in kinds.items():
+            if key in answer and type(answer[key]) is not kind:
+                raise LinkError(f"{self.name}: clock: bad answer: {key} is {answer[key]!r}")
+        celsius = answer["mc"] / 1000 if "mc" in answer else None
+        return Clock(answer.get("governor"), answer.get("mhz"), celsius, answer.get("limited"))
 
     def slots(self) -> list[dict[str, Any]]:
         """The plans in flash: slot, hash (32 bytes), active, confirmed, version."""

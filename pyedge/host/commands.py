@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import LinkError
 
 # Group 70.
-HELLO, LOAD, PLAN, INPUT, RUN, OUTPUT, PROFILE, MEMORY, USE_SLOT, CUSTOM_OPS, STATES, KEEP = range(12)
+HELLO, LOAD, PLAN, INPUT, RUN, OUTPUT, PROFILE, MEMORY, USE_SLOT, CUSTOM_OPS, STATES, KEEP, CLOCK = range(13)
 ECHO, RESET, PARAMETERS = 0, 5, 6  # group 0
 STATE, UPLOAD = 0, 1  # group 1
 PROTOCOL = 1

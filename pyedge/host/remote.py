@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from .. import clocks
 from ..errors import BoardError, LinkError, PlanError, UnsupportedError, VerificationError
 from ..model.graph import array_dtype
 from ..plan import RESET, Entry, OpCount, Plan, PlanTensor, Profile, collect
@@ -158,14 +159,18 @@ class Remote(Learner):
             self._execute(e, profiled=True)
             return np.array(self._counts(e), np.uint64)
 
+        before = self.board.clock()
         samples = collect(once, runs, warmup)
+        after = self.board.clock()
         self.reset()
         ops = [OpCount(op.name, op.kind, 0, None, op.macs) for op in e.ops]
         conditions = {"firmware": hello.fw, **({"clock_hz": board.clock_hz} if board.clock_hz else {})}
+        conditions |= clocks.conditions(before, after)
         if self.board.isa:
             conditions["isa"] = self.board.isa
         timer = (0, 0) if exact else (1, 0)
-        return Profile.from_samples(samples, ops, hello.unit, board.name, entry, conditions, timer)
+        flags = clocks.doubts(before, after)
+        return Profile.from_samples(samples, ops, hello.unit, board.name, entry, conditions, timer, flags)
 
     def memory(self) -> Memory:
         """RAM of the board, with this plan loaded."""

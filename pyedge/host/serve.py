@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from .. import _core
+from .. import _core, clocks
 from ..errors import LinkError, PlanError
 from ..plan import Entry, Plan, PlanTensor
 from . import cbor, commands, frame
@@ -92,6 +92,7 @@ class Server:
             (GROUP_PYEDGE, commands.PROFILE, frame.READ): self._profile,
             (GROUP_PYEDGE, commands.MEMORY, frame.READ): self._memory,
             (GROUP_PYEDGE, commands.STATES, frame.READ): self._states,
+            (GROUP_PYEDGE, commands.CLOCK, frame.READ): lambda q: _clock(),
         }
         self._restart({})
 
@@ -305,6 +306,14 @@ def _software() -> str:
     except OSError:
         facts.append(platform.machine())
     return ", ".join(facts)
+
+
+def _clock() -> Body:
+    """How the CPU is clocked now; without what this computer doesn't tell."""
+    c = clocks.read_clock(min(os.sched_getaffinity(0)))
+    millidegrees = None if c.celsius is None else max(0, round(c.celsius * 1000))
+    facts = {"governor": c.governor, "mhz": c.mhz, "mc": millidegrees, "limited": c.limited}
+    return {key: value for key, value in facts.items() if value is not None}
 
 
 def serve(server: Server, source: int, sink: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import hashlib
+import os
 import platform
 import shutil
 import socket
@@ -19,7 +20,9 @@ import pytest
 
 import pyedge as pe
 from pyedge.boards import Profile, read_profile
+from pyedge.clocks import Clock, conditions, read_clock
 from pyedge.host import cbor, commands, connect, frame, ssh
+from pyedge.host.board import Board
 from pyedge.host.link import GROUP_PYEDGE, Link, RefusedError
 from pyedge.host.serve import BUF_BYTES, Server
 
@@ -118,6 +121,9 @@ def test_a_plan_runs_at_the_other_end_of_ssh(
         assert remote.run([x])[0].tobytes() == pe.Session(plan).run([x])[0].tobytes()
         profile = remote.profile([x], runs=5)
         assert [op.name for op in profile.ops] == [op.name for op in plan.ops] and profile.unit == "ns"
+        clock = read_clock(min(os.sched_getaffinity(0)))
+        assert profile.conditions.keys() - {"firmware", "clock_hz"} == conditions(clock, clock).keys()
+        assert board.clock().governor == clock.governor
         assert 0 < remote.repeat(3) < 10**10
         assert remote.memory().arena == plan.arena_bytes
         with pytest.raises(pe.UnsupportedError, match="no flash for plans"):
@@ -256,6 +262,23 @@ def test_an_upload_goes_on_where_it_was_broken_off(plan: pe.Plan) -> None:
         link.read(70, 2)
     with pytest.raises(pe.BoardError, match=r"rc 9.*not a valid plan"):
         link.write(70, 1, {"off": 0, "data": b"x", "len": 1, "sha": hashlib.sha256(b"x").digest()})
+
+
+def test_the_clock_of_a_board_is_part_of_its_profile(
+    here: Profile, plan: pe.Plan, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Governor, MHz and temperature before and after, and what speaks against the times."""
+    readings = iter([Clock("ondemand", 1500, 61.25, False), Clock("ondemand", 600, 85.0, True)])
+    monkeypatch.setattr("pyedge.clocks.read_clock", lambda cpu: next(readings))
+    board = Board(here, Link(Loop()), None, 10)
+    profile = board.load(plan).profile(runs=2)
+    facts = {"governor": "ondemand", "mhz": "1500 -> 600", "celsius": "61.25 -> 85.0"}
+    assert facts.items() <= profile.conditions.items()
+    assert {"clock unpinned", "throttled"} <= set(profile.flags)
+    damaged = Loop()
+    damaged.server._commands[GROUP_PYEDGE, commands.CLOCK, frame.READ] = lambda q: {"mhz": "fast"}
+    with pytest.raises(pe.LinkError, match="mhz is 'fast'"):
+        Board(here, Link(damaged), None, 10).clock()
 
 
 def test_garbage_is_passed_over() -> None:
