@@ -15,6 +15,9 @@ from .report import Report, constant_bytes
 from .rewrite import add_constant, readers, reads
 
 _KINDS = tuple(f"{kind}_f16" for kind in LAYERS)
+# What may stand between layers in float16: kinds whose operands and results have one dtype, with kernels for it.
+_SAME_DTYPE = {"add", "avg_pool2d", "max_pool2d", "mean", "concat", "depth_to_space", "identity", "pad", "reshape"}
+_SAME_DTYPE |= {"slice", "space_to_depth", "split", "transpose"}
 
 
 def to_float16(graph: Graph, activations: str = "float32") -> tuple[Graph, Report]:
@@ -26,8 +29,9 @@ def to_float16(graph: Graph, activations: str = "float32") -> tuple[Graph, Repor
 
     Args:
         graph: It stays as it is. Its inputs and outputs keep their dtypes.
-        activations: "float16" also stores what goes from layer to layer, reshaped on its way or not, as float16; what
-            any other op reads or gives stays float32, so nothing is cast.
+        activations: "float16" also stores what goes from layer to layer as float16, by add, average and maximum pools,
+            mean, concat, pad, reshape, slice, split, transpose or none. What another op, or one of these with a
+            constant, reads or gives stays float32, so nothing is cast.
 
     Returns:
         The new graph; the bytes before and after, each weight's noise.
@@ -82,18 +86,14 @@ def _rounded(weight: Tensor, data: np.ndarray) -> np.ndarray:
 
 
 def _between_layers(graph: Graph) -> set[str]:
-    """Tensors that only layers give and read, through reshapes or not."""
-    inner = [op for op in graph.ops if op.kind in (*_KINDS, "reshape")]
-    all_readers, inner_readers = readers(graph), Counter(op.inputs[0] for op in inner)
-    half = {n for op in inner for n in op.outputs if inner_readers[n] == all_readers[n]}
+    """Tensors that only layers give and read, through other ops that have float16 or not."""
+    layers, others = ([op for op in graph.ops if op.kind in kinds] for kinds in (_KINDS, _SAME_DTYPE))
+    inner_readers = Counter(n for op in layers for n in {op.inputs[0]} - {*op.inputs[1:]})
+    inner_readers.update(n for op in others for n in reads(op))
+    all_readers = readers(graph)
+    half = {n for op in (*layers, *others) for n in op.outputs if inner_readers[n] == all_readers[n]}
     half = {n for n in half if graph.tensors[n].dtype == "float32"}
-    while True:
-        torn = {
-            n
-            for op in inner
-            if op.kind == "reshape" and (op.inputs[0] in half) != (op.outputs[0] in half)
-            for n in (op.inputs[0], op.outputs[0])
-        }
-        if not half & torn:
-            return half
+    groups = [reads(op) | {*op.outputs} for op in others]
+    while torn := set[str]().union(*(group for group in groups if not group <= half)) & half:
         half -= torn
+    return half

@@ -32,10 +32,11 @@ def summary(plan: Plan) -> str:
             continue
         tensors, live = plan.tensor_bytes(name), plan.live_bytes(name)
         scratch = max((op.scratch_bytes for op in entry.ops), default=0)
+        kept = ", states included" if plan.states else ""
         lines += [
             "",
             f"entry {name}: {', '.join(map(_describe, entry.inputs))} -> {', '.join(map(_describe, entry.outputs))}",
-            f"tensors  {tensors:>10,} B   largest set of live tensors {live:,} B",
+            f"tensors  {tensors:>10,} B   largest set of live tensors {live:,} B{kept}",
             f"scratch  {scratch:>10,} B   of the op that needs most",
             f"MACs     {entry.macs:>10,}",
             f"licence  {_licence(plan, name)}",

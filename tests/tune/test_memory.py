@@ -48,3 +48,13 @@ def test_two_layers_of_mobilenet_learn_in_256_kilobytes(data_dir: Path) -> None:
         in_turn=True,
     )
     assert trainer.compile(board="virt-rv32").arena_bytes <= 192 * 1024
+
+
+def test_resnet8_learns_whole_in_350_kilobytes(data_dir: Path) -> None:
+    """All that goes between its layers is float16, by residuals and the pool."""
+    graph = pe.load(data_dir / "models" / "mlperf_ic_resnet8_f32.tflite")
+    trainer = pe.Trainer(graph, optimizer=pe.SGD(0.01), precision="fp16", rounding="stochastic", in_turn=True)
+    plan = trainer.compile(board="virt-rv32")
+    assert plan.arena_bytes <= 350 * 1024
+    forward = [t for t in plan.tensors if len(t.shape) == 4 and t.dtype == "float32"]
+    assert {t.name for t in forward} == {graph.inputs[0].name}
