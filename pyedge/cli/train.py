@@ -67,6 +67,13 @@ _COUNT = click.IntRange(1)
 @click.option("--batch-size", type=_COUNT, default=8, show_default=True, help="Samples at once.")
 @click.option("--accumulate", type=_COUNT, default=1, show_default=True, help="Batches of a step.")
 @click.option("--recompute", is_flag=True, help="Cheap activations twice, for a smaller arena; the same bits.")
+@click.option(
+    "--replay",
+    type=click.IntRange(0),
+    default=0,
+    metavar="N",
+    help="Keep N samples in the checkpoint, balanced over classes, and learn them again beside those that come later.",
+)
 @click.option("--epochs", type=_COUNT, default=1, show_default=True)
 @click.option(
     "--validation", type=click.FloatRange(0, 1, max_open=True), default=0.0, help="Share kept for validation."
@@ -103,6 +110,7 @@ def command(
       pyedge train kws.tflite -d commands.npz --trainable last:2 --epochs 5 -o tuned.pedge
       pyedge train kws_int8.tflite -d commands.npz --precision mixed:int8 --trainable last:1 --save state.npz
       pyedge train state.npz -d commands.npz --epochs 3 --save state.npz
+      pyedge train kws.tflite -d monday.npz --replay 200 --save state.npz
       pyedge train kws.tflite -d commands.npz --board virt-rv32 --trainable last:1 -o tuned.pedge
     """
     if data is None:
@@ -144,8 +152,9 @@ def command(
     else:
         with runner(trainer.compile(board), board, port, isa) as remote:
             assert isinstance(remote, Remote)
-            history = remote.fit(*part(~held), epochs)
+            history = remote.fit(*trainer.with_kept(*part(~held)), epochs)
             trainer.go_on_from(remote.state(), remote.epoch)
+            trainer.keep(*part(~held))
     if save is not None:
         trainer.save(save)
     target = plans_for or board or "host"
@@ -186,5 +195,5 @@ def _trainer(graph: Graph, samples: int, epochs: int, options: dict[str, Any]) -
     else:
         optimizer = (AdamW if options["optimizer"] == "adamw" else Adam)(**common)
     trainable: Sequence[str] = options["trainable"] or ("all",)
-    names = ("loss", "precision", "rounding", "batch_size", "accumulate", "recompute", "in_turn", "seed")
+    names = ("loss", "precision", "rounding", "batch_size", "accumulate", "recompute", "in_turn", "replay", "seed")
     return Trainer(graph, optimizer=optimizer, trainable=trainable, **{name: options[name] for name in names})

@@ -29,7 +29,9 @@ _PARTS = {
 Values = dict[str, np.ndarray]
 
 
-def save(path: str | PathLike[str], graph: Graph, made_of: Mapping[str, Any], epoch: int, states: Values) -> None:
+def save(
+    path: str | PathLike[str], graph: Graph, made_of: Mapping[str, Any], epoch: int, states: Values, kept: Values
+) -> None:
     """Writes a file that `load` reads; at no time is there half of one under this name.
 
     Raises:
@@ -38,6 +40,7 @@ def save(path: str | PathLike[str], graph: Graph, made_of: Mapping[str, Any], ep
     facts = {"version": _VERSION, "epoch": epoch, "made_of": {name: _plain(v) for name, v in made_of.items()}}
     arrays = {"facts": np.frombuffer(json.dumps(facts).encode(), np.uint8), **to_arrays(graph)}
     arrays |= {f"state/{name}": value for name, value in states.items()}
+    arrays |= {f"kept/{name}": value for name, value in kept.items()}
     arrays["sha256"] = np.frombuffer(_hash(arrays), np.uint8)
     target = os.path.abspath(path)
     handle, temporary = tempfile.mkstemp(dir=os.path.dirname(target), prefix=".checkpoint")
@@ -52,7 +55,7 @@ def save(path: str | PathLike[str], graph: Graph, made_of: Mapping[str, Any], ep
         raise
 
 
-def load(path: str | PathLike[str]) -> tuple[Graph, dict[str, Any], int, Values]:
+def load(path: str | PathLike[str]) -> tuple[Graph, dict[str, Any], int, Values, Values]:
     """What `save` was given.
 
     Raises:
@@ -72,8 +75,11 @@ def load(path: str | PathLike[str]) -> tuple[Graph, dict[str, Any], int, Values]
     if facts["version"] != _VERSION:
         raise ModelError(f"{path}: a checkpoint of version {facts['version']}, this pyedge reads {_VERSION}")
     made_of = {name: _real(value) for name, value in facts["made_of"].items()}
-    states = {name.removeprefix("state/"): value for name, value in arrays.items() if name.startswith("state/")}
-    return from_arrays(arrays), made_of, int(facts["epoch"]), states
+    states, kept = (
+        {name.removeprefix(prefix): value for name, value in arrays.items() if name.startswith(prefix)}
+        for prefix in ("state/", "kept/")
+    )
+    return from_arrays(arrays), made_of, int(facts["epoch"]), states, kept
 
 
 def _hash(arrays: Values) -> bytes:

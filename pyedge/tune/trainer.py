@@ -24,6 +24,7 @@ from ..train.parameters import Trainable, select
 from ..train.precision import dequantize_tail, to_half
 from ..train.prepare import SKIPPED, STEP, Settings, prepare, with_batch
 from . import checkpoint
+from .replay import Reservoir
 from .training import Array, Facts, History, Loop, Samples, bar, samples_for
 
 PRECISIONS = ("fp32", "fp16", "fast16", "mixed:int8", "mixed:int8:fp16")
@@ -50,7 +51,8 @@ class Trainer:
         in_turn: Each weight is updated as soon as its gradient is there, a few rows at a time, so that gradients take
             next to no memory. The same bits, but where a gradient is not finite its rows alone are left as they are.
             Without clip_norm, noise and accumulate.
-        seed: Of the samples' order, of gradient noise and of stochastic rounding.
+        replay: Samples of `fit` that are kept, balanced over classes, and learned again beside those of later calls.
+        seed: Of the samples' order, of gradient noise, of stochastic rounding and of which samples are kept.
         output: The output that the loss is of; the first.
         threads: As in Session; the bits are the same.
 
@@ -72,6 +74,7 @@ class Trainer:
         loss_scale: float = LOSS_SCALE,
         recompute: bool = False,
         in_turn: bool = False,
+        replay: int = 0,
         seed: int = 0,
         output: str | None = None,
         threads: int = 1,
@@ -80,6 +83,8 @@ class Trainer:
             raise ModelError(f"precision={precision!r} is not known; one of {', '.join(PRECISIONS)}")
         if rounding not in ("master", "stochastic"):
             raise ModelError(f"rounding={rounding!r} is not known; 'master' or 'stochastic'")
+        if replay < 0:
+            raise ValueError(f"replay={replay}: it must be 0 or above")
         if batch_size < 1 or accumulate < 1 or not 0 <= seed < 2**32:
             raise ValueError(f"batch_size={batch_size}, accumulate={accumulate}, seed={seed}: at least 1, 1 and 0")
         self._made_of: dict[str, Any] = {
@@ -93,11 +98,13 @@ class Trainer:
             "loss_scale": loss_scale,
             "recompute": recompute,
             "in_turn": in_turn,
+            "replay": replay,
             "seed": seed,
             "output": output,
         }
         self._given = check(graph)
         self._threads = threads
+        self._kept = Reservoir(replay, seed)
         self._epoch = 0  # epochs of `fit` so far: shuffling goes on where it was
         self._graph, masters, learning = _in_precision(_closed(self._given), precision, trainable)
         name = self._graph.output_names[0] if output is None else output
@@ -170,7 +177,8 @@ class Trainer:
         """
         if epochs < 1 or (patience is not None and patience < 1):
             raise ValueError(f"epochs={epochs}, patience={patience}: at least 1")
-        arrays = self._samples(x, y)
+        new = self._samples(x, y)
+        arrays = self._kept.beside(new)
         checked = None if validation_data is None else self._samples(*validation_data)
         history = History()
         loop = self._loop(history)
@@ -195,7 +203,17 @@ class Trainer:
                     break
         if best_states is not None and since:
             self._start(_with_values(self._entries, best_states))
+        self._kept.add(new)
         return history
+
+    def with_kept(self, x: Samples, y: Array) -> tuple[dict[str, Array], Array]:
+        """Samples, by input name, and what is expected, followed by those kept: what a board's `fit` is given."""
+        *given, targets = self._kept.beside(self._samples(x, y))
+        return {t.name: a for t, a in zip(self.plan.entry("main").inputs, given, strict=True)}, targets
+
+    def keep(self, x: Samples, y: Array) -> None:
+        """Offers samples that a board has learned to those kept, as `fit` does with its own."""
+        self._kept.add(self._samples(x, y))
 
     def train_on_batch(self, x: Samples, y: Array) -> float:
         """One step on batch_size * accumulate samples; its loss.
@@ -299,8 +317,8 @@ class Trainer:
         self._start(_with_values(self._entries, {name: states[name] for name in own}))
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Writes graph, weights, optimizer, counters and a hash of all into one .npz file, whole or not at all."""
-        checkpoint.save(path, self._given, self._made_of, self._epoch, self._session.state())
+        """Writes graph, weights, optimizer, counters, kept samples and a hash of all into a .npz, whole or not."""
+        checkpoint.save(path, self._given, self._made_of, self._epoch, self._session.state(), self._kept.state())
 
     @classmethod
     def load(cls, path: str | PathLike[str], threads: int = 1) -> Trainer:
@@ -309,9 +327,10 @@ class Trainer:
         Raises:
             ModelError: No such file, a damaged one (the hash says so), or another file.
         """
-        graph, made_of, epoch, states = checkpoint.load(path)
+        graph, made_of, epoch, states, kept = checkpoint.load(path)
         trainer = cls(graph, **made_of, threads=threads)
         trainer._epoch = epoch
+        trainer._kept.restore(kept)
         trainer._start(_with_values(trainer._entries, states))
         return trainer
 

@@ -104,3 +104,20 @@ def test_a_board_trains_to_the_same_checkpoint(pyedge, files, tmp_path):
     assert states[0] == states[1]
     more = pyedge("train", there, "-d", files / "data.npz", "--board", "host", "--save", there)
     assert more.code == 0 and pe.Trainer.load(there).steps == 24
+
+
+def test_kept_samples_are_learned_again_here_and_on_a_board(pyedge, files, tmp_path):
+    """A second run on a checkpoint made with --replay learns 10 samples more an epoch; on a board the same bits."""
+    state = tmp_path / "state.npz"
+    first = ["--batch-size", "4", "--replay", "10", "--save", state, "--json"]
+    found = pyedge("train", files / "model.onnx", "-d", files / "data.npz", *first).json
+    assert found["history"]["steps"] == 15
+    digests = []
+    for board in ([], ["--board", "host"]):
+        again = tmp_path / "again.npz"
+        found = pyedge("train", state, "-d", files / "data.npz", "--save", again, "--json", *board).json
+        assert found["history"]["steps"] == 18
+        trainer = pe.Trainer.load(again)
+        x, _ = trainer.with_kept(np.zeros((1, 6), np.float32), np.zeros(1, int))
+        digests.append([x["x"].tobytes(), *(w.tobytes() for w in trainer.weights().values())])
+    assert digests[0] == digests[1]
