@@ -15,7 +15,7 @@ _COLORS = {"ok": "green", "info": "cyan", "warn": "yellow", "fail": "red"}
 @click.command("doctor")
 @json_option
 def command(as_json: bool) -> None:
-    """Check this machine: the extension, emulators, compilers, ports, rights, flashers.
+    """Check this machine: the extension, emulators, compilers, ports, rights, flashers, power meters.
 
     Each finding comes with the command that mends it. The exit code is that of the first failure: 3 the installation,
     4 no rights on a board's port, 5 another program has it; else 0.

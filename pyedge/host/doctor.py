@@ -9,15 +9,17 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from .. import _resources
 from ..boards import list_profiles
-from ..errors import BusyError, PermissionDeniedError, ToolError
+from ..errors import BusyError, PermissionDeniedError, PyedgeError, ToolError
 from . import build, emulator, ports
+from .power.linux import open_jetson, open_pi5, open_rapl
+from .power.trace import Meter
 
 # Extra of the package: a module that it brings.
 _EXTRAS = {"firmware": "ziglang", "dev": "pytest"}
@@ -30,6 +32,9 @@ _FLASHERS = {  # names of the program; how to get it. They are started, never im
     "bflb-mcu-tool": (("bflb-mcu-tool",), "pip install bflb-mcu-tool"),
     "picotool": (("picotool",), "sudo apt install picotool (Debian 13 and later); or copy the UF2 file by hand"),
 }
+_PPK2 = "1915:c00a"
+_BUILT_IN: dict[str, Callable[[], Meter]] = {"rapl": open_rapl, "jetson": open_jetson, "pi5": open_pi5}  # meters
+_DEV = Path("/dev")
 _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 _RULES = "/etc/udev/rules.d/70-pyedge.rules"
 _LATENCY_MS = 1  # FTDI adapters wait 16 ms by default before they hand over a short answer
@@ -52,8 +57,9 @@ class Fact:
 
 
 def checkup() -> list[Fact]:
-    """All facts, the basic ones first. Starts nothing but `--version` of the tools that it finds."""
-    return [*_python(), *_emulators(), *_firmware(), *_serial(), *_usb(), *_flashers(), *_extras()]
+    """All facts, the basic ones first. Starts nothing but `--version` of the tools that it finds, and `vcgencmd`."""
+    facts = [*_python(), *_emulators(), *_firmware(), *_serial(), *_ssh(), *_usb(), *_flashers()]
+    return [*facts, *_meters(), *_extras()]
 
 
 def _python() -> Iterator[Fact]:
@@ -175,6 +181,15 @@ def _serial() -> Iterator[Fact]:
             yield Fact(f"{port.device} latency", "warn", f"{wait_ms} ms for each answer", advice)
 
 
+def _ssh() -> Iterator[Fact]:
+    path = build.program("ssh")
+    if path:
+        yield Fact("ssh", "ok", path)
+    else:
+        what = "not installed; --port ssh:USER@HOST reaches boards with Linux by it"
+        yield Fact("ssh", "info", what, "sudo apt install openssh-client")
+
+
 def _group_without_ports() -> Fact:
     """No board is plugged in: say whether one could be opened."""
     try:
@@ -237,6 +252,34 @@ def _flashers() -> Iterator[Fact]:
         else:
             status: Literal["info", "warn"] = "warn" if usb & plugged else "info"
             yield Fact(name, status, f"not installed; flashes {', '.join(p.name for p in boards)}", install)
+
+
+def _meters() -> Iterator[Fact]:
+    """Power meters that are plugged in or built in. Rights on a PPK2's port are among those of all ports."""
+    # Of the two ports of one kit the first one gives samples.
+    kits = {p.serial or p.device: p for p in reversed(ports.list_ports()) if p.usb == _PPK2}
+    for port in kits.values():
+        yield Fact("meter ppk2", "ok", f"{port}: pyedge power --meter ppk2 --meter-port {port.device}")
+    found = bool(kits)
+    for name, open_built_in in _BUILT_IN.items():
+        try:
+            covers = open_built_in().covers
+        except PermissionDeniedError as e:
+            what, _, advice = str(e).partition("; try: ")
+            yield Fact(f"meter {name}", "info", what, advice)
+        except PyedgeError:
+            continue  # this computer has none
+        else:
+            yield Fact(f"meter {name}", "ok", covers)
+        found = True
+    buses = sorted(_DEV.glob("i2c-*"))
+    if closed := [str(bus) for bus in buses if not os.access(bus, os.R_OK | os.W_OK)]:
+        what = f"{', '.join(closed)}: this user may not open it; an ina219, ina226 or ina228 is read there"
+        yield Fact("meters on I2C", "info", what, _join_advice("i2c"))
+    elif buses:
+        yield Fact("meters on I2C", "ok", f"an ina219, ina226 or ina228 may be at {', '.join(map(str, buses))}")
+    elif not found:
+        yield Fact("power meter", "info", "none found; pyedge power needs one", "pyedge power --help")
 
 
 def _extras() -> Iterator[Fact]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from serial.tools.list_ports_common import ListPortInfo
 import pyedge as pe
 from pyedge.boards import list_profiles, load_profile
 from pyedge.host import checkup, doctor, ports
+from pyedge.host.power.linux import open_jetson, open_rapl
+from pyedge.host.power.trace import PolledMeter
 from pyedge.host.stream import SerialStream
 
 HOST = load_profile("host")
@@ -184,6 +187,35 @@ def test_a_missing_flasher_matters_once_its_board_is_there(
     (tmp_path / "picotool").write_text("#!/bin/sh\n")
     (tmp_path / "picotool").chmod(0o755)
     assert {f.name: f for f in checkup()}["picotool"].found == str(tmp_path / "picotool")
+
+
+def test_doctor_finds_meters(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A PPK2 by its USB id, counters of a CPU with rights or without, I2C; or it says that there is none."""
+    for name, text in {"name": "package-0", "energy_uj": "5", "max_energy_range_uj": "9"}.items():
+        (tmp_path / "intel-rapl:0").mkdir(exist_ok=True)
+        (tmp_path / "intel-rapl:0" / name).write_text(text)
+
+    def locked() -> PolledMeter:
+        raise pe.PermissionDeniedError("energy_uj: only root may read it; try: sudo chmod a+r energy_uj")
+
+    def found(meters: dict[str, Callable[[], PolledMeter]], *there: ports.Port) -> dict[str, doctor.Fact]:
+        monkeypatch.setattr(doctor, "_BUILT_IN", meters)
+        monkeypatch.setattr(ports, "list_ports", lambda: list(there))
+        return {f.name: f for f in checkup() if "meter" in f.name}
+
+    monkeypatch.setattr(doctor, "_DEV", tmp_path)
+    nowhere = {"jetson": lambda: open_jetson(tmp_path)}
+    assert found(nowhere)["power meter"].status == "info"
+    kit = [port(f"/dev/ttyACM{i}", "F1", usb=(0x1915, 0xC00A)) for i in (1, 2)]
+    facts = found({"rapl": lambda: open_rapl(tmp_path), **nowhere}, *kit)
+    assert facts.keys() == {"meter ppk2", "meter rapl"} and "1 CPU package" in facts["meter rapl"].found
+    assert facts["meter ppk2"].found.endswith("--meter ppk2 --meter-port /dev/ttyACM1")
+    fact = found({"rapl": locked})["meter rapl"]
+    assert (fact.status, fact.advice) == ("info", "sudo chmod a+r energy_uj")
+    (tmp_path / "i2c-1").touch()
+    assert str(tmp_path / "i2c-1") in found(nowhere)["meters on I2C"].found
+    monkeypatch.setattr("os.access", lambda *_: False)
+    assert "usermod -aG i2c" in found(nowhere)["meters on I2C"].advice
 
 
 @pytest.mark.parametrize("governor, advised", [("performance", False), ("powersave", True)])
