@@ -3,7 +3,7 @@
 include(CheckCCompilerFlag)
 set(CMAKE_ASM_COMPILER_TARGET ${CMAKE_C_COMPILER_TARGET}) # assembly goes through the C compiler
 enable_language(ASM)
-set(PYEDGE_ARM64_LEVELS NEON FP16 DOTPROD I8MM)
+set(PYEDGE_ARM64_LEVELS NEON FP16 DOTPROD FHM I8MM)
 set(PYEDGE_NEON_SOURCES
   kernels/neon/add_s8.c
   kernels/neon/conv2d.c
@@ -35,10 +35,15 @@ if(NOT PYEDGE_CC_HAS_DOTPROD)
   set(PYEDGE_FP16_FLAGS -O3 -mcpu=generic+v8_2a+fullfp16) # as Zig has it
   set(PYEDGE_DOTPROD_FLAGS -O3 -mcpu=generic+v8_2a+dotprod)
 endif()
+set(PYEDGE_FHM_SOURCES
+  kernels/fhm/conv2d_f16.c
+)
+set(PYEDGE_FHM_FLAGS -O3 -march=armv8.2-a+fp16fml)
 set(PYEDGE_I8MM_SOURCES
   kernels/i8mm/conv2d_s8.c
 )
 set(PYEDGE_I8MM_FLAGS -O3 -march=armv8.2-a+i8mm)
 if(NOT PYEDGE_CC_HAS_DOTPROD)
+  set(PYEDGE_FHM_FLAGS -O3 -mcpu=generic+v8_2a+fp16fml)
   set(PYEDGE_I8MM_FLAGS -O3 -mcpu=generic+v8_2a+i8mm)
 endif()

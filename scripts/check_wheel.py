@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Not in the wheel: what is not Python's, what would be there twice, and kernels that no board's firmware has.
 FORBIDDEN = re.compile(
     r"^bench/|(^|/)(tests?|docs|bindings|__pycache__|\.git\w*)/|\.(pyc|o|a|cpp)$|prebuilt\.cmake$"
-    r"|/csrc/kernels/(avx2|avx512|x86|dotprod|fp16|i8mm|neon)/"
+    r"|/csrc/kernels/(avx2|avx512|x86|dotprod|fhm|fp16|i8mm|neon)/"
 )
 SOURCES = "pyedge/_firmware/src.tar.bz2"  # its files are checked as if they lay in a folder of this name
 # Bytes without firmware images: what makes a wheel grow is to be seen.

@@ -14,7 +14,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 LEFT_OUT = re.compile(
-    r"^csrc/(bindings|kernels/(avx2|avx512|x86|dotprod|fp16|i8mm|neon))/|(^|/)__pycache__/|^firmware/prebuilt\.cmake$"
+    r"^csrc/(bindings|kernels/(avx2|avx512|x86|dotprod|fhm|fp16|i8mm|neon))/|(^|/)__pycache__/|^firmware/prebuilt\.cmake$"
 )
 
 

@@ -35,7 +35,7 @@ enum {
     PE_ISA_NEON = PE_CPU_NEON,                                               /* Cortex-A53, A57, A72 */
     PE_ISA_FP16 = PE_ISA_NEON | PE_CPU_FP16,                                 /* Carmel */
     PE_ISA_DOTPROD = PE_ISA_FP16 | PE_CPU_DOTPROD,                           /* Cortex-A55, A76 and newer */
-    PE_ISA_I8MM = PE_ISA_DOTPROD | PE_CPU_I8MM,                              /* Neoverse V1, Cortex-A710 and newer */
+    PE_ISA_I8MM = PE_ISA_DOTPROD | PE_CPU_FHM | PE_CPU_I8MM,                 /* Neoverse V1, Cortex-A710 and newer */
     PE_ISA_RVV = PE_CPU_RVV,
     PE_ISA_ZVFH = PE_ISA_RVV | PE_CPU_ZVFH,
 };
@@ -47,6 +47,7 @@ enum {
     PE_NEEDS_neon = PE_CPU_NEON,
     PE_NEEDS_fp16 = PE_CPU_NEON | PE_CPU_FP16,
     PE_NEEDS_dotprod = PE_CPU_NEON | PE_CPU_DOTPROD,
+    PE_NEEDS_fhm = PE_CPU_NEON | PE_CPU_FHM,
     PE_NEEDS_i8mm = PE_CPU_NEON | PE_CPU_I8MM,
 };
 #endif

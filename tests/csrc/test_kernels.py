@@ -382,7 +382,7 @@ def test_each_kernel_of_the_list_is_named() -> None:
     text = (ROOT / "csrc/kernels/kernels_list.h").read_text()
     fields = [re.split(r",\s*", x) for x in re.findall(r"^    X\((.*?)\)", text, re.M)]
     fields = [f for f in fields if f[1] not in ("rv32", "rvv", "zvfh")]  # no host that runs these tests
-    levels = {"x86-64": ("avx2", "avx512"), "arm64": ("neon", "fp16", "dotprod", "i8mm"), "others": ()}
+    levels = {"x86-64": ("avx2", "avx512"), "arm64": ("neon", "fp16", "dotprod", "fhm", "i8mm"), "others": ()}
     expected = []
     for names in levels.values():
         of_level = [f for f in fields if f[1] in ("portable", *names)]

@@ -34,10 +34,15 @@ def result(plan: pe.Plan, isa: str, x: Array) -> tuple[bytes, str | None]:
     return session.tensor(entry.outputs[0].number).tobytes(), session.kernel(0)
 
 
-def kernel_of(op: str, mode: str, isa: str) -> str | None:
-    """x86-64 has one kernel for both modes; on arm64 each has its own, and fast16 needs arithmetic in float16."""
+def kernel_of(op: str, mode: str, isa: str, x_dtype: str) -> str | None:
+    """x86-64 has one kernel for both modes; on arm64 each has its own, and fast16 needs arithmetic in float16.
+
+    Level i8mm multiplies float16 by float16 into float32 (FEAT_FHM).
+    """
     if isa not in LEVELS[1]:
         return f"{op}__{isa}"
+    if isa == "i8mm" and mode == "exact" and x_dtype == "float16" and op != "depthwise_f16":
+        return f"{op}__fhm"
     arch = "neon" if mode == "exact" else "fp16"
     return f"{op}__{arch}" if LEVELS[1].index(isa) >= LEVELS[1].index(arch) else None
 
@@ -63,7 +68,7 @@ def check(kind: str, shape: tuple[int, ...], weights: tuple[int, ...], **options
             assert none is None
             for isa in USABLE:
                 actual, kernel = result(plan, isa, value)
-                assert kernel == kernel_of(op, mode, isa)
+                assert kernel == kernel_of(op, mode, isa, x_dtype)
                 assert actual == expected, (isa, mode, x_dtype, y_dtype)
 
 

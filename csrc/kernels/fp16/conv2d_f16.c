@@ -61,4 +61,4 @@ static void pack(const pe_call *c, void *packed)
     pe_neon_panels_pack(c, &panels, packed);
 }
 
-PE_PANEL_LAYERS(PE_ROUND_FAST16, fp16)
+PE_PANEL_LAYERS(pe_f16_mode(c) == PE_ROUND_FAST16, fp16)

@@ -82,4 +82,4 @@ static void pack(const pe_call *c, void *packed)
     pe_neon_panels_pack(c, &here, packed);
 }
 
-PE_PANEL_LAYERS(PE_ROUND_EXACT, neon)
+PE_PANEL_LAYERS(pe_f16_mode(c) == PE_ROUND_EXACT, neon)

@@ -57,11 +57,11 @@ static inline int32_t pe_f16_mode(const pe_call *c)
     PE_PANEL_TILE(one_by_four, 1, PE_PANEL_BLOCKS)
 #define PE_PANEL_TILE_MEMBERS .four = four, .two = two, .one = one, .one_by_four = one_by_four
 
-/* The layers of a level and its mode; the file has panels and pack, too. */
-#define PE_PANEL_LAYERS(mode, level)                                                                     \
+/* The layers of a level; `condition`: which calls c they take. The file has panels and pack, too. */
+#define PE_PANEL_LAYERS(condition, level)                                                                \
     static bool takes(const pe_call *c, pe_layer_bytes *bytes)                                           \
     {                                                                                                    \
-        return pe_f16_mode(c) == mode && pe_neon_panels_takes(c, &panels, bytes);                        \
+        return (condition) && pe_neon_panels_takes(c, &panels, bytes);                                   \
     }                                                                                                    \
     const pe_layer pe_layer_conv2d_f16__##level = {PE_OP_CONV2D_F16, "conv2d_f16__" #level, takes, pack, \
                                                    pe_neon_panels_run};                                  \
