@@ -16,6 +16,7 @@ import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -298,9 +299,7 @@ class Server:
 
 def _software() -> str:
     """pyedge, its kernels, and what the device tree calls this computer: "0.1.0, dotprod, Raspberry Pi 5 Model B"."""
-    from .. import __version__
-
-    facts = [__version__, _core.cpu_features()[0]]
+    facts = [version("pyedge"), _core.cpu_features()[0]]
     try:
         facts.append(_MODEL.read_text(errors="replace").rstrip("\0"))
     except OSError:

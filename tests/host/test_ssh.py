@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import hashlib
+import json
 import os
 import platform
 import shutil
@@ -126,6 +127,22 @@ def test_a_plan_runs_at_the_other_end_of_ssh(
         assert board.clock().governor == clock.governor
         assert 0 < remote.repeat(3) < 10**10
         assert remote.memory().arena == plan.arena_bytes
+        plan.save(tmp_path / "plan.pedge")
+        words = [
+            "profile",
+            str(tmp_path / "plan.pedge"),
+            "-b",
+            str(here.path),
+            "-p",
+            port_of(sshd[1]),
+            "-n",
+            "3",
+            "--json",
+        ]
+        done = subprocess.run(
+            [sys.executable, "-m", "pyedge.cli", *words, "--no-store"], capture_output=True, check=True
+        )
+        assert json.loads(done.stdout)["profile"]["unit"] == "ns"
         with pytest.raises(pe.UnsupportedError, match="no flash for plans"):
             board.load(plan, persist=True)
         board.reset()
