@@ -1,8 +1,8 @@
 """A step of training beside torch: python bench/training_x86.py [-o FILE]
 
-The built-in networks of `pyedge bench` in float32, plain SGD. Ours: the whole `Trainer.train_on_batch` from Python. torch: forward,
-loss, backward, `torch.optim.SGD.step`, eager, the faster of its two layouts of images. One thread each, in turns in one run; the
-result of a step is compared. "speed": torch's time over ours, the median of the blocks.
+The built-in networks of `pyedge bench` in float32, plain SGD. Ours: the whole `Trainer.train_on_batch` from Python.
+torch: forward, loss, backward, `torch.optim.SGD.step`, eager, the faster of its two layouts of images. One thread each,
+in turns in one run; losses are compared. "speed": torch's time over ours, the median of the blocks.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ CASES: list[tuple[Callable[[str], Graph], str]] = [
 ]
 
 
-class Network(torch.nn.Module):  # type: ignore[misc]
+class Network(torch.nn.Module):
     """A graph of convolutions, linear layers, additions and means, in torch's order of axes."""
 
     def __init__(self, graph: Graph, layout: Any) -> None:
@@ -93,7 +93,7 @@ def torch_step(graph: Graph, loss: str, layout: Any, x: Array, y: Array) -> Call
     def step() -> float:
         optimizer.zero_grad()
         found = loss_of(network(feed), expected)
-        found.backward()
+        found.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         return float(found.detach())
 

@@ -98,6 +98,7 @@
     X(conv2d_f32, avx512, conv2d_f32)                   \
     X(depthwise_one_f32, avx512, depthwise_f32)         \
     X(depthwise_f32, avx512, depthwise_f32)             \
+    X(linear_row_f32, avx512, linear_f32)               \
     X(linear_f32, avx512, linear_f32)                   \
     X(add_f32, avx512, add_f32)                         \
     X(avg_pool2d_f32, avx512, avg_pool2d_f32)           \
@@ -129,6 +130,7 @@
     X(conv2d_f32, avx2, conv2d_f32)                   \
     X(depthwise_one_f32, avx2, depthwise_f32)         \
     X(depthwise_f32, avx2, depthwise_f32)             \
+    X(linear_row_f32, avx2, linear_f32)               \
     X(linear_f32, avx2, linear_f32)                   \
     X(add_f32, avx2, add_f32)                         \
     X(avg_pool2d_f32, avx2, avg_pool2d_f32)           \
@@ -155,10 +157,6 @@
     X(conv2d_s8, dotprod, conv2d_s8) \
     X(linear_s8, dotprod, linear_s8)
 
-#define PE_LAYERS_FHM(X)           \
-    X(conv2d_f16, fhm, conv2d_f16) \
-    X(linear_f16, fhm, linear_f16)
-
 #define PE_LAYERS_FP16(X)           \
     X(conv2d_f16, fp16, conv2d_f16) \
     X(linear_f16, fp16, linear_f16) \
@@ -182,7 +180,7 @@
 #if defined PE_WITH_X86
 #define PE_LAYERS(X) PE_LAYERS_AVX512(X) PE_LAYERS_AVX2(X)
 #elif defined PE_WITH_ARM64
-#define PE_LAYERS(X) PE_LAYERS_I8MM(X) PE_LAYERS_DOTPROD(X) PE_LAYERS_FHM(X) PE_LAYERS_FP16(X) PE_LAYERS_NEON(X)
+#define PE_LAYERS(X) PE_LAYERS_I8MM(X) PE_LAYERS_DOTPROD(X) PE_LAYERS_FP16(X) PE_LAYERS_NEON(X)
 #else
 #define PE_LAYERS(X)
 #endif

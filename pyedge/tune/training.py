@@ -111,7 +111,9 @@ def batches(samples: int, size: int, seed: int, epoch: int, shuffle: bool = True
 
 def step(runner: Runner, arrays: Sequence[Array], accumulate: int) -> tuple[float, float]:
     """A step on samples: `accumulate` times the entries' batch. Its loss, and how many steps were skipped so far."""
-    parts = list(zip(*(np.split(a, accumulate) for a in arrays), strict=True))
+    parts = [arrays]
+    if accumulate > 1:
+        parts = list(zip(*(np.split(a, accumulate) for a in arrays), strict=True))
     losses = [float(runner.run(part, "accumulate")[0][0]) for part in parts[:-1]]
     loss, skipped = runner.run(parts[-1], "train")
     return (sum(losses) + float(loss[0])) / accumulate, float(skipped[0])
