@@ -157,6 +157,10 @@
     X(conv2d_s8, dotprod, conv2d_s8) \
     X(linear_s8, dotprod, linear_s8)
 
+#define PE_LAYERS_FHM(X)           \
+    X(conv2d_f16, fhm, conv2d_f16) \
+    X(linear_f16, fhm, linear_f16)
+
 #define PE_LAYERS_FP16(X)           \
     X(conv2d_f16, fp16, conv2d_f16) \
     X(linear_f16, fp16, linear_f16) \
@@ -180,7 +184,7 @@
 #if defined PE_WITH_X86
 #define PE_LAYERS(X) PE_LAYERS_AVX512(X) PE_LAYERS_AVX2(X)
 #elif defined PE_WITH_ARM64
-#define PE_LAYERS(X) PE_LAYERS_I8MM(X) PE_LAYERS_DOTPROD(X) PE_LAYERS_FP16(X) PE_LAYERS_NEON(X)
+#define PE_LAYERS(X) PE_LAYERS_I8MM(X) PE_LAYERS_DOTPROD(X) PE_LAYERS_FHM(X) PE_LAYERS_FP16(X) PE_LAYERS_NEON(X)
 #else
 #define PE_LAYERS(X)
 #endif
