@@ -30,6 +30,7 @@ CORES: dict[str, list[str]] = {
     "rv32imafc_v": ["V=128"],
     "rv32imafc_zvfh": ["V=128", "Z=1"],
 }
+VECTORS = ("rv32imafc_v", "rv32imafc_zvfh")
 TYPES = {"float32": ("float32", "exact"), "float16": ("float16", "exact"), "fast16": ("float16", "fast16")}
 PRIMITIVES = ("forward", "dgrad", "wgrad")
 LAYERS = {
@@ -85,7 +86,7 @@ def count(type_: str, core: str, compiler: str) -> dict[str, dict[str, float]]:
     b = pe.GraphBuilder("training")
     for name, op in LAYERS.items():
         add_primitives(b, name, op, dtype)
-    plan = pe.compile(b.build(), mode=mode)
+    plan = pe.compile(b.build(), mode=mode, board="virt-rv32-v" if core in VECTORS else "host")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "plan.pedge"
         plan.save(path)

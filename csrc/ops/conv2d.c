@@ -6,7 +6,8 @@
 /* conv2d: y[n, oy, ox, co] = sum over i, j, c of x[n, oy * stride - pad + i * dilation, ..., c] * w[co, i, j, c].
  *
  * A GEMM of windows by output channels. Windows that lie in x as one run of bytes are used where they are; others are
- * copied to scratch, two at a time, with padding as values: x's zero point, or +0. Works on bytes, for int8 and float.
+ * copied to scratch, two at a time or more if the plan gives the room, with padding as values: x's zero point, or +0. Works
+ * on bytes, for int8 and float.
  */
 
 #define PE_CONV_ROWS 2 /* windows in scratch: the tile height of the portable kernel */
@@ -87,8 +88,10 @@ static void gather_taps(const conv *g, const uint8_t *image, int32_t oy, int32_t
 typedef void gemm_fn(const pe_call *c, const conv *g, uint32_t group, size_t m, const uint8_t *windows,
                      size_t window_stride, size_t pixel);
 
-static void run(const pe_call *c, const conv *g, uint8_t fill, uint32_t element, gemm_fn *gemm)
+static void run(const pe_call *c, conv *g, uint8_t fill, uint32_t element, gemm_fn *gemm)
 {
+    if (g->rows && c->scratch_bytes / g->window_bytes > g->rows)
+        g->rows = c->scratch_bytes / g->window_bytes;
     const size_t images = (size_t)c->tensor[0]->dims[0], pixels = (size_t)g->h.out * (size_t)g->w.out;
     void (*const gather)(const conv *, const uint8_t *, int32_t, int32_t, uint8_t, uint8_t *) =
         g->groups == 1 && g->w.dilation == 1 ? gather_runs : gather_taps;

@@ -278,13 +278,13 @@ static void depthwise_taps(const pe_gradient *t, const conv *g, const uint8_t *d
                      s, at + (size_t)j * g->outputs + i);
 }
 
-/* Output channels whose sums are made at once. */
+/* Output channels whose sums are made at once: whole tiles of four. */
 static size_t block_of(const pe_gradient *t, const conv *g)
 {
     const size_t row = (size_t)g->w.taps * g->inputs * sizeof(float), fit = PE_GRADIENT_SCRATCH / row;
     if (pe_sums_in_y(t) || g->multiplier || g->outputs <= fit)
         return g->outputs;
-    return fit > 4 ? fit : g->outputs < 4 ? g->outputs : 4;
+    return fit > 4 ? fit & ~(size_t)3 : g->outputs < 4 ? g->outputs : 4;
 }
 
 /* Sums in scratch: a row of taps of the channels of a block. */

@@ -102,12 +102,19 @@ static inline void pe_dwacc(const pe_gradient *t, pe_dwacc_geometry *g, const vo
 /* n sums from index `from` on are complete: into y from element `to` on, rounded once if it is float16. */
 static inline void pe_sums_store(const pe_gradient *t, pe_sums s, size_t from, size_t n, void *y, size_t to)
 {
-    if (pe_sums_in_y(t))
-        return;
-    for (size_t i = 0; i < n; i++) {
-        const float sum = s.sum[from + i];
-        pe_float_put(y, to + i, t->y_is_f16, t->fast ? sum + pe_f16_widen(s.run[from + i]) : sum);
-    }
+    const float *const sum = s.sum + from;
+    const uint16_t *const run = t->fast ? s.run + from : NULL;
+    uint16_t *const half = (uint16_t *)y + (t->y_is_f16 ? to : 0);
+    float *const whole = (float *)y + (t->y_is_f16 ? 0 : to);
+    if (t->fast && t->y_is_f16)
+        for (size_t i = 0; i < n; i++)
+            half[i] = pe_f16_round(sum[i] + pe_f16_widen(run[i]));
+    else if (t->fast)
+        for (size_t i = 0; i < n; i++)
+            whole[i] = sum[i] + pe_f16_widen(run[i]);
+    else if (t->y_is_f16)
+        for (size_t i = 0; i < n; i++)
+            half[i] = pe_f16_round(sum[i]);
 }
 
 static inline void pe_sums_clear(pe_sums s, size_t n)

@@ -5,6 +5,9 @@
 #include <stdbool.h>
 
 #include "ops.h"
+#ifdef __riscv_v_intrinsic
+#include <riscv_vector.h>
+#endif
 
 #define PE_WINDOW_LIMIT 32767 /* of stride, dilation and padding on each side: plan_structs.h */
 #define PE_SCRATCH_BYTES 2048 /* what an op may ask for in any case */
@@ -39,6 +42,24 @@ static inline pe_axis pe_axis_w(const pe_conv2d_params *p, const pe_tensor *x, c
     return (pe_axis){x->dims[2], y->dims[2], taps, p->stride_w, p->dilation_w, p->pad_left};
 }
 
+#ifdef __riscv_v_intrinsic /* a firmware for a core with vectors */
+static inline void pe_copy_bytes(uint8_t *to, const uint8_t *from, size_t n)
+{
+    for (size_t vl; n; n -= vl, to += vl, from += vl) {
+        vl = __riscv_vsetvl_e8m8(n);
+        __riscv_vse8_v_u8m8(to, __riscv_vle8_v_u8m8(from, vl), vl);
+    }
+}
+
+static inline void pe_fill_bytes(void *to, uint8_t value, size_t n)
+{
+    uint8_t *d = to;
+    for (size_t vl; n; n -= vl, d += vl) {
+        vl = __riscv_vsetvl_e8m8(n);
+        __riscv_vse8_v_u8m8(d, __riscv_vmv_v_x_u8m8(value, vl), vl);
+    }
+}
+#else
 /* Copies n bytes, by words where both ends and n allow it. The places do not overlap. */
 static inline void pe_copy_bytes(uint8_t *to, const uint8_t *from, size_t n)
 {
@@ -65,4 +86,5 @@ static inline void pe_fill_bytes(void *to, uint8_t value, size_t n)
     for (uint8_t *d = to; n; n--)
         *d++ = value;
 }
+#endif
 #endif

@@ -12,13 +12,17 @@ from .lifetimes import Layout, free_room
 from .program import Program, Step
 
 SPARE = 1 / 16  # how much larger an arena may be for the sake of speed
+_RVV_ROWS = 4  # windows that a tile of csrc/kernels/rvv/gemm_f32.c and csrc/kernels/zvfh takes
 _PLANES = 2048  # bytes of planes of depthwise layers that a plan gives in any case
 _MVE_PLANES = 4096  # the same with MVE
 _WINOGRAD_WEIGHTS = 16384  # bytes of transformed weights that lie in scratch at a time
 
 
 def ask_scratch(program: Program, isa: str) -> None:
-    """Gives ops the scratch without which the kernels of an ISA do not take them: on rv32, the windows of 8 pixels."""
+    """Gives ops the scratch without which the kernels of an ISA do not take them: on rv32, the windows of 8 pixels.
+
+    With vectors, convolutions of floats as many windows as a tile has rows.
+    """
     if "+mve" in isa:
         _ask_mve(program)
     if isa == "armv7e-m":
@@ -28,6 +32,13 @@ def ask_scratch(program: Program, isa: str) -> None:
     for step in _convolutions(program):
         _, kh, kw, depth = _dims(program, step)
         step.scratch_bytes = max(step.scratch_bytes, 8 * kh * kw * depth + kw * depth)
+    if "_zvl" in isa:
+        for step in program.steps:
+            x = step.inputs[0]
+            if step.kind in ("conv2d_f32", "conv2d_f16") and step.scratch_bytes and x is not None:
+                element = 4 if program.values[x].dtype == "float32" else 2
+                window = math.prod(_dims(program, step)[1:]) * element
+                step.scratch_bytes = max(step.scratch_bytes, _RVV_ROWS * window)
 
 
 def fill_room(program: Program, layout: Layout, arena_bytes: int, isa: str, spare: float = 0) -> None:
