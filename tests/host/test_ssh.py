@@ -263,6 +263,26 @@ def test_linux_refuses_what_firmware_refuses(plan: pe.Plan) -> None:
         assert refusals(Link(Loop()), plan) == refusals(board.link, plan)
 
 
+def test_every_request_has_an_answer(plan: pe.Plan) -> None:
+    """Commands with keys that are missing, of any type and size: an answer each time, and the server lives."""
+    random = np.random.default_rng(3)
+    link = Link(Loop())
+    link.upload(GROUP_PYEDGE, commands.LOAD, bytes(plan.data))
+    server = link.stream.server  # type: ignore[attr-defined]
+    values = [0, 1, 2, 39, 40, 256, 2**32 - 1, 2**32, 2**63, -1, b"", b"abcd", bytes(300), "", "x", True, None, [1], {}]
+    keys = ["e", "i", "off", "n", "id", "data", "len", "sha", "crc", "prof", "d"]
+    refused = 0
+    for group, id, op in [*server._commands] * 100:
+        body = {k: values[random.integers(len(values))] for k in keys if random.random() < 0.8}
+        request = frame.Message(op, group, 9, id, cbor.encode(body))
+        answer = frame.unpack(server.handle(frame.pack(request)[:-1])[:-1])
+        assert (answer.op, answer.group, answer.id, answer.seq) == (op + 1, group, id, 9)
+        refused += "rc" in cbor.decode(answer.body)
+        if id == commands.LOAD and server._loaded is None:
+            link.upload(GROUP_PYEDGE, commands.LOAD, bytes(plan.data))
+    assert 0 < refused < 100 * len(server._commands)
+
+
 def test_an_upload_goes_on_where_it_was_broken_off(plan: pe.Plan) -> None:
     """A client that went away, a repeat, a hash that is wrong, a plan that is none."""
     link, data = Link(Loop()), bytes(plan.data)
