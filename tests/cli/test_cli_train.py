@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import pyedge as pe
+
+from .conftest import needs_qemu
 
 
 @pytest.fixture(scope="module")
@@ -121,3 +124,26 @@ def test_kept_samples_are_learned_again_here_and_on_a_board(pyedge, files, tmp_p
         x, _ = trainer.with_kept(np.zeros((1, 6), np.float32), np.zeros(1, int))
         digests.append([x["x"].tobytes(), *(w.tobytes() for w in trainer.weights().values())])
     assert digests[0] == digests[1]
+
+
+@needs_qemu
+def test_the_commands_of_the_examples(pyedge, folder, data_dir):
+    """examples/README.md: on a board, from its checkpoint, and all of a network; each writes the plan that it names."""
+    uses = {
+        "kws_int8": ("mlperf_kws_dscnn_int8", "kws_mfcc49x10", ("speaker", "tuesday")),
+        "images": ("mlperf_ic_resnet8_f32", "cifar32_rgb", ("photos",)),
+    }
+    for name, (model, inputs, data) in uses.items():
+        shutil.copy(data_dir / "models" / f"{model}.tflite", folder / f"{name}.tflite")
+        with np.load(data_dir / "inputs" / f"{inputs}.npz") as found:
+            known = found["y"] >= 0
+            x, y = found["x"][known].astype(np.float32), found["y"][known]
+        for file in data:
+            np.savez(folder / f"{file}.npz", x=x, y=y)
+    lines = (Path(__file__).parents[2] / "examples" / "README.md").read_text().splitlines()
+    commands = [line.split()[1:] for line in lines if line.startswith("    pyedge train ")]
+    assert len(commands) == 3
+    for command in commands:
+        result = pyedge(*command)
+        assert result.code == 0, result.err
+        assert pe.Plan.load(folder / command[-1]).entries

@@ -43,3 +43,38 @@ def test_experts_learn_on_a_board_as_here(customise: dict[str, Any]) -> None:
     assert pe.compile(here).data == pe.compile(there).data
     gate = next(op for op in there.ops if op.name == "gate")
     assert np.abs(there.tensors[str(gate.inputs[1])].data).max() > 0
+
+
+@pytest.fixture(scope="module")
+def keyword() -> dict[str, Any]:
+    """The functions of keyword/new_speaker.py."""
+    return runpy.run_path(str(EXAMPLES / "keyword" / "new_speaker.py"))
+
+
+def test_a_new_speaker_is_understood_after_some_samples(keyword: dict[str, Any]) -> None:
+    """Words of a child by a network that knew adults; then in a stream, each where it was said."""
+    graph = keyword["generic"]()
+    test = keyword["clips"](keyword["CHILD"], times=20, seed=13)
+    before = pe.Trainer(graph).evaluate(*test)["accuracy"]
+    trainer = keyword["adapt"](graph, *keyword["clips"](keyword["CHILD"], times=4, seed=12))
+    assert trainer.evaluate(*test)["accuracy"] > max(before + 0.1, 0.9)
+    rng = np.random.default_rng(14)
+    said = ["eo", "aiu", "oe"]
+    sound = [keyword["say"](word, keyword["CHILD"][0], rng) for name in said for word in (name, "silence")]
+    heard = keyword["listen"](trainer.graph(), np.concatenate(sound))
+    assert [word for _, word in heard] == said
+    assert all(2 * i < t < 2 * i + 1.5 for i, (t, _) in enumerate(heard))
+
+
+@needs_qemu
+def test_a_board_learns_a_speaker_and_listens_as_here(keyword: dict[str, Any]) -> None:
+    graph = keyword["ds_cnn"](np.random.default_rng(6), channels=4)
+    x, y = keyword["clips"](keyword["CHILD"], times=1, seed=15)
+    here, there = (keyword["adapt"](graph, x[:3], y[:3], board, epochs=1) for board in (None, "virt-rv32"))
+    assert {n: w.tobytes() for n, w in here.weights().items()} == {n: w.tobytes() for n, w in there.weights().items()}
+    plan = pe.compile(pe.audio.attach(there.graph(), keyword["FRONT_END"]), board="virt-rv32")
+    sound = keyword["say"]("eo", keyword["CHILD"][0], np.random.default_rng(16)).reshape(-1, 320)[20:24]
+    session = pe.Session(plan)
+    with pe.connect("virt-rv32") as board:
+        remote = board.load(plan)
+        assert all(remote.run([part])[0].tobytes() == session.run([part])[0].tobytes() for part in sound)
