@@ -94,6 +94,11 @@ def document(result: dict[str, Any]) -> str:
     ]
     lines += ["", "## Where a peer is faster", ""]
     lines += table(["what", "peer", "pyedge, us", "peer, us", "ratio"], wins) if wins else ["Nowhere in this run."]
+    lines += ["", "## Training", ""]
+    lines.append(
+        "Instructions per MAC forwards and backwards, by layer and RISC-V core, beside PULP-TrainLib's inner loops:"
+    )
+    lines.append("[bench/training.md](../bench/training.md).")
     return "\n".join(lines) + "\n"
 
 
