@@ -55,6 +55,7 @@ class Link:
         self._noise_since = 0.0
         self._seq = os.urandom(1)[0]  # answers to an earlier client may still be on their way
         self._fresh = True
+        self._behind_s = 0.0  # what the board may still work on: repeats of a request that was answered since
 
     def close(self) -> None:
         """Closes the stream."""
@@ -85,9 +86,10 @@ class Link:
 
         Args:
             work_s: How long the board may be busy with it; added to the deadline. A repeat that comes too early costs
-                nothing but a stale answer.
+                the board's time, and gives a stale answer.
             answer_bytes: How long the answer may be, for its time on the wire.
-            deadline_s: Overall deadline, instead of timing.COMMAND_S + work_s + the time on the wire.
+            deadline_s: Overall deadline, instead of timing.COMMAND_S + work_s + the time on the wire. What the board
+                may still need for repeats of the request before is added to either.
 
         Raises:
             RefusedError: The answer has an rc other than 0.
@@ -99,7 +101,7 @@ class Link:
             raise LinkError(f"{self.stream.name}: a request of {len(data)} bytes, the board takes {self.buf_bytes}")
         wire_s = timing.wire_s(len(data) + answer_bytes, self.baud)
         start = time.monotonic()
-        deadline = start + (timing.COMMAND_S + work_s + wire_s if deadline_s is None else deadline_s)
+        deadline = start + (timing.COMMAND_S + work_s + wire_s if deadline_s is None else deadline_s) + self._behind_s
         wait_s, sent = timing.ANSWER_S + wire_s, 0
         self._noise = 0
         while (now := time.monotonic()) < deadline:
@@ -109,6 +111,7 @@ class Link:
             sent += 1
             answer = self._answer(op, group, id, min(now + wait_s, deadline))
             if answer is not None:
+                self._behind_s = min((sent - 1) * (time.monotonic() - start), timing.BEHIND_S)
                 return self._result(answer, group, id)
             wait_s = max(wait_s, min(timing.ANSWER_GROWTH * wait_s, timing.ANSWER_MAX_S))
             self.retries += 1

@@ -5,6 +5,7 @@ COMMAND_S = 4.0
 ANSWER_S = 0.25  # first repeat of a request after this, and each later one after ANSWER_GROWTH times as long:
 ANSWER_GROWTH = 1.25  # 8 tries in COMMAND_S, so that one answer in two may be lost on the way
 ANSWER_MAX_S = 5.0
+BEHIND_S = 60.0  # the most that a board is granted for repeats of a request that it has answered already
 RUN_S = 120.0  # deadline of one repeat of an entry, unless the caller names one: nobody knows a board's speed
 FLASH_BYTES_PER_S = 2_000  # slowest erase and write: QEMU's NOR model has 3 kB/s (one host write a word)
 ERASE_S = 5.0  # what the first chunk into a slot may take, longer if the slot is large
