@@ -26,7 +26,8 @@ else:
 _T = TypeVar("_T")
 
 
-Flasher = Literal["emulator", "esptool", "openocd", "dfu-util", "wlink", "bflb-mcu-tool", "picotool"]
+Flasher = Literal["emulator", "esptool", "openocd", "pyocd", "dfu-util", "wlink", "wchisp", "bflb-mcu-tool", "picotool"]
+_NEED_CHIP = ("esptool", "openocd", "pyocd", "bflb-mcu-tool", "picotool")  # flashers that must be told
 
 # Facts that need no source: what pyedge itself decides, and free text.
 _OWN = {"name", "description", "status", "cores", "sources", "layout", "port", "images", "link", "store", "emulator"}
@@ -139,6 +140,8 @@ class Profile:
     link: Link | None = None
     flasher: Flasher | None = None
     flash_usb: tuple[str, ...] = ()  # "vid:pid" of what is flashed or flashes and is no serial port: boot ROM, probe
+    flash_chip: str = ""  # what the flasher calls the chip; of openocd: its file for the board; picotool: UF2 family
+    flash_address: int | None = None  # where a firmware file without addresses goes, as the flasher counts
     reset: Literal["dtr-rts", "button", "debugger"] | None = None  # how it gets there
     meter: Literal["ina3221", "pi5-pmic"] | None = None  # power meter on the board
     store: Store | None = None
@@ -245,6 +248,8 @@ def _check(p: Profile, where: str) -> None:
     needs = [key for key in ("port", "link", "flasher") if p.images and not getattr(p, key)]
     if needs:
         raise ProfileError(f"{where}: images: {needs[0]!r} is missing: firmware needs port, link and flasher")
+    if p.flasher in _NEED_CHIP and not p.flash_chip:
+        raise ProfileError(f"{where}: 'flash_chip' is missing: {p.flasher} has to be told")
     if p.linux and not re.fullmatch(r"3\.[0-9]+", p.linux.python):
         raise ProfileError(f"{where}: linux.python: {p.linux.python!r} is not of the form 3.11")
     if p.clusters and p.cores != sum(c.cores for c in p.clusters):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
 from .. import Graph, Plan, compile, load
+from ..boards import load_profile
 from ..host.flash import flash
+from ..host.flashers import write_firmware
 from ._common import OutputFile, console, emit, isa_option, json_option, kernels_option, port_option, progress, table
 
 
@@ -26,8 +29,14 @@ from ._common import OutputFile, console, emit, isa_option, json_option, kernels
 )
 @kernels_option(expose=True)
 @click.option("--toolchain", type=click.Choice(["clang", "gcc", "zig", "native"]), help="Build with this compiler.")
+@click.option(
+    "--image",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write this firmware (ELF, raw or UF2) to a real board, by its flasher.",
+)
 @click.option("--output", "-o", type=OutputFile(), help="Also write the image to this file.")
-@click.option("--dry-run", is_flag=True, help="Build and show, but touch no board.")
+@click.option("--dry-run", is_flag=True, help="Build and show, with the flasher's command, but touch no board.")
 @json_option
 def command(
     plan_file: Path | None,
@@ -37,6 +46,7 @@ def command(
     trim_to: Path | None,
     kernels: tuple[Path, ...],
     toolchain: str | None,
+    image: Path | None,
     output: Path | None,
     dry_run: bool,
     as_json: bool,
@@ -46,12 +56,21 @@ def command(
     The plan (.pedge or .tflite) is written into the inactive slot, becomes the active one, and is read back by its hash
     after a reset. On an emulated board the flash is kept for later commands, and so is firmware with custom ops.
 
+    With --image a firmware file is written to a real board by the program that its profile names (esptool, openocd,
+    dfu-util, wlink, bflb-mcu-tool, picotool), or copied to the drive that a board shows: then --port is its folder.
+
     \b
     Examples:
       pyedge flash kws.pedge -b virt-rv32
       pyedge flash -b virt-rv32 --trim-to kws.pedge --dry-run
       pyedge flash smooth.pedge -b virt-rv32 --with kernel.c
+      pyedge flash -b esp32-c3 --image firmware.elf --dry-run
     """
+    if image is not None:
+        if plan_file or isa or trim_to or kernels or toolchain or output:
+            raise click.UsageError("--image is firmware that is built already: only --board, --port, --dry-run with it")
+        _write(image, board, port, dry_run, as_json)
+        return
     plan, trim = _plan(plan_file, board), _plan(trim_to, board)
     with progress(f"flashing {board}", len(plan.data) if plan else 1) as done:
         report = flash(board, plan, port, isa, trim, toolchain, dry_run, lambda at, total: done(at), kernels)
@@ -81,6 +100,18 @@ def command(
         )
     else:
         console().print(f"\n{board}: the firmware starts and answers")
+
+
+def _write(image: Path, board: str, port: str | None, dry_run: bool, as_json: bool) -> None:
+    with progress(f"flashing {board}", 100) as done:
+        commands = write_firmware(load_profile(board), image, port, dry_run, lambda at, total: done(at))
+    if as_json:
+        emit("flash image", 1, {"board": board, "image": str(image), "commands": commands, "dry_run": dry_run})
+        return
+    for command in commands if dry_run else ():
+        click.echo(shlex.join(command))
+    said = "dry run: no board was touched" if dry_run else f"{board}: {image} is in its flash"
+    console().print(said)
 
 
 def _plan(file: Path | None, board: str) -> Plan | None:

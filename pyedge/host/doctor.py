@@ -18,20 +18,13 @@ from .. import _resources
 from ..boards import list_profiles
 from ..errors import BusyError, PermissionDeniedError, PyedgeError, ToolError
 from . import build, emulator, ports
+from .flashers import FLASHERS
 from .power.linux import open_jetson, open_pi5, open_rapl
 from .power.trace import Meter
 
 # Extra of the package: a module that it brings.
 _EXTRAS = {"firmware": "ziglang", "dev": "pytest"}
 _PIP_FIRMWARE = "pip install 'pyedge[firmware]'"
-_FLASHERS = {  # names of the program; how to get it. They are started, never imported
-    "esptool": (("esptool", "esptool.py"), "pip install esptool"),
-    "openocd": (("openocd",), "sudo apt install openocd"),
-    "dfu-util": (("dfu-util",), "sudo apt install dfu-util"),
-    "wlink": (("wlink",), "cargo install wlink"),
-    "bflb-mcu-tool": (("bflb-mcu-tool",), "pip install bflb-mcu-tool"),
-    "picotool": (("picotool",), "sudo apt install picotool (Debian 13 and later); or copy the UF2 file by hand"),
-}
 _PPK2 = "1915:c00a"
 _BUILT_IN: dict[str, Callable[[], Meter]] = {"rapl": open_rapl, "jetson": open_jetson, "pi5": open_pi5}  # meters
 _DEV = Path("/dev")
@@ -243,15 +236,15 @@ def _usb() -> Iterator[Fact]:
 def _flashers() -> Iterator[Fact]:
     """A flasher that is missing matters once a board for it is plugged in."""
     plugged = {device.usb for device in ports.usb_devices()} | {port.usb for port in ports.list_ports()}
-    for name, (programs, install) in _FLASHERS.items():
+    for name, flasher in FLASHERS.items():
         boards = [p for p in list_profiles() if p.flasher == name]
         usb = {i for p in boards for i in (*(p.link.usb if p.link else ()), *p.flash_usb)}
-        path = build.program(*programs)
+        path = build.program(name)
         if path:
             yield Fact(name, "ok", path)
-        else:
+        elif boards:
             status: Literal["info", "warn"] = "warn" if usb & plugged else "info"
-            yield Fact(name, status, f"not installed; flashes {', '.join(p.name for p in boards)}", install)
+            yield Fact(name, status, f"not installed; flashes {', '.join(p.name for p in boards)}", flasher.install)
 
 
 def _meters() -> Iterator[Fact]:

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import shlex
 import subprocess
 
 import numpy as np
@@ -266,6 +267,19 @@ def test_flash_keeps_the_plan(pyedge, folder, board):
 
 
 @needs_qemu
+def test_flash_shows_the_command_of_the_flasher(pyedge, tmp_path):
+    """It can be pasted into a shell; JSON has its words."""
+    image = tmp_path / "my firmware.bin"
+    image.write_bytes(b"\xe9 and more")
+    args = ("flash", "-b", "esp32-c3", "--image", image, "-p", "/dev/ttyUSB7", "--dry-run")
+    (command,) = pyedge(*args, "--json").json["commands"]
+    assert command[1:] == (
+        ["--chip", "esp32c3", "--port", "/dev/ttyUSB7", "--baud", "115200", "write-flash", "0x0", str(image)]
+    )
+    said = pyedge(*args).out
+    assert shlex.split(said.splitlines()[0]) == command and "no board was touched" in said
+
+
 def test_flash_trims_a_firmware_to_a_plan(pyedge, tmp_path):
     """Only the plan's ops, a smaller image, written to -o; --dry-run starts no board."""
     whole = pyedge("flash", "-b", "virt-rv32", "--dry-run", "--json").json
