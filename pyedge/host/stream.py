@@ -73,10 +73,9 @@ class SerialStream:
             BoardNotFoundError, PermissionDeniedError, BusyError: No such port; not ours to open; open elsewhere.
         """
         self.name = port
+        write_s = None if port.startswith("rfc2217:") else timing.WRITE_S  # pyserial has none there
         try:
-            self._port = serial.serial_for_url(
-                port, baud, timeout=timing.POLL_S, write_timeout=timing.WRITE_S, exclusive=True
-            )
+            self._port = serial.serial_for_url(port, baud, timeout=timing.POLL_S, write_timeout=write_s, exclusive=True)
         except (serial.SerialException, OSError, ValueError) as e:
             raise _open_error(port, e) from e
 

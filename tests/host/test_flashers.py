@@ -16,8 +16,9 @@ import pytest
 from pyedge import errors
 from pyedge.boards import Profile, load_profile
 from pyedge.host.flashers import write_firmware
+from pyedge.host.stream import SerialStream
 
-from .esp_rom import Chip, Port
+from .esp_rom import SYNC, Chip, Port, slip
 
 FIRMWARE = random.Random(3).randbytes(50_000)  # esptool compresses what can be
 
@@ -287,3 +288,16 @@ def test_a_missing_flasher_says_how_to_get_it(firmware: Path, monkeypatch: pytes
     profile: Profile = load_profile("ch32v307")
     with pytest.raises(errors.MissingToolError, match=r"wlink is not installed; try: cargo install wlink"):
         write_firmware(profile, firmware)
+
+
+def test_bytes_go_over_rfc_2217_too(esp: Callable[..., tuple[Chip, str]]):
+    """For the link as for flashers."""
+    chip, url = esp(wired=True)
+    port = SerialStream(url, 115200)
+    try:
+        chip.runs = "rom"
+        port.write(slip(struct.pack("<BBHI", 0, SYNC, 0, 0)))
+        said = b"".join(port.read() for _ in range(40))
+    finally:
+        port.close()
+    assert said.count(slip(struct.pack("<BBHI4x", 1, SYNC, 4, 0x20120707))) == 8
