@@ -5,7 +5,8 @@
 #include <stdbool.h>
 
 #include "ops.h"
-#ifdef __riscv_v_intrinsic
+#if defined __riscv_vector && defined __riscv_v_intrinsic /* a firmware for a core with vectors */
+#define PE_RISCV_VECTORS
 #include <riscv_vector.h>
 #endif
 
@@ -42,7 +43,7 @@ static inline pe_axis pe_axis_w(const pe_conv2d_params *p, const pe_tensor *x, c
     return (pe_axis){x->dims[2], y->dims[2], taps, p->stride_w, p->dilation_w, p->pad_left};
 }
 
-#ifdef __riscv_v_intrinsic /* a firmware for a core with vectors */
+#ifdef PE_RISCV_VECTORS
 static inline void pe_copy_bytes(uint8_t *to, const uint8_t *from, size_t n)
 {
     for (size_t vl; n; n -= vl, to += vl, from += vl) {
