@@ -149,11 +149,18 @@ def _meta(data: bytes) -> dict[str, Any]:
 
 
 def _macs(kind: str, inputs: Sequence[PlanTensor | None], outputs: Sequence[PlanTensor]) -> int:
-    """Multiply-accumulates of layers with weights: the output's elements times the weights that each takes."""
+    """Multiply-accumulates of layers with weights, and of their gradients: the elements of the layer's output times the
+    weights that each takes.
+    """
     if not kind.startswith(("conv2d_", "depthwise_", "linear_", "conv_nd_", "conv_integer", "qlinear_conv")):
         return 0
     weight = inputs[3 if kind == "qlinear_conv" else 1]
     if weight is None:
         return 0
+    result = outputs[0]
+    if "_dgrad_" in kind or "_wgrad_" in kind:  # dy and the weights, or dy and x
+        if inputs[0] is None:
+            return 0
+        result, weight = inputs[0], outputs[0] if "_wgrad_" in kind else weight
     taps = weight.shape[:-1] if kind.startswith("depthwise_") else weight.shape[1:]
-    return math.prod(d or 0 for d in (*outputs[0].shape, *taps))
+    return math.prod(d or 0 for d in (*result.shape, *taps))

@@ -8,6 +8,7 @@ import pytest
 
 import pyedge as pe
 from pyedge import _core
+from pyedge.model.ops import op_macs
 from pyedge.plan import structs
 from pyedge.plan.lower import lower
 
@@ -58,6 +59,23 @@ def test_the_gradient_of_an_activation_lies_on_that_of_its_result() -> None:
     dy = b.add(b.input("dy", (1, 1000)), b.input("more", (1, 1000)))
     b.output("dx", b.op("clip_grad", dy, b.input("y", (1, 1000)), min=0.0, max=6.0)[0])
     assert pe.compile(b.build()).arena_bytes <= 3 * 4000 + 64
+
+
+def test_a_plan_counts_the_macs_of_the_graph() -> None:
+    """Strides, groups, a multiplier, several rows: as many as the kinds' own rules say, float32 and float16."""
+    strided = {**CONV, "stride": (2, 2), "groups": 2}
+    wide = {k: v for k, v in CONV.items() if k != "groups"}
+    for dtypes in ("fff", "hhh"):
+        for graph in (
+            one("linear_dgrad", (5, 3), (3, 4), dtypes=dtypes),
+            one("linear_wgrad", (5, 3), (5, 4), dtypes=dtypes),
+            one("conv2d_dgrad", (2, 4, 4, 6), (6, 3, 3, 2), dtypes=dtypes, **strided, size=(8, 8)),
+            one("conv2d_wgrad", (2, 4, 4, 6), (2, 8, 8, 4), dtypes=dtypes, **strided, kernel=(3, 3)),
+            one("depthwise_dgrad", (1, 8, 8, 6), (3, 3, 6), dtypes=dtypes, **wide, size=(8, 8), multiplier=2),
+            one("depthwise_wgrad", (1, 8, 8, 6), (1, 8, 8, 3), dtypes=dtypes, **wide, kernel=(3, 3)),
+        ):
+            [op] = graph.ops
+            assert pe.compile(graph).entry("main").macs == op_macs(op, graph.tensors) > 0, op.kind
 
 
 REFUSED: list[tuple[str, list[tuple[str, tuple[int, ...]]], dict[str, Any], str]] = [
