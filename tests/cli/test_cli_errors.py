@@ -138,6 +138,7 @@ def test_every_error_has_the_documented_exit_code(monkeypatch, capsys):
         errors.ModelError: 2,
         errors.UnsupportedOpError: 2,
         errors.ShapeError: 2,
+        errors.TrainingError: 2,
         errors.BoardNotFoundError: 3,
         errors.ToolError: 3,
         errors.MissingToolError: 3,
