@@ -122,10 +122,12 @@ def _tensor(t: PlanTensor) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """A number, or a list of them. JSON has no infinity: a float clamp that is absent is null."""
+    """A number, a text, bytes as hexadecimal, or a list of these. JSON has no infinity: an absent clamp is null."""
     if isinstance(value, list):
         return [_plain(v) for v in value]
-    return value if math.isfinite(value) else None
+    if isinstance(value, bytes):
+        return value.hex()
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _op(op: PlanOp) -> dict[str, Any]:
