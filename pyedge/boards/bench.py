@@ -9,17 +9,11 @@ isa = "rv32imafc"          # left out for the default
 
 from __future__ import annotations
 
-import sys
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from .profile import ProfileError, _read, load_profile
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from .profile import ProfileError, load_profile, read_record
 
 
 @dataclass(frozen=True)
@@ -45,11 +39,7 @@ def read_bench(path: str | Path) -> list[Stand]:
         BoardNotFoundError: A stand has a board that is not known.
     """
     path = Path(path)
-    try:
-        table = tomllib.loads(path.read_bytes().decode())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
-        raise ProfileError(f"{path}: {e}") from e
-    stands = list(_read(_Bench, table, str(path)).stand)
+    stands = list(read_record(_Bench, path).stand)
     for name, count in Counter(stand.name for stand in stands).items():
         if count > 1:
             raise ProfileError(f"{path}: stand: {count} stands are named {name!r}")

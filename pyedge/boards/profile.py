@@ -274,14 +274,19 @@ def _check(p: Profile, where: str) -> None:
         raise ProfileError(f"{where}: emulator.flash_bytes: {p.emulator.flash_bytes} is smaller than the store")
 
 
-def read_profile(path: str | Path) -> Profile:
-    """The profile in a TOML file. Raises ProfileError."""
-    path = Path(path)
+def read_record(cls: type[_T], path: Path) -> _T:
+    """A TOML file as a dataclass, whose fields are its schema. Raises ProfileError."""
     try:
         table = tomllib.loads(path.read_bytes().decode())
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as e:
         raise ProfileError(f"{path}: {e}") from e
-    profile = dataclasses.replace(_read(Profile, table, str(path)), path=path)
+    return _read(cls, table, str(path))
+
+
+def read_profile(path: str | Path) -> Profile:
+    """The profile in a TOML file. Raises ProfileError."""
+    path = Path(path)
+    profile = dataclasses.replace(read_record(Profile, path), path=path)
     _check(profile, str(path))
     return profile
 

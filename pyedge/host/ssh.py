@@ -9,12 +9,12 @@ import shlex
 import shutil
 import subprocess
 import tempfile
-import time
 from dataclasses import dataclass
 
 from ..boards import Profile
 from ..errors import BoardNotFoundError, LinkError, MissingToolError, PermissionDeniedError, ToolError, UnsupportedError
 from . import timing
+from .stream import write_all
 
 PREFIX = "ssh:"
 BAUD = 10_000_000  # for time-outs: a slow Wi-Fi
@@ -89,14 +89,8 @@ class SshStream:
         return data
 
     def write(self, data: bytes) -> None:
-        view, deadline = memoryview(data), time.monotonic() + timing.WRITE_S
         try:
-            while view:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    raise LinkError(f"{self.name}: the board takes no bytes")
-                if select.select([], [self._in], [], left)[1]:
-                    view = view[os.write(self._in, view) :]
+            write_all(self._in, data, self.name)
         except BrokenPipeError as e:
             raise self._ended() from e
 

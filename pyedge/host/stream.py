@@ -27,6 +27,17 @@ class Stream(Protocol):
     def close(self) -> None: ...
 
 
+def write_all(fd: int, data: bytes, name: str) -> None:
+    """Writes to a descriptor that does not block, within timing.WRITE_S; LinkError if the other end takes too long."""
+    view, deadline = memoryview(data), time.monotonic() + timing.WRITE_S
+    while view:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise LinkError(f"{name}: the board takes no bytes")
+        if select.select([], [fd], [], left)[1]:
+            view = view[os.write(fd, view) :]
+
+
 class PtyStream:
     """Our end of a pseudo-terminal; a process that we started has the other."""
 
@@ -46,14 +57,8 @@ class PtyStream:
             raise LinkError(f"{self.name}: the board's process has ended") from e
 
     def write(self, data: bytes) -> None:
-        view, deadline = memoryview(data), time.monotonic() + timing.WRITE_S
         try:
-            while view:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    raise LinkError(f"{self.name}: the board takes no bytes")
-                if select.select([], [self._fd], [], left)[1]:
-                    view = view[os.write(self._fd, view) :]
+            write_all(self._fd, data, self.name)
         except (OSError, ValueError) as e:
             raise LinkError(f"{self.name}: the board's process has ended") from e
 
