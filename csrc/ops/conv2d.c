@@ -1,3 +1,4 @@
+#include "kernels/bytes.h"
 #include "kernels/kernels.h"
 #include "ops/check.h"
 #include "ops/f16.h"

@@ -1,3 +1,4 @@
+#include "kernels/bytes.h"
 #include "ops/gradient.h"
 #include "ops/window.h"
 

@@ -13,6 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 FIRMWARE = ROOT / "firmware"
 COMPILERS = ("clang", "gcc", "zig")
+ZVFH_CPU = "rv32,v=true,zfh=true,zvfh=true"
 
 
 def need(*programs: str) -> None:
@@ -20,6 +21,17 @@ def need(*programs: str) -> None:
     for program in programs:
         if shutil.which(program) is None:
             pytest.skip(f"needs {program}")
+
+
+def need_zvfh() -> None:
+    """Debian 12's QEMU has no Zvfh, Debian 13's has."""
+    need("qemu-system-riscv32")
+    command = ["qemu-system-riscv32", "-M", "virt", "-bios", "none", "-cpu", ZVFH_CPU, "-S", "-display", "none"]
+    tried = subprocess.run(
+        [*command, "-monitor", "stdio"], input=b"quit\n", capture_output=True, timeout=60, check=False
+    )
+    if tried.returncode:
+        pytest.skip("this qemu-system-riscv32 has no Zvfh; that of Debian 13 has")
 
 
 def need_compiler(compiler: str, gcc: str = "riscv64-unknown-elf-gcc") -> None:

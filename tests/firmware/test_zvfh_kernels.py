@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 from typing import Any
 
 import numpy as np
@@ -10,23 +9,13 @@ import pytest
 
 import pyedge as pe
 
-from .conftest import Build, need
+from .conftest import ZVFH_CPU, Build, need_zvfh
 from .wire import PYEDGE, READ, WRITE, Board, virt
 
 MARCH = "rv32imafc_zve32f_zvl128b_zvfh"
-CPU = "rv32,v=true,zfh=true,zvfh=true"
 RNG = np.random.default_rng(16)
 ODD = np.array([0, -0.0, 6e-8, -6e-8, 3e-5, 65504, -65504, np.inf, np.nan], np.float32)
 FLOATS = ("float32", "float16")
-
-
-def need_zvfh() -> None:
-    """Debian 12's QEMU has no Zvfh, Debian 13's has."""
-    need("qemu-system-riscv32")
-    command = ["qemu-system-riscv32", "-M", "virt", "-cpu", CPU, "-S", "-display", "none", "-monitor", "stdio"]
-    tried = subprocess.run(command, input=b"quit\n", capture_output=True, timeout=60, check=False)
-    if tried.returncode:
-        pytest.skip("this qemu-system-riscv32 has no Zvfh; that of Debian 13 has")
 
 
 def numbers(shape: Any, dtype: str, odd: float) -> np.ndarray:
@@ -73,7 +62,7 @@ def test_every_edge_has_the_bits_of_the_host(build: Build, mode: str, vlen: int)
     need_zvfh()
     plan = pe.compile(graphs(), board="virt-rv32-v", mode=mode)
     session = pe.Session(plan)
-    with Board(virt(build("virt-rv32", "clang", PYEDGE_MARCH=MARCH), cpu=f"{CPU},vlen={vlen}")) as board:
+    with Board(virt(build("virt-rv32", "clang", PYEDGE_MARCH=MARCH), cpu=f"{ZVFH_CPU},vlen={vlen}")) as board:
         assert board.upload(PYEDGE, bytes(plan.data)) == {"off": len(plan.data), "match": True}
         for number, name in enumerate(plan.entries):
             (t,) = plan.entry(name).inputs
@@ -92,7 +81,7 @@ def test_vectors_of_float16_are_used(build: Build, mode: str, limit: float) -> N
     b = pe.GraphBuilder()
     b.output("y", b.linear(b.input("x", (16, 128), "float16"), numbers((64, 128), "float16", 0)))
     plan = pe.compile(b.build(), board="virt-rv32-v", mode=mode)
-    with Board(virt(build("virt-rv32", "clang", PYEDGE_MARCH=MARCH), cpu=f"{CPU},vlen=128")) as board:
+    with Board(virt(build("virt-rv32", "clang", PYEDGE_MARCH=MARCH), cpu=f"{ZVFH_CPU},vlen=128")) as board:
         board.upload(PYEDGE, bytes(plan.data))
         board.put(bytes(plan.inputs[0].bytes), 0)
         board.ask(WRITE, PYEDGE, 4, {"e": 0, "id": 1, "prof": True})

@@ -1,4 +1,5 @@
 #include "kernels/armv7em/armv7em.h"
+#include "kernels/bytes.h"
 #include "ops/ops.h"
 #include "ops/window.h"
 

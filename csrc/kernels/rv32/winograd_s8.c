@@ -1,3 +1,4 @@
+#include "kernels/bytes.h"
 #include "kernels/rv32/rv32.h"
 #include "ops/ops.h"
 #include "ops/window.h"

@@ -1,3 +1,4 @@
+#include "kernels/bytes.h"
 #include "kernels/rvv/rvv.h"
 #include "ops/ops.h"
 #include "ops/window.h"
