@@ -1,6 +1,8 @@
 """Real models that learn on real inputs. As a program: prints the SHA-256 of the weights behind each step, as JSON.
 
-Usage: learn_models.py DATA MODEL PRECISION
+Usage: learned_models.py DATA MODEL PRECISION
+
+Those that every CPU and board must come to are in learned.json, which make_learned.py writes.
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ import numpy as np
 
 import pyedge as pe
 
+RECORD = Path(__file__).with_name("learned.json")
 STEPS = 20
 # Model, its inputs, the loss.
 MODELS = {
@@ -24,12 +27,22 @@ MODELS = {
 }
 
 
-def trainer_of(data: Path, name: str, precision: str) -> pe.Trainer:
+CASES = [(name, precision) for name in MODELS for precision in ("fp32", "fp16")]
+
+
+def recorded(name: str, precision: str) -> list[str]:
+    """The digest behind each step."""
+    record: dict[str, list[str]] = json.loads(RECORD.read_text(encoding="utf-8"))
+    return record[f"{name} {precision}"]
+
+
+def trainer_of(data: Path, name: str, precision: str, threads: int = 1) -> pe.Trainer:
     """A trainer at batch 1. The loss scale is one with which no gradient of these models overflows."""
     model, _, loss = MODELS[name]
     graph = pe.load(data / "models" / f"{model}.tflite")
     assert isinstance(graph, pe.Graph)
-    return pe.Trainer(graph, loss, pe.SGD(1e-3, momentum=0.9, clip_norm=1.0), precision, loss_scale=2.0**-4)
+    optimizer = pe.SGD(1e-3, momentum=0.9, clip_norm=1.0)
+    return pe.Trainer(graph, loss, optimizer, precision, loss_scale=2.0**-4, threads=threads)
 
 
 def samples(data: Path, name: str, trainer: pe.Trainer) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -51,9 +64,9 @@ def digest(weights: Mapping[str, np.ndarray]) -> str:
     return of.hexdigest()
 
 
-def learn(data: Path, name: str, precision: str) -> list[str]:
+def learn(data: Path, name: str, precision: str, threads: int = 1) -> list[str]:
     """On this computer: the digest behind each step."""
-    trainer = trainer_of(data, name, precision)
+    trainer = trainer_of(data, name, precision, threads)
     digests = []
     for x, y in samples(data, name, trainer):
         trainer.train_on_batch(x, y)
