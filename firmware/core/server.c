@@ -12,6 +12,12 @@
 #define PYEDGE_VERSION "unversioned" /* set by the build */
 #endif
 
+#ifdef PE_RELEASE
+#define NO_COMMAND "no such command; release firmware has no profile and no states"
+#else
+#define NO_COMMAND "no such command"
+#endif
+
 enum { GROUP_OS = 0, GROUP_IMAGE = 1, GROUP_PYEDGE = 70 };
 enum { READ = 0, WRITE = 2, HEADER_BYTES = 8 };
 enum { MAX_REPEATS = 1000 }; /* of one run command: the board does not listen meanwhile */
@@ -187,6 +193,12 @@ static void cmd_input(server *s, const request *q, cbor_writer *w, fault *f)
 static void run(server *s, const request *q, uint32_t repeats, fault *f)
 {
     bool profiled = q->prof;
+#ifdef PE_RELEASE
+    if (profiled) {
+        fail(f, RC_SUPPORT, "release firmware has no profile");
+        return;
+    }
+#endif
     if (profiled && !s->counts) {
         fail(f, RC_MEMORY, "no room in the pool for the counts of each op");
         return;
@@ -245,6 +257,7 @@ static void cmd_output(server *s, const request *q, cbor_writer *w, fault *f)
     cbor_bytes(w, data, n < room ? n : room);
 }
 
+#ifndef PE_RELEASE
 static void cmd_profile(server *s, const request *q, cbor_writer *w, fault *f)
 {
     uint32_t off = q->off;
@@ -266,6 +279,7 @@ static void cmd_profile(server *s, const request *q, cbor_writer *w, fault *f)
     for (uint32_t i = 0; i < n; i++)
         cbor_uint(w, s->counts[off + i]);
 }
+#endif
 
 static uint32_t stack_used(const port_info *port)
 {
@@ -323,12 +337,16 @@ static const command COMMANDS[] = {
     {GROUP_PYEDGE, 3, WRITE, 1 << FIELD_ENTRY | 1 << FIELD_INDEX | 1 << FIELD_OFF | 1 << FIELD_DATA, cmd_input},
     {GROUP_PYEDGE, 4, WRITE, 1 << FIELD_ENTRY | 1 << FIELD_ID, cmd_run},
     {GROUP_PYEDGE, 5, READ, 1 << FIELD_ENTRY | 1 << FIELD_INDEX | 1 << FIELD_OFF | 1 << FIELD_N, cmd_output},
+#ifndef PE_RELEASE
     {GROUP_PYEDGE, 6, READ, 1 << FIELD_OFF, cmd_profile},
+#endif
     {GROUP_PYEDGE, 7, READ, 0, cmd_memory},
     {GROUP_PYEDGE, 8, WRITE, 0, cmd_use_slot},
     {GROUP_PYEDGE, 9, READ, 1 << FIELD_OFF, cmd_custom},
 #ifdef PE_WITH_STATES
+#ifndef PE_RELEASE
     {GROUP_PYEDGE, 10, READ, 1 << FIELD_OFF | 1 << FIELD_N, read_states},
+#endif
     {GROUP_PYEDGE, 11, WRITE, 0, keep_states},
 #endif
 };
@@ -356,7 +374,7 @@ uint32_t server_handle(server *s, uint32_t n)
     fault f = {.what = ""};
     cbor_writer w = {buf + HEADER_BYTES, buf + s->port->buf_bytes, false};
     if (c == end)
-        fail(&f, RC_SUPPORT, "no such command");
+        fail(&f, RC_SUPPORT, NO_COMMAND);
     else if (!read_request(&q, buf + HEADER_BYTES, n - HEADER_BYTES))
         fail(&f, RC_VALUE, "not a map of the keys and types expected");
     else if ((q.has & c->needs) != c->needs)

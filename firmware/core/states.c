@@ -13,6 +13,7 @@ void restore_states(server *s)
         memcpy(s->session.arena, kept, bytes);
 }
 
+#ifndef PE_RELEASE
 void read_states(server *s, const request *q, cbor_writer *w, fault *f)
 {
     uint32_t off = q->off, n = q->n;
@@ -35,6 +36,7 @@ void read_states(server *s, const request *q, cbor_writer *w, fault *f)
     cbor_bytes(w, data, n);
     put_uint(w, "crc", pe_crc32(0, data, n));
 }
+#endif
 
 void keep_states(server *s, const request *q, cbor_writer *w, fault *f)
 {

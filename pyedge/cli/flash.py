@@ -35,6 +35,7 @@ from ._common import OutputFile, console, emit, isa_option, json_option, kernels
     metavar="FILE",
     help="Write this firmware (ELF, raw or UF2) to a real board, by its flasher.",
 )
+@click.option("--release", is_flag=True, help="Build firmware without profile, states and MLPerf's protocol.")
 @click.option("--output", "-o", type=OutputFile(), help="Also write the image to this file.")
 @click.option("--dry-run", is_flag=True, help="Build and show, with the flasher's command, but touch no board.")
 @json_option
@@ -47,6 +48,7 @@ def command(
     kernels: tuple[Path, ...],
     toolchain: str | None,
     image: Path | None,
+    release: bool,
     output: Path | None,
     dry_run: bool,
     as_json: bool,
@@ -54,7 +56,8 @@ def command(
     """Build the firmware of a board, start it there, and put a plan into the board's flash.
 
     The plan (.pedge or .tflite) is written into the inactive slot, becomes the active one, and is read back by its hash
-    after a reset. On an emulated board the flash is kept for later commands, and so is firmware with custom ops.
+    after a reset. On an emulated board the flash is kept for later commands, and so is firmware with custom ops,
+    or for release.
 
     With --image a firmware file is written to a real board by the program that its profile names (esptool, openocd,
     dfu-util, wlink, bflb-mcu-tool, picotool), or copied to the drive that a board shows: then --port is its folder.
@@ -67,13 +70,13 @@ def command(
       pyedge flash -b esp32-c3 --image firmware.elf --dry-run
     """
     if image is not None:
-        if plan_file or isa or trim_to or kernels or toolchain or output:
+        if plan_file or isa or trim_to or kernels or toolchain or output or release:
             raise click.UsageError("--image is firmware that is built already: only --board, --port, --dry-run with it")
         _write(image, board, port, dry_run, as_json)
         return
     plan, trim = _plan(plan_file, board), _plan(trim_to, board)
     with progress(f"flashing {board}", len(plan.data) if plan else 1) as done:
-        report = flash(board, plan, port, isa, trim, toolchain, dry_run, lambda at, total: done(at), kernels)
+        report = flash(board, plan, port, isa, trim, toolchain, dry_run, lambda at, total: done(at), kernels, release)
     if output is not None:
         output.write_bytes(report.image.read_bytes())
     if as_json:

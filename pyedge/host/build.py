@@ -8,7 +8,7 @@ import os
 import struct
 import subprocess
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,23 +98,26 @@ def firmware(
     ops: Iterable[str] | None = None,
     toolchain: str | None = None,
     kernels: Sequence[Path] = (),
+    options: Mapping[str, str] | None = None,
 ) -> Path:
     """The file of a firmware image.
 
-    What the package brings is taken as it is. In a source tree, and with any of `ops`, `toolchain` and `kernels`, the
-    image is built; the same sources, ops and compiler are built once, and give the same bytes.
+    What the package brings is taken as it is. In a source tree, and with any of `ops`, `toolchain`, `kernels` and
+    `options`, the image is built; the same sources, ops, options and compiler are built once, and give the same bytes.
 
     Args:
         ops: Names of the op kinds that the image is to have, as "conv2d_s8"; all without it.
         toolchain: "clang", "gcc" or "zig" ("native" for the host port), instead of the best that is installed.
         kernels: C files of custom ops that the image is to have as well.
+        options: Options of firmware/CMakeLists.txt, as {"PYEDGE_RELEASE": "ON"}.
 
     Raises:
         ModelError: A file of `kernels` that cannot be read, or that has no op; two ops of one name.
         ToolError: No compiler or no CMake is installed, or the build failed; says what to do.
     """
     prebuilt = _resources.find("_firmware", "prebuilt", image.file)
-    as_it_is = ops is None and toolchain is None and not kernels
+    options = dict(options or {})
+    as_it_is = ops is None and toolchain is None and not kernels and not options
     if as_it_is and prebuilt and _resources.tree() is None:  # in a working copy edits count at once
         return prebuilt
     with_ops = {file.resolve(): (custom.op_names(file), custom.source_number(file)) for file in kernels}
@@ -128,7 +131,7 @@ def firmware(
     with sources() as folder:
         compiler = [f"{p} {os.stat(p).st_size} {os.stat(p).st_mtime_ns}" for p in tools.programs]
         facts = [_source_hash(folder).hex(), profile.port, image.isa, tools.name, *compiler, _version(), repr(kinds)]
-        facts += [custom.source_digest(file).hex() for file in kernels]
+        facts += [custom.source_digest(file).hex() for file in kernels] + [repr(sorted(options.items()))]
         key = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:24]
         place = folders.cache_folder() / "firmware" / key / image.file
         if not place.is_file():
@@ -136,7 +139,7 @@ def firmware(
             with tempfile.TemporaryDirectory(dir=place.parent) as work:
                 if with_ops:
                     _write_custom(Path(work, "custom"), with_ops)
-                built = _cmake(folder / "firmware", Path(work), profile, image, tools, kinds)
+                built = _cmake(folder / "firmware", Path(work), profile, image, tools, kinds, options)
                 os.replace(built, place)  # whole or not at all, whoever else is building it
     return place
 
@@ -155,7 +158,15 @@ def _write_custom(folder: Path, kernels: dict[Path, tuple[list[str], int]]) -> N
     (folder / "custom_ops.h").write_text(f"#define PE_CUSTOM_OPS(X) {rows}\n", encoding="utf-8")
 
 
-def _cmake(source: Path, work: Path, profile: Profile, image: Image, tools: Toolchain, ops: list[str] | None) -> Path:
+def _cmake(
+    source: Path,
+    work: Path,
+    profile: Profile,
+    image: Image,
+    tools: Toolchain,
+    ops: list[str] | None,
+    options: dict[str, str],
+) -> Path:
     cmake, ninja = program("cmake"), program("ninja")
     if cmake is None:
         raise MissingToolError(
@@ -174,6 +185,7 @@ def _cmake(source: Path, work: Path, profile: Profile, image: Image, tools: Tool
         **({"PYEDGE_ZIG": tools.programs[0]} if tools.name == "zig" else {}),
         **({"CMAKE_C_COMPILER": tools.programs[0]} if tools.file is None else {}),
         **({"CMAKE_MAKE_PROGRAM": ninja} if ninja else {}),
+        **options,
     }
     args = ["-S", str(source), "-B", str(work), *(f"-D{key}={value}" for key, value in define.items())]
     _run([cmake, *args, *(["-G", "Ninja"] if ninja else [])], work)

@@ -45,11 +45,12 @@ def flash(
     dry_run: bool = False,
     progress: Progress | None = None,
     kernels: Sequence[str | Path] = (),
+    release: bool = False,
 ) -> FlashReport:
     """Puts firmware on a board, and a plan into its flash.
 
     An emulated board starts with the image; its flash, with the plan, is kept for the next connection, and so is
-    firmware with custom ops. With a port only the plan is written: the firmware stays.
+    firmware with custom ops, or for release. With a port only the plan is written: the firmware stays.
 
     Args:
         plan: A plan or its file, for the inactive slot; it becomes the active one.
@@ -57,6 +58,8 @@ def flash(
         toolchain: As build.firmware.
         dry_run: Build, but leave the board alone.
         kernels: C files of custom ops to build into the firmware.
+        release: Build firmware without what is for developing (firmware/README.md): it tells no times of ops and no
+            states, and does not answer MLPerf's protocol.
 
     Raises:
         UnsupportedError: There is no firmware for this board, or nothing here that flashes it.
@@ -70,12 +73,13 @@ def flash(
         raise UnsupportedError(f"{profile.name}: pyedge cannot flash by {profile.flasher} yet; flash it by hand")
     ops = tuple(sorted({op.kind for op in _plan(trim_to).ops})) if trim_to is not None else None
     wanted = None if plan is None else _plan(plan)
-    file = build.firmware(profile, image, ops, toolchain, [Path(kernel) for kernel in kernels])
+    options = {"PYEDGE_RELEASE": "ON"} if release else {}
+    file = build.firmware(profile, image, ops, toolchain, [Path(kernel) for kernel in kernels], options)
     digest = None if wanted is None else hashlib.sha256(wanted.data).hexdigest()
     if not dry_run:
         flasher(profile, image, file, port, ops, wanted, progress)
         if profile.emulator and port is None:
-            emulator.keep_firmware(profile, image, file if kernels else None)
+            emulator.keep_firmware(profile, image, file if kernels or release else None)
     sha = hashlib.sha256(file.read_bytes()).hexdigest()
     return FlashReport(profile.name, image.isa, file, sha, build.image_size(file), ops, digest, dry_run)
 
