@@ -5,14 +5,16 @@ Raspberry Pi, the firmware say. What a machine doesn't tell is None or left out.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+CAN_PIN = hasattr(os, "sched_setaffinity")
 _SYS = Path("/sys")
 _PI_THROTTLED = "devices/platform/soc/soc:firmware/get_throttled"
+_MOST_CPUS = 4096  # of a list; Linux has none with more
 _NOW = (
     0b1111  # of get_throttled: under-voltage, frequency capped, throttled, soft temperature limit; higher: since boot
 )
@@ -43,8 +45,9 @@ def _number(path: Path, base: int = 10) -> int | None:
         return None
 
 
-def read_clock(cpu: int = 0, sys: Path = _SYS) -> Clock:
-    """Reads what is said of a CPU now."""
+def read_clock(cpu: int | None = None, sys: Path = _SYS) -> Clock:
+    """Reads what is said of a CPU now; without one, of the first that this thread may run on."""
+    cpu = min(allowed()) if cpu is None else cpu
     frequency = sys / f"devices/system/cpu/cpu{cpu}/cpufreq"
     khz = _number(frequency / "scaling_cur_freq")
     zones = [_number(zone) for zone in sys.glob("class/thermal/thermal_zone*/temp")]
@@ -78,19 +81,67 @@ def doubts(before: Clock, after: Clock) -> list[str]:
     return found
 
 
-def clusters(sys: Path = _SYS) -> list[tuple[int, tuple[int, ...]]]:
-    """(highest clock in MHz, CPUs) of each cluster that this process may use, the fastest first.
+def allowed() -> set[int]:
+    """The CPUs that this thread may run on; all of them where the system can't tell."""
+    if CAN_PIN:
+        return os.sched_getaffinity(0)
+    return set(range(os.cpu_count() or 1))
 
-    CPUs of one cluster share a cpufreq policy; a machine without cpufreq has one cluster of 0 MHz.
+
+def parse_cpus(text: str) -> set[int]:
+    """Numbers from a list as Linux writes them, "0-3,6". Raises ValueError."""
+    found: set[int] = set()
+    for part in text.replace(",", " ").split():
+        first, dash, last = part.partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise ValueError(f"{part!r} is no CPU, and no range of them as 0-3")
+        numbers = range(int(first), int(last or first) + 1)
+        if not 0 < len(numbers) <= _MOST_CPUS:
+            raise ValueError(f"{part!r} is no range of CPUs")
+        found |= set(numbers)
+    return found
+
+
+def name_cpus(cpus: Iterable[int]) -> str:
+    """A list that parse_cpus() reads."""
+    parts: list[list[int]] = []
+    for cpu in sorted(cpus):
+        if parts and parts[-1][-1] == cpu - 1:
+            parts[-1][1:] = [cpu]
+        else:
+            parts.append([cpu])
+    return ",".join("-".join(map(str, part)) for part in parts)
+
+
+def placement() -> dict[str, Any]:
+    """For the record of a measurement: the CPUs that this thread is kept on, if these are not all."""
+    cpus = allowed()
+    return {} if len(cpus) >= (os.cpu_count() or 1) else {"cpus": name_cpus(cpus)}
+
+
+def clusters(sys: Path = _SYS) -> list[tuple[int, tuple[int, ...]]]:
+    """(highest clock in MHz, CPUs) of each kind of core that this process may use, the fastest kind first.
+
+    Kinds differ in what Linux tells of them: the list of a hybrid x86's performance monitor, capacity, the identity
+    register of arm64, and the highest clock of CPUs that are clocked together. 0 MHz on a machine without cpufreq.
     """
-    usable = os.sched_getaffinity(0)
-    found: dict[tuple[int, tuple[int, ...]], None] = {}
-    for cpu in sorted(usable):
-        policy = sys / f"devices/system/cpu/cpu{cpu}/cpufreq"
-        related = _text(policy / "related_cpus") or ""
-        cpus = tuple(int(n) for n in related.split() if n.isdigit() and int(n) in usable)
-        found[((_number(policy / "cpuinfo_max_freq") or 0) // 1000, cpus or tuple(sorted(usable)))] = None
-    return sorted(found, key=lambda c: -c[0])
+    devices = sys / "devices"
+    kinds: dict[int, str] = {}
+    for name in ("cpu_core", "cpu_atom", "cpu_lowpower"):
+        with suppress(ValueError):
+            kinds |= dict.fromkeys(parse_cpus(_text(devices / name / "cpus") or ""), name)
+    found: dict[tuple[Any, ...], tuple[int, int, list[int]]] = {}  # clock, capacity, CPUs
+    for cpu in sorted(allowed()):
+        folder = devices / f"system/cpu/cpu{cpu}"
+        mhz = (_number(folder / "cpufreq/cpuinfo_max_freq") or 0) // 1000
+        together = len((_text(folder / "cpufreq/related_cpus") or "").split()) > 1
+        capacity = _number(folder / "cpu_capacity") or 0
+        identity = _text(folder / "regs/identification/midr_el1")
+        kind = (kinds[cpu],) if cpu in kinds else (capacity, identity, mhz if together else None)
+        most = found.get(kind, (0, 0, []))
+        found[kind] = (max(mhz, most[0]), max(capacity, most[1]), [*most[2], cpu])
+    ordered = sorted(found.values(), key=lambda c: (-c[0], -c[1], c[2]))
+    return [(mhz, tuple(cpus)) for mhz, _, cpus in ordered]
 
 
 @contextmanager

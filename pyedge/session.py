@@ -165,7 +165,7 @@ class Session:
             warmup: Runs before them that are not counted.
         """
         from . import clocks
-        from .plan.profile import OpCount, Profile, collect
+        from .plan.profile import Profile, collect, uncounted
 
         e = self.plan.entry(entry)
         zeros = [np.zeros(_shape(t), array_dtype(t.dtype)) for t in e.inputs]
@@ -182,9 +182,9 @@ class Session:
             samples = collect(once, runs, warmup)
             after = clocks.read_clock()
             self._reset()
-        ops = [OpCount(op.name, op.kind, 0, None, op.macs) for op in e.ops]
-        conditions = {"threads": self._core.threads, **clocks.conditions(before, after)}
+        conditions = {"threads": self._core.threads, **clocks.placement(), **clocks.conditions(before, after)}
         flags = clocks.doubts(before, after)
+        ops = uncounted(e, self.plan.tensors)
         return Profile.from_samples(samples, ops, "ns", "host", entry, conditions, _core.clock_cost(), flags)
 
     def _bound(self, entry: Entry) -> set[int]:

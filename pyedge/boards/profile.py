@@ -115,6 +115,7 @@ class Linux:
     system: str  # what it commonly runs
     python: str  # version that this system ships, "3.11"
     install: str  # how pyedge gets there: for people
+    models: tuple[str, ...] = ()  # one of these is in what its device tree calls it, /proc/device-tree/model
 
 
 Status = Literal["emulated", "described, no firmware yet", "built, not run on silicon", "run on silicon"]

@@ -20,7 +20,9 @@ from rich.table import Table
 
 from .. import Graph, Plan, PyedgeError, Session, ShapeError, load
 from .. import compile as compile_graph
+from ..boards import load_profile
 from ..host import Remote, connect
+from ..host.local import require_here
 from ..model.graph import array_dtype
 from ..tune.feeds import feeds
 
@@ -145,15 +147,22 @@ def check_board(board: str | None, port: str | None, isa: str | None) -> None:
 
 
 @contextmanager
-def runner(plan: Plan, board: str | None, port: str | None, isa: str | None = None) -> Iterator[Session | Remote]:
-    """The plan ready to run: here without a board, else loaded there."""
+def runner(
+    plan: Plan, board: str | None, port: str | None, isa: str | None = None, persist: bool = False
+) -> Iterator[Session | Remote]:
+    """The plan ready to run: here without a board or on the board that this is, else loaded there."""
     check_board(board, port, isa)
     if board is None:
         yield Session(plan)
         return
+    profile = load_profile(board)
+    if profile.linux and port is None:
+        require_here(profile)
+        yield Session(plan)
+        return
     with connect(board, port=port, isa=isa) as connected:
         with progress(f"loading {board}", len(plan.data)) as done:
-            remote = connected.load(plan, progress=lambda at, total: done(at))
+            remote = connected.load(plan, persist, progress=lambda at, total: done(at))
         yield remote
 
 

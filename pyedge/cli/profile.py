@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import click
 from click.core import ParameterSource
 
-from ..boards import Stand, read_bench
-from ..errors import BoardError
+from .. import Session
+from ..boards import Stand, load_profile, read_bench
+from ..clocks import parse_cpus
+from ..errors import BoardError, UnsupportedError
+from ..host import Remote
 from ..host.farm import Job, Outcome, profile_all, profile_on_farm
+from ..host.local import fastest_cpu, placed, roofs
 from ..plan import Profile
 from ._common import (
     data_option,
@@ -27,6 +33,13 @@ from ._common import (
     store_option,
     table,
 )
+
+
+def _cpus(ctx: click.Context, param: click.Parameter, text: str | None) -> set[int] | None:
+    try:
+        return None if text is None else parse_cpus(text)
+    except ValueError as error:
+        raise click.UsageError(f"--cpus {text!r}: {error}") from None
 
 
 @click.command("profile")
@@ -56,6 +69,12 @@ from ._common import (
     help="A TOML file that says which boards hang where: use all of these.",
 )
 @click.option("--farm", metavar="ADDRESS", help="Use the boards of a Dask cluster's workers, tcp://HOST:8786.")
+@click.option(
+    "--cpus",
+    metavar="LIST",
+    callback=_cpus,
+    help="Stay on these CPUs, as 4-5 or 0,2; on a board with Linux: on its fastest.",
+)
 @store_option
 @json_option
 def command(
@@ -69,6 +88,7 @@ def command(
     warmup: int | None,
     bench: Path | None,
     farm: str | None,
+    cpus: set[int] | None,
     stored: bool,
     as_json: bool,
 ) -> None:
@@ -77,6 +97,9 @@ def command(
     Emulated RISC-V boards count instructions, which are the same in each run; an instruction is not a cycle. Times are
     medians with a 95 % interval; what speaks against them is said: throttling, two speeds, a free clock. Without --data
     the inputs are zeros; of several samples the first is used. Runs are stored: pyedge report, pyedge trace.
+
+    Each op is set against the peaks of what it ran on, arithmetic and memory, where these are known: measured where
+    pyedge runs, told by a board's profile elsewhere. An emulated board has none.
 
     Several models or boards, a bench file or a farm: each model on each board, all boards at once. A board that fails
     is named, and a sister, another stand of the same board, does its work (docs/measuring.md).
@@ -92,20 +115,35 @@ def command(
     if len(models) > 1 or len(boards) > 1 or bench or farm:
         if port is not None and click.get_current_context().get_parameter_source("port") is ParameterSource.COMMANDLINE:
             raise click.UsageError("--port is for one board: a bench file says where several are")
+        if cpus is not None:
+            raise click.UsageError("--cpus is for one model on one board")
         _profile_many(models, data, boards, isa, entry, limits, bench, farm, stored, as_json)
         return
     model, board = models[0], boards[0] if boards else None
     plan = load_plan(model, board, entry=entry)
     inputs = load_runs(data, plan, entry)[0] if data is not None else None
-    with runner(plan, board, port, isa) as target:
+    with runner(plan, board, port, isa) as target, _placed(target, board, cpus):
         profile = target.profile(inputs, entry=entry, **limits)
+        profile = replace(profile, target=board or profile.target, roofs=roofs(target))
     run = keep("profile", profile.target, model, plan, profile.to_dict()) if stored else None
     if as_json:
         emit("profile", 1, {"model": model, "profile": profile.to_dict(), "run": run})
     else:
         click.echo(profile.table())
+        if profile.roofs is None:
+            click.echo(f"bound by: not known, there are no peaks of {profile.target}")
         if run is not None:
             click.echo(f"stored: pyedge report {run}", err=True)
+
+
+def _placed(target: Session | Remote, board: str | None, cpus: set[int] | None) -> AbstractContextManager[None]:
+    """On the CPUs that are asked for; without a word on one of the fastest of a board with Linux."""
+    if cpus is None and board is not None and load_profile(board).linux:
+        try:
+            cpus = fastest_cpu(target)
+        except UnsupportedError:  # an older pyedge there
+            return nullcontext()
+    return nullcontext() if cpus is None else placed(target, cpus)
 
 
 def _profile_many(

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from ..boards import Profile as BoardProfile
 from ..boards import load_profile
-from ..clocks import Clock
+from ..clocks import Clock, name_cpus, parse_cpus
 from ..errors import BoardError, LinkError, PlanError, ToolError, UnsupportedError, VerificationError
 from ..model.custom import KERNELS
 from ..plan import Plan
+from ..plan.roofline import Roofs
 from . import build, commands, emulator, ports, ssh, timing
 from .commands import Hello, Memory
 from .link import GROUP_IMAGE, GROUP_OS, GROUP_PYEDGE, Link, Progress, RefusedError
 from .remote import Remote
+from .roofs import told_roofs
 from .ssh import SshStream
 from .stream import SerialStream, Stream
 
@@ -37,6 +40,7 @@ class Board:
         self._emulator = emulated
         self.isa = emulated.image.isa if emulated else None
         self.run_s = run_s  # deadline of one run
+        self.cpus = ""  # that pin() has chosen
         self.plan_sha: bytes | None = None  # of the plan that the board has in use, as far as we know
         self.hello = self._say_hello()
 
@@ -112,6 +116,51 @@ class Board:
                 raise LinkError(f"{self.name}: clock: bad answer: {key} is {answer[key]!r}")
         celsius = answer["mc"] / 1000 if "mc" in answer else None
         return Clock(answer.get("governor"), answer.get("mhz"), celsius, answer.get("limited"))
+
+    def pin(self, cpus: set[int], threads: int = 1) -> None:
+        """Keeps the runs of a board with Linux on some of its CPUs; plans loaded from now on have that many threads.
+
+        Raises:
+            UnsupportedError: A board without Linux, a pyedge there that can't yet, or not its CPUs.
+        """
+        answer = self._linux(
+            lambda: self.link.write(GROUP_PYEDGE, commands.CPUS, {"cpus": name_cpus(cpus), "threads": threads})
+        )
+        self.cpus = commands.text_of(answer, "cpus", self.name)
+
+    def clusters(self) -> list[tuple[int, tuple[int, ...]]]:
+        """Of a board with Linux, as clocks.clusters() there. Raises as `pin`."""
+        found = self._linux(lambda: self.link.read(GROUP_PYEDGE, commands.CPUS)).get("clusters")
+        try:
+            return [(int(mhz), tuple(sorted(parse_cpus(cpus)))) for mhz, cpus in found]  # type: ignore[union-attr]
+        except (TypeError, ValueError, AttributeError) as e:
+            raise LinkError(f"{self.name}: cpus: bad answer: clusters is {found!r}") from e
+
+    def roofs(self) -> Roofs | None:
+        """What it does at most in its unit: measured on a board with Linux, else what its profile tells, or None."""
+        if not self.profile.linux:
+            return told_roofs(self.profile, self.hello.unit)
+        try:
+            answer = self._linux(lambda: self.link.read(GROUP_PYEDGE, commands.PEAKS, work_s=timing.COMMAND_S))
+        except UnsupportedError:
+            return told_roofs(self.profile, self.hello.unit, parse_cpus(self.cpus))
+        try:
+            macs = {str(kind): int(rate) / 1e9 for kind, rate in answer["macs"].items()}
+            reads = {int(size): int(rate) / 1e9 for size, rate in answer["reads"]}
+        except (KeyError, TypeError, ValueError, AttributeError) as e:
+            raise LinkError(f"{self.name}: peaks: bad answer: {answer!r}") from e
+        return Roofs(commands.text_of(answer, "level", self.name), macs, reads)
+
+    def _linux(self, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """The answer to a command that only boards with Linux have."""
+        if not self.profile.linux:
+            raise UnsupportedError(f"{self.name}: it has no Linux, whose CPUs could be chosen")
+        try:
+            return ask()
+        except RefusedError as e:
+            if e.rc == commands.RC_SUPPORT:
+                raise UnsupportedError(f"{e}; is the pyedge there older? try: {self._update}") from e
+            raise UnsupportedError(str(e)) from e
 
     def slots(self) -> list[dict[str, Any]]:
         """The plans in flash: slot, hash (32 bytes), active, confirmed, version."""

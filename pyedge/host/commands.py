@@ -9,6 +9,7 @@ from ..errors import LinkError
 
 # Group 70.
 HELLO, LOAD, PLAN, INPUT, RUN, OUTPUT, PROFILE, MEMORY, USE_SLOT, CUSTOM_OPS, STATES, KEEP, CLOCK = range(13)
+PEAKS, CPUS = 20, 21  # of a board with Linux
 ECHO, RESET, PARAMETERS = 0, 5, 6  # group 0
 STATE, UPLOAD = 0, 1  # group 1
 PROTOCOL = 1
@@ -59,6 +60,14 @@ def bytes_of(answer: dict[str, Any], key: str, board: str) -> bytes:
     """Bytes of an answer, or LinkError."""
     value = answer.get(key)
     if not isinstance(value, bytes):
+        raise LinkError(f"{board}: bad answer: {key} is {value!r}")
+    return value
+
+
+def text_of(answer: dict[str, Any], key: str, board: str) -> str:
+    """A text of an answer, or LinkError."""
+    value = answer.get(key)
+    if not isinstance(value, str):
         raise LinkError(f"{board}: bad answer: {key} is {value!r}")
     return value
 

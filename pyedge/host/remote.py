@@ -13,7 +13,8 @@ import numpy as np
 from .. import clocks
 from ..errors import BoardError, LinkError, PlanError, UnsupportedError, VerificationError
 from ..model.graph import array_dtype
-from ..plan import RESET, Entry, OpCount, Plan, PlanTensor, Profile, collect
+from ..plan import RESET, Entry, Plan, PlanTensor, Profile, collect
+from ..plan.profile import uncounted
 from ..session import match_inputs
 from . import commands, frame
 from .commands import Memory
@@ -163,9 +164,11 @@ class Remote(Learner):
         samples = collect(once, runs, warmup)
         after = self.board.clock()
         self.reset()
-        ops = [OpCount(op.name, op.kind, 0, None, op.macs) for op in e.ops]
+        ops = uncounted(e, self.plan.tensors)
         conditions = {"firmware": hello.fw, **({"clock_hz": board.clock_hz} if board.clock_hz else {})}
         conditions |= clocks.conditions(before, after)
+        if self.board.cpus:
+            conditions["cpus"] = self.board.cpus
         if self.board.isa:
             conditions["isa"] = self.board.isa
         timer = (0, 0) if exact else (1, 0)

@@ -27,11 +27,13 @@ from ..errors import LinkError, PlanError
 from ..plan import Entry, Plan, PlanTensor
 from . import cbor, commands, frame
 from .link import GROUP_OS, GROUP_PYEDGE
+from .roofs import measured_roofs
 
 BUF_BYTES = 65_535  # the most that SMP's length can say, as there is RAM
 _ANSWER_BYTES = 64  # what an answer's body has beside data or counts, at most
 _COUNT_BYTES = 9  # CBOR of a count, at most
 _MAX_REPEATS = 1000
+_MOST_THREADS = 64
 _WHAT_BYTES = 400
 _MODEL = Path("/proc/device-tree/model")
 
@@ -80,6 +82,7 @@ class Server:
 
     def __init__(self, board: str) -> None:
         self.board = board
+        self._threads = 1
         self._commands: dict[tuple[int, int, int], Callable[[Body], Body]] = {
             (GROUP_OS, commands.ECHO, frame.WRITE): lambda q: {"r": _get(q, "d", str)},
             (GROUP_OS, commands.RESET, frame.WRITE): self._restart,
@@ -94,6 +97,9 @@ class Server:
             (GROUP_PYEDGE, commands.MEMORY, frame.READ): self._memory,
             (GROUP_PYEDGE, commands.STATES, frame.READ): self._states,
             (GROUP_PYEDGE, commands.CLOCK, frame.READ): lambda q: _clock(),
+            (GROUP_PYEDGE, commands.PEAKS, frame.READ): lambda q: _peaks(),
+            (GROUP_PYEDGE, commands.CPUS, frame.READ): lambda q: _cpus(),
+            (GROUP_PYEDGE, commands.CPUS, frame.WRITE): self._pin,
         }
         self._restart({})
 
@@ -194,7 +200,7 @@ class Server:
         self._release()
         try:
             plan = Plan(data)
-            self._core = _core.Session(plan.core)
+            self._core = _core.Session(plan.core, self._threads)
         except PlanError as e:
             raise Refusal(commands.RC_CORRUPT, str(e)) from e
         except MemoryError as e:
@@ -218,6 +224,18 @@ class Server:
             "ops": len(plan.ops),
             "where": "ram",
         }
+
+    def _pin(self, q: Body) -> Body:
+        """Keeps runs on some of the CPUs; a plan that is loaded from now on has that many threads."""
+        cpus, threads = _get(q, "cpus", str), _get(q, "threads", int)
+        try:
+            os.sched_setaffinity(0, clocks.parse_cpus(cpus))
+        except (ValueError, OSError) as e:
+            raise Refusal(commands.RC_VALUE, f"cpus {cpus!r}: {e}") from e
+        if not 1 <= threads <= _MOST_THREADS:
+            raise Refusal(commands.RC_VALUE, f"threads is not 1 .. {_MOST_THREADS}")
+        self._threads = threads
+        return _cpus()
 
     def _memory(self, q: Body) -> Body:
         plan = self._loaded
@@ -313,6 +331,19 @@ def _clock() -> Body:
     millidegrees = None if c.celsius is None else max(0, round(c.celsius * 1000))
     facts = {"governor": c.governor, "mhz": c.mhz, "mc": millidegrees, "limited": c.limited}
     return {key: value for key, value in facts.items() if value is not None}
+
+
+def _peaks() -> Body:
+    """What one core does at most here, a second."""
+    roofs = measured_roofs(1.0)
+    macs = {name: int(rate) for name, rate in roofs.macs.items()}
+    return {"level": roofs.source, "macs": macs, "reads": [[size, int(rate)] for size, rate in roofs.reads.items()]}
+
+
+def _cpus() -> Body:
+    """The CPUs that runs are kept on, and the kinds of cores that there are."""
+    kinds = [[mhz, clocks.name_cpus(cpus)] for mhz, cpus in clocks.clusters()]
+    return {"cpus": clocks.name_cpus(clocks.allowed()), "clusters": kinds}
 
 
 def serve(server: Server, source: int, sink: int) -> None:

@@ -5,13 +5,17 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .roofline import Bound, Roofs, arithmetic, moved_bytes
+
 if TYPE_CHECKING:
     import numpy.typing as npt
+
+    from .reader import Entry, PlanTensor
 
 SCHEMA = 1  # of to_dict() and to_json(); changes when a field changes its meaning
 
@@ -93,13 +97,26 @@ def doubts(totals: npt.NDArray[Any], step: int = 0) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class OpCount:
-    """One op: the median count of one run, in the profile's unit, with its 95 % interval if there is one."""
+    """One op: the median count of one run, in the profile's unit, with its 95 % interval if there is one.
+
+    bytes: of operands and results. type: of its multiply-accumulates, as in Roofs.macs.
+    """
 
     name: str
     kind: str
     count: int
     interval: Interval | None = None
     macs: int = 0
+    bytes: int = 0
+    type: str = ""
+
+
+def uncounted(entry: Entry, tensors: Sequence[PlanTensor]) -> list[OpCount]:
+    """The ops of an entry, for from_samples."""
+    return [
+        OpCount(op.name, op.kind, 0, None, op.macs, moved_bytes(op, tensors), arithmetic(op, tensors))
+        for op in entry.ops
+    ]
 
 
 @dataclass(frozen=True)
@@ -110,7 +127,8 @@ class Profile:
     no interval means that all runs counted the same, or that there were fewer than 6. conditions: board, clock,
     firmware and whatever else the figures hold for. quantiles: of whole runs, by per cent, those that the number of
     runs allows. flags: what speaks against the figures (`doubts`, and what the clock says). totals: of the runs, in
-    their order. timer_step, timer_cost: of the clock that counts, in the unit: of the latter each op has one.
+    their order. timer_step, timer_cost: of the clock that counts, in the unit: of the latter each op has one. roofs:
+    what the target does at most, if that is known.
     """
 
     unit: str
@@ -128,6 +146,7 @@ class Profile:
     timer_step: int = 0
     timer_cost: int = 0
     totals: tuple[int, ...] = ()
+    roofs: Roofs | None = None
 
     @classmethod
     def from_samples(
@@ -141,7 +160,7 @@ class Profile:
         timer: tuple[int, int] = (0, 0),
         flags: Sequence[str] = (),
     ) -> Profile:
-        """A profile from counts, integer [runs, ops]; of `ops` only name, kind and macs are taken.
+        """A profile from counts, integer [runs, ops]; counts and intervals of `ops` are replaced.
 
         timer: step and cost of the clock. flags: those that the counts don't show.
         """
@@ -154,7 +173,8 @@ class Profile:
             interval = median_interval(column)
             return middle, None if interval == (middle, middle) else interval
 
-        rows = tuple(OpCount(op.name, op.kind, *count(x[:, i]), op.macs) for i, op in enumerate(ops))
+        counts = [count(x[:, i]) for i in range(len(ops))]
+        rows = tuple(replace(op, count=n, interval=span) for op, (n, span) in zip(ops, counts, strict=True))
         totals = x.sum(axis=1)
         total, interval = count(totals)
         ordered = np.sort(totals)
@@ -176,9 +196,14 @@ class Profile:
             tuple(int(t) for t in totals),
         )
 
+    def bound(self, op: OpCount) -> Bound:
+        """What bounds an op, as far as that is known."""
+        return Bound() if self.roofs is None else self.roofs.bound(op.count, op.macs, op.type, op.bytes)
+
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON, with a schema number."""
-        return {"schema": SCHEMA, **asdict(self), "conditions": dict(self.conditions)}
+        """Plain data for JSON, with a schema number; each op with its bound."""
+        ops = [{**asdict(op), "bound": asdict(self.bound(op))} for op in self.ops]
+        return {"schema": SCHEMA, **asdict(self), "conditions": dict(self.conditions), "ops": ops}
 
     def to_json(self) -> str:
         """to_dict() as text."""
@@ -187,17 +212,30 @@ class Profile:
         return json.dumps(self.to_dict(), sort_keys=True)
 
     def table(self) -> str:
-        """A table for people: each op with count, share of the total, and count for each MAC."""
-        rows = [("op", "kind", self.unit, "share", f"{self.unit}/MAC", "95 % of the median")]
+        """A table for people: each op with count, share of the total, MACs, their rate, and what bounds it."""
+        rate, per_count = self._rate()
+        rows: list[tuple[str, ...]] = [
+            ("op", "kind", self.unit, "share", "MACs", rate, "bound by", "95 % of the median")
+        ]
         for op in (*self.ops, OpCount("total", "", self.total, self.interval, sum(op.macs for op in self.ops))):
             share = f"{100 * op.count / self.total:.1f} %" if self.total else "-"
-            ratio = f"{op.count / op.macs:.2f}" if op.macs else "-"
+            macs, ratio = (f"{op.macs:,}", f"{op.macs / max(op.count, 1) * per_count:.3g}") if op.macs else ("-", "-")
             interval = f"{op.interval[0]:,} .. {op.interval[1]:,}" if op.interval else "-"
-            rows.append((op.name, op.kind, f"{op.count:,}", share, ratio, interval))
+            bound = str(self.bound(op)) if self.roofs and op.bytes else "-"
+            rows.append((op.name, op.kind, f"{op.count:,}", share, macs, ratio, bound, interval))
+        if self.roofs is None:
+            rows = [(*row[:6], row[7]) for row in rows]
         head = f"{self.target}, entry {self.entry}, {self.runs} runs" + "".join(
             f", {k} {v}" for k, v in self.conditions.items()
         )
         return "\n".join([head, columns(rows, left=(0, 1)), *self._spread()])
+
+    def _rate(self) -> tuple[str, float]:
+        """The name of the rate of MACs, and how many counts are one of what it is a rate by."""
+        mhz = self.conditions.get("mhz")
+        if self.unit == "ns" and isinstance(mhz, int) and mhz:
+            return "MAC/cycle", 1000 / mhz
+        return f"MAC/{self.unit.removesuffix('s') if self.unit != 'ns' else 'ns'}", 1.0
 
     def _spread(self) -> list[str]:
         """Lines on how the runs differ; none if they don't."""
@@ -210,6 +248,8 @@ class Profile:
             lines.append(f"runs: least {self.least:,}, {', '.join(quantiles)}, most {self.most:,} {self.unit}")
         if self.timer_step:
             lines.append(f"clock: steps of {self.timer_step} {self.unit}, {self.timer_cost} for each op are its own")
+        if self.roofs is not None:
+            lines.append(f"bound by: the lower roof, and the op's share of it; {self.roofs.source}")
         if self.flags:
             lines.append(f"doubtful: {', '.join(self.flags)}")
         return lines
