@@ -35,8 +35,18 @@ void port_tx(const uint8_t *data, uint32_t n);
 uint64_t port_count(void *ctx);  /* never runs backwards; ctx is not used */
 _Noreturn void port_reset(void); /* all that was sent before still arrives */
 
-/* Offsets from the store's base. 0 or a negative number. Not called where write_bytes is 0. */
+/* Offsets from the base of the store of plans. 0 or a negative number. Not called where write_bytes is 0. */
 int port_erase(uint32_t offset); /* the sector that begins here */
 int port_program(uint32_t offset, const uint8_t *data,
                  uint32_t n); /* whole units into erased bytes, in ascending order */
+
+/* Chips whose firmware has slots of its own, behind a boot loader (firmware/boot): laid out as a store, two sectors of journal
+ * and two slots, of which one runs. Erasing and programming must not need code that lies in the same flash. */
+typedef struct port_slots {
+    port_store flash;
+    uint32_t at; /* flash.base, as an offset of port_erase and port_program */
+} port_slots;
+
+const port_slots *port_firmware(void);
+int port_running(void); /* the slot that this firmware was started from */
 #endif
