@@ -9,6 +9,7 @@ set(PYEDGE_AVX512_SOURCES
   kernels/avx512/depthwise_f16.c
   kernels/avx512/depthwise_f32.c
   kernels/avx512/depthwise_s8.c
+  kernels/avx512/gemm_acc_f16.c
   kernels/avx512/gemm_acc_f32.c
   kernels/avx512/linear_row_f32.c
   kernels/avx512/linear_row_s8.c
@@ -30,6 +31,7 @@ set(PYEDGE_AVX2_SOURCES
   kernels/avx2/conv_s8.c
   kernels/avx2/depthwise_f16.c
   kernels/avx2/depthwise_f32.c
+  kernels/avx2/gemm_acc_f16.c
   kernels/avx2/gemm_acc_f32.c
   kernels/avx2/linear_row_f32.c
   kernels/avx2/mul_s8.c

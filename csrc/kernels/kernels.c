@@ -51,8 +51,8 @@ const char *const pe_kernel_names[] = {
         PE_RV32_NAMES PE_ARMV7EM_NAMES PE_MVE_NAMES PE_RVV_NAMES PE_ZVFH_NAMES PE_X86_NAMES PE_LAYERS(PE_LAYER_NAME)
             NULL};
 
-/* By the kernels of float32 gradients, which x86-64 has at its levels too: hosts learn. */
-#define SET(GEMM_ACC_F32, DWACC_F32)                                                                                  \
+/* By the kernels of gradients, which x86-64 has at its levels too: hosts learn. */
+#define SET(GEMM_ACC_F32, GEMM_ACC_F16, GEMM_ACC_FAST16, DWACC_F32, DWACC_F16, DWACC_FAST16)                          \
     {                                                                                                                 \
         .gemm_s8 = PE_IF_KEPT(conv2d_s8, 1, 0) || PE_IF_KEPT(linear_s8, 1, 0)                                         \
                        ? PE_ARMV7EM(pe_gemm_s8__armv7em_2x2, PE_MVE(pe_gemm_s8__mve_3x4, pe_gemm_s8__portable_2x4))   \
@@ -77,20 +77,18 @@ const char *const pe_kernel_names[] = {
                             : NULL,                                                                                   \
         .gemm_acc_f16 = PE_IF_KEPT(linear_dgrad_f16, 1, 0) || PE_IF_KEPT(linear_wgrad_f16, 1, 0) ||                   \
                                 PE_IF_KEPT(conv2d_dgrad_f16, 1, 0) || PE_IF_KEPT(conv2d_wgrad_f16, 1, 0)              \
-                            ? pe_gemm_acc_f16__portable_2x4                                                           \
+                            ? GEMM_ACC_F16                                                                            \
                             : NULL,                                                                                   \
         .gemm_acc_fast16 = PE_IF_KEPT(linear_dgrad_f16, 1, 0) || PE_IF_KEPT(linear_wgrad_f16, 1, 0) ||                \
                                    PE_IF_KEPT(conv2d_dgrad_f16, 1, 0) || PE_IF_KEPT(conv2d_wgrad_f16, 1, 0)           \
-                               ? pe_gemm_acc_fast16__portable_1x1                                                     \
+                               ? GEMM_ACC_FAST16                                                                      \
                                : NULL,                                                                                \
         .dwacc_f32 =                                                                                                  \
             PE_IF_KEPT(depthwise_dgrad_f32, 1, 0) || PE_IF_KEPT(depthwise_wgrad_f32, 1, 0) ? DWACC_F32 : NULL,        \
-        .dwacc_f16 = PE_IF_KEPT(depthwise_dgrad_f16, 1, 0) || PE_IF_KEPT(depthwise_wgrad_f16, 1, 0)                   \
-                         ? pe_dwacc_f16__portable_1x1                                                                 \
-                         : NULL,                                                                                      \
-        .dwacc_fast16 = PE_IF_KEPT(depthwise_dgrad_f16, 1, 0) || PE_IF_KEPT(depthwise_wgrad_f16, 1, 0)                \
-                            ? pe_dwacc_fast16__portable_1x1                                                           \
-                            : NULL,                                                                                   \
+        .dwacc_f16 =                                                                                                  \
+            PE_IF_KEPT(depthwise_dgrad_f16, 1, 0) || PE_IF_KEPT(depthwise_wgrad_f16, 1, 0) ? DWACC_F16 : NULL,        \
+        .dwacc_fast16 =                                                                                               \
+            PE_IF_KEPT(depthwise_dgrad_f16, 1, 0) || PE_IF_KEPT(depthwise_wgrad_f16, 1, 0) ? DWACC_FAST16 : NULL,     \
         .conv2d_s8 = PE_IF_KEPT(                                                                                      \
             conv2d_s8,                                                                                                \
             PE_RV32(pe_conv2d_s8__rv32, PE_ARMV7EM(pe_conv2d_s8__armv7em, PE_MVE(pe_conv2d_s8__mve, NULL))), NULL),   \
@@ -103,10 +101,16 @@ const char *const pe_kernel_names[] = {
         .max_pool2d_s8 = PE_IF_KEPT(max_pool2d_s8, PE_MVE(pe_max_pool2d_s8__mve, NULL), NULL),                        \
     }
 
-static const pe_kernels portable = SET(pe_gemm_acc_f32__portable_4x4, pe_dwacc_f32__portable_1x4);
+static const pe_kernels portable =
+    SET(pe_gemm_acc_f32__portable_4x4, pe_gemm_acc_f16__portable_2x4, pe_gemm_acc_fast16__portable_1x1,
+        pe_dwacc_f32__portable_1x4, pe_dwacc_f16__portable_1x1, pe_dwacc_fast16__portable_1x1);
 #ifdef PE_WITH_X86
-static const pe_kernels avx2 = SET(pe_gemm_acc_f32__avx2_6x16, pe_dwacc_f32__avx2_1x32);
-static const pe_kernels avx512 = SET(pe_gemm_acc_f32__avx512_8x48, pe_dwacc_f32__avx512_1x64);
+static const pe_kernels avx2 =
+    SET(pe_gemm_acc_f32__avx2_6x16, pe_gemm_acc_f16__avx2_6x16, pe_gemm_acc_fast16__avx2_4x16, pe_dwacc_f32__avx2_1x32,
+        pe_dwacc_f16__avx2_1x8, pe_dwacc_fast16__avx2_1x8);
+static const pe_kernels avx512 =
+    SET(pe_gemm_acc_f32__avx512_8x48, pe_gemm_acc_f16__avx512_8x48, pe_gemm_acc_fast16__avx512_4x32,
+        pe_dwacc_f32__avx512_1x64, pe_dwacc_f16__avx512_1x16, pe_dwacc_fast16__avx512_1x16);
 #endif
 
 bool pe_kernels_take(uint32_t layout)

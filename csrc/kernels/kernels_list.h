@@ -51,12 +51,20 @@
     X(dwacc_fast16, zvfh, 1, 1, 1, CANONICAL, ZVFH)
 
 /* Of x86-64 levels, instead of the portable ones of their role. */
-#define PE_KERNELS_AVX2(X)                           \
-    X(gemm_acc_f32, avx2, 6, 16, 1, CANONICAL, AVX2) \
-    X(dwacc_f32, avx2, 1, 32, 1, CANONICAL, AVX2)
-#define PE_KERNELS_AVX512(X)                             \
-    X(gemm_acc_f32, avx512, 8, 48, 1, CANONICAL, AVX512) \
-    X(dwacc_f32, avx512, 1, 64, 1, CANONICAL, AVX512)
+#define PE_KERNELS_AVX2(X)                              \
+    X(gemm_acc_f32, avx2, 6, 16, 1, CANONICAL, AVX2)    \
+    X(gemm_acc_f16, avx2, 6, 16, 1, CANONICAL, AVX2)    \
+    X(gemm_acc_fast16, avx2, 4, 16, 1, CANONICAL, AVX2) \
+    X(dwacc_f32, avx2, 1, 32, 1, CANONICAL, AVX2)       \
+    X(dwacc_f16, avx2, 1, 8, 1, CANONICAL, AVX2)        \
+    X(dwacc_fast16, avx2, 1, 8, 1, CANONICAL, AVX2)
+#define PE_KERNELS_AVX512(X)                                \
+    X(gemm_acc_f32, avx512, 8, 48, 1, CANONICAL, AVX512)    \
+    X(gemm_acc_f16, avx512, 8, 48, 1, CANONICAL, AVX512)    \
+    X(gemm_acc_fast16, avx512, 4, 32, 1, CANONICAL, AVX512) \
+    X(dwacc_f32, avx512, 1, 64, 1, CANONICAL, AVX512)       \
+    X(dwacc_f16, avx512, 1, 16, 1, CANONICAL, AVX512)       \
+    X(dwacc_fast16, avx512, 1, 16, 1, CANONICAL, AVX512)
 
 /* Whole ops (pe_op_fn): X(name, arch, op kind), for pe_<name>__<arch>. */
 #define PE_OPS_RV32(X)            \

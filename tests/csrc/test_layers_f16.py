@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -26,10 +26,11 @@ def numbers(rng: np.random.Generator, shape: Any, dtype: Any, odd: float) -> Arr
     return np.asarray(np.where(rng.random(shape) < odd, rng.choice(ODD, shape), x)).astype(dtype)
 
 
-def result(plan: pe.Plan, isa: str, x: Array) -> tuple[bytes, str | None]:
+def result(plan: pe.Plan, isa: str, *values: Array) -> tuple[bytes, str | None]:
     """The output's bytes, whose NaNs are canonical, and the layer kernel."""
     session, entry = _core.Session(_core.Plan(plan.data, isa=isa)), plan.entry("main")
-    session.tensor(entry.inputs[0].number)[:] = x.reshape(-1).view(np.uint8)
+    for tensor, value in zip(entry.inputs, values, strict=True):
+        session.tensor(tensor.number)[:] = value.reshape(-1).view(np.uint8)
     assert session.run(entry.number)
     return session.tensor(entry.outputs[0].number).tobytes(), session.kernel(0)
 
@@ -47,8 +48,21 @@ def kernel_of(op: str, mode: str, isa: str, x_dtype: str) -> str | None:
     return f"{op}__{arch}" if LEVELS[1].index(isa) >= LEVELS[1].index(arch) else None
 
 
+def learning_plan(graph: pe.Graph, mode: Literal["exact", "fast16"]) -> tuple[pe.Plan, list[Array]]:
+    """A plan in which weights and biases are inputs, and their values."""
+    graph = graph.copy()
+    constants = {name: t.data for name, t in graph.tensors.items() if t.data is not None}
+    for name in constants:
+        graph.tensors[name].data = None
+        graph.input_names.append(name)
+    return pe.compile(graph, mode=mode), list(constants.values())
+
+
 def check(kind: str, shape: tuple[int, ...], weights: tuple[int, ...], **options: Any) -> None:
-    """All dtypes, modes and levels agree, with and without zeros, subnormals, infinities and NaN among the numbers."""
+    """All dtypes, modes and levels agree, with and without zeros, subnormals, infinities and NaN among the numbers.
+
+    Weights are constants, or in the arena, as those that learn: then kernels of x86-64 alone take them.
+    """
     rng = np.random.default_rng([*shape, *weights])
     op, channels = ("depthwise_f16", weights[-1]) if kind == "depthwise_conv2d" else (f"{kind}_f16", weights[0])
     for i, (x_dtype, y_dtype) in enumerate((x, y) for x in FLOATS for y in FLOATS):
@@ -66,10 +80,13 @@ def check(kind: str, shape: tuple[int, ...], weights: tuple[int, ...], **options
             plan = pe.compile(graph, mode=mode)
             expected, none = result(plan, "portable", value)
             assert none is None
+            learning, values = learning_plan(graph, mode) if USABLE[0] in LEVELS[0] else (plan, [])
             for isa in USABLE:
                 actual, kernel = result(plan, isa, value)
                 assert kernel == kernel_of(op, mode, isa, x_dtype)
                 assert actual == expected, (isa, mode, x_dtype, y_dtype)
+                if values:
+                    assert result(learning, isa, value, *values) == (expected, kernel), (isa, mode, x_dtype, y_dtype)
 
 
 @pytest.mark.parametrize("m", [1, 2, 3, 5, 14, 27, 28, 33, 61])
@@ -130,12 +147,14 @@ def test_depthwise_has_the_portable_bits(
 
 @pytest.mark.parametrize("threads", [2, 3])
 def test_threads_change_no_bit(threads: int) -> None:
-    """Shares of pixels, and of channels where there is one pixel."""
+    """Shares of pixels, and of channels where there is one pixel; of weights that learn each packs its own."""
     rng = np.random.default_rng(threads)
     for m, n, k in ((400, 130, 300), (1, 1500, 1000)):
         b = pe.GraphBuilder()
         b.output("y", b.linear(b.input("x", (m, k), "float16"), rng.normal(size=(n, k)).astype(np.float16)))
-        plan, x = pe.compile(b.build()), rng.normal(size=(m, k)).astype(np.float16)
-        session, expected = pe.Session(plan, threads=threads), pe.Session(plan)(x)
-        for _ in range(3):
-            np.testing.assert_array_equal(session(x), expected)
+        graph, x = b.build(), rng.normal(size=(m, k)).astype(np.float16)
+        expected = pe.Session(pe.compile(graph))(x)
+        for plan, values in ((pe.compile(graph), []), learning_plan(graph, "exact")):
+            session = pe.Session(plan, threads=threads)
+            for _ in range(3):
+                np.testing.assert_array_equal(session(x, *values), expected)

@@ -2,11 +2,13 @@
 #include "kernels/nan.h"
 #include "kernels/tiles.h"
 #include "kernels/x86/f16.h"
+#include "kernels/x86/pack_f32.h"
 #include "ops/window.h"
 
 /* conv2d_f16, and linear_f16 as a convolution of one pixel a row: a product of windows by output channels.
  *
- * Weights lie as float16 in the order in which tiles read them, [k][NR * PE_LANES]. Windows are copied to a panel of floats,
+ * Weights lie as float16 in the order in which tiles read them, [k][NR * PE_LANES]: constants are packed so once, those that
+ * learn before each run. Windows are copied to a panel of floats,
  * some pixels at a time, unless they are pixels of x and floats. For many pixels the weights of a block are widened once
  * a panel, by its first tile; for few each is widened as it is read, and all there is to gain is half the bytes. */
 
@@ -32,7 +34,7 @@ typedef void pixels_fn(const job *j, const float *x, size_t n, void *y, size_t f
 /* Channels that tiles do together. */
 typedef struct block {
     uint32_t first, channels, nr;
-    size_t weights, bias; /* bytes from the start of the layer: float16 [k][nr][PE_LANES], float [nr][PE_LANES] */
+    size_t weights, bias; /* bytes from the first block's: float16 [k][nr][PE_LANES], float [nr][PE_LANES] */
 } block;
 
 typedef struct layer {
@@ -43,6 +45,9 @@ typedef struct layer {
     uint32_t channels, groups, blocks, nr; /* of y; ..; of a group; vectors of a block */
     bool x_is_f16, y_is_f16, in_place, widened, fast16, by_pixels;
     pe_clip clip;
+    pe_place weights, bias;
+    bool has_bias, at_run; /* at_run: weights or biases learn */
+    size_t blocks_at;      /* bytes from the start of the layer, at_run of the work memory, to what blocks have */
     block block[];
 } layer;
 
@@ -229,14 +234,20 @@ static uint32_t vectors_of(const layer *l, uint32_t channels)
 static pe_layer_part_fn run_part;
 static pe_layer_at_fn run_at;
 
+#define PIXELS_TO_SPLIT 256 /* for which each part packs all weights that learn */
+
 /* Everything but the blocks. False: not a case of these kernels. */
 static bool describe(const pe_call *c, layer *l, pe_layer_bytes *bytes)
 {
     const pe_tensor *x = c->tensor[0], *w = c->tensor[1], *y = c->tensor[c->inputs];
     const pe_tensor *bias = c->inputs > 2 ? c->tensor[2] : NULL;
-    if (!pe_in_arena(x) || pe_in_arena(w) || (bias && pe_in_arena(bias)))
+    if (!pe_in_arena(x))
         return false;
-    *l = (layer){.x = x->offset,
+    *l = (layer){.weights = pe_place_of(c, 1),
+                 .bias = pe_place_of(c, 2),
+                 .has_bias = bias,
+                 .at_run = pe_in_arena(w) || (bias && pe_in_arena(bias)),
+                 .x = x->offset,
                  .y = y->offset,
                  .channels_in = (size_t)x->dims[x->rank - 1],
                  .channels = (uint32_t)w->dims[0],
@@ -279,8 +290,6 @@ static bool describe(const pe_call *c, layer *l, pe_layer_bytes *bytes)
     bytes->work = l->in_place ? 0 : align64(l->panel_rows * l->row * sizeof(float));
     if (l->widened)
         bytes->work += l->k * NR_MANY * PE_LANES * sizeof(float);
-    if (bytes->work > WORK_MOST)
-        return false;
     size_t vectors = 0;
     const uint32_t group = l->channels / l->groups;
     for (uint32_t left = group, n; left; left -= n, l->blocks++) {
@@ -289,11 +298,19 @@ static bool describe(const pe_call *c, layer *l, pe_layer_bytes *bytes)
         vectors += nr;
     }
     vectors *= l->groups;
-    bytes->packed = align64(sizeof *l + (size_t)l->blocks * l->groups * sizeof(block)) +
-                    vectors * PE_LANES * (sizeof(float) + l->k * sizeof(uint16_t));
-    l->by_pixels = l->pixels >= 2 * MR_MOST;
+    const size_t blocks = vectors * PE_LANES * (sizeof(float) + l->k * sizeof(uint16_t));
+    bytes->packed = l->blocks_at = align64(sizeof *l + (size_t)l->blocks * l->groups * sizeof(block));
+    if (l->at_run) {
+        l->blocks_at = align64(bytes->work);
+        bytes->work = l->blocks_at + blocks;
+    } else {
+        bytes->packed += blocks;
+    }
+    if (bytes->work > WORK_MOST)
+        return false;
+    l->by_pixels = l->pixels >= (l->at_run ? PIXELS_TO_SPLIT : 2 * MR_MOST);
     bytes->part = (uint64_t)l->pixels * pe_tensor_elements(w) >= PE_MACS_TO_SPLIT ? run_part : NULL;
-    bytes->at = run_at;
+    bytes->at = l->at_run ? NULL : run_at;
     bytes->canonicalize = pe_canonicalize_floats;
     return true;
 }
@@ -304,15 +321,58 @@ static bool takes(const pe_call *c, pe_layer_bytes *bytes)
     return describe(c, &l, bytes);
 }
 
+/* Rows of eight in, columns out: three times a row is mixed with that four rows on. */
+static void turn_eights(__m128i r[8])
+{
+    PE_FOR (turn, 3) {
+        __m128i t[8];
+        PE_FOR (i, 4) {
+            t[2 * i] = _mm_unpacklo_epi16(r[i], r[i + 4]);
+            t[2 * i + 1] = _mm_unpackhi_epi16(r[i], r[i + 4]);
+        }
+        PE_FOR (i, 8)
+            r[i] = t[i];
+    }
+}
+
+/* Bias and weights of blocks first .. end - 1, to where they belong from `to` on. arena: if they learn. */
+static void pack_blocks(const layer *l, size_t first, size_t end, const uint8_t *arena, uint8_t *to)
+{
+    const uint16_t *w = (const uint16_t *)(const void *)pe_place_at(&l->weights, arena);
+    const float *bias = l->has_bias ? pe_place_at(&l->bias, arena) : NULL;
+    for (const block *b = l->block + first; b != l->block + end; b++) {
+        const size_t width = (size_t)b->nr * PE_LANES;
+        float *to_bias = (float *)(to + b->bias);
+        uint16_t *at = (uint16_t *)(to + b->weights);
+        for (size_t n = 0; n < width; n++)
+            to_bias[n] = n < b->channels && bias ? bias[b->first + n] : 0;
+        for (size_t n = 0; n < width; n += 8) { /* channels beyond the block's are any: they are not stored */
+            const uint16_t *rows[8];
+            for (size_t i = 0; i < 8; i++)
+                rows[i] = w + (b->first + (n + i < b->channels ? n + i : 0)) * l->k;
+            size_t k = 0;
+            for (; k + 8 <= l->k; k += 8) {
+                __m128i r[8];
+                PE_FOR (i, 8)
+                    r[i] = _mm_loadu_si128((const __m128i *)(rows[i] + k));
+                turn_eights(r);
+                PE_FOR (i, 8)
+                    _mm_storeu_si128((__m128i *)(at + (k + (size_t)i) * width + n), r[i]);
+            }
+            for (; k < l->k; k++)
+                for (size_t i = 0; i < 8; i++)
+                    at[k * width + n + i] = rows[i][k];
+        }
+    }
+}
+
 static void pack(const pe_call *c, void *packed)
 {
     layer *l = packed;
     pe_layer_bytes bytes = {0};
     describe(c, l, &bytes);
-    const uint16_t *w = c->data[1];
-    const float *bias = c->inputs > 2 && c->tensor[2] ? c->data[2] : NULL;
     const uint32_t group = l->channels / l->groups, blocks = l->blocks * l->groups;
-    size_t at = align64(sizeof *l + blocks * sizeof(block));
+    size_t at = 0;
     uint32_t first = 0, left = group;
     for (block *b = l->block; b != l->block + blocks; b++) {
         *b = (block){.first = first, .nr = vectors_of(l, left)};
@@ -321,20 +381,12 @@ static void pack(const pe_call *c, void *packed)
         b->bias = at;
         b->weights = at + width * sizeof(float);
         at = b->weights + l->k * width * sizeof(uint16_t);
-        float *to_bias = (float *)((uint8_t *)packed + b->bias);
-        uint16_t *to = (uint16_t *)((uint8_t *)packed + b->weights);
-        for (size_t n = 0; n < width; n++)
-            to_bias[n] = n < b->channels && bias ? bias[first + n] : 0;
-        for (size_t k = 0, end; k < l->k; k = end) { /* some lines at a time, which stay in the cache */
-            end = l->k - k < 32 ? l->k : k + 32;
-            for (size_t n = 0; n < width; n++) /* channels beyond the block's are not stored */
-                for (size_t i = k; i < end; i++)
-                    to[i * width + n] = n < b->channels ? w[(first + n) * l->k + i] : 0;
-        }
         first += b->channels;
         left -= b->channels;
         left = left ? left : group;
     }
+    if (!l->at_run)
+        pack_blocks(l, 0, blocks, NULL, (uint8_t *)packed + l->blocks_at);
 }
 
 static float *zeros(float *to, size_t n)
@@ -371,8 +423,8 @@ static void pack_pixel(const layer *l, const void *x, size_t pixel, size_t x_fir
 }
 
 /* Pixels first .. first + n - 1, at most a panel, by some blocks of one group. */
-static void run_panel(const layer *l, const block *from, const block *end, const uint8_t *image, float *work,
-                      size_t first, size_t n, size_t group, void *y)
+static void run_panel(const layer *l, const block *from, const block *end, const uint8_t *blocks, const uint8_t *image,
+                      float *work, size_t first, size_t n, size_t group, void *y)
 {
     const float *x = (const float *)(const void *)image + first * l->k;
     float *widened = (float *)((uint8_t *)work + (l->in_place ? 0 : align64(l->panel_rows * l->row * sizeof(float))));
@@ -386,9 +438,9 @@ static void run_panel(const layer *l, const block *from, const block *end, const
         x = work;
     }
     for (const block *b = from; b != end; b++) {
-        const job j = {.weights = (const uint16_t *)(const void *)((const uint8_t *)l + b->weights),
+        const job j = {.weights = (const uint16_t *)(const void *)(blocks + b->weights),
                        .widened = widened,
-                       .bias = (const float *)(const void *)((const uint8_t *)l + b->bias),
+                       .bias = (const float *)(const void *)(blocks + b->bias),
                        .k = l->k,
                        .x_row = l->row,
                        .channels = b->channels,
@@ -409,28 +461,38 @@ static void run_panel(const layer *l, const block *from, const block *end, const
     }
 }
 
-static void run_at(const void *packed, const uint8_t *x, uint8_t *y, uint8_t *work, uint32_t part, uint32_t parts)
+/* A part. arena: where weights that learn are. */
+static void run_blocks(const layer *l, const uint8_t *arena, const uint8_t *x, uint8_t *y, uint8_t *work, uint32_t part,
+                       uint32_t parts)
 {
-    const layer *l = packed;
     const size_t share = l->by_pixels ? l->pixels : l->blocks, from = share * part / parts,
                  end = share * (part + 1) / parts;
     const size_t first = l->by_pixels ? from : 0, last = l->by_pixels ? end : l->pixels;
     const size_t block_first = l->by_pixels ? 0 : from, block_end = l->by_pixels ? l->blocks : end;
-    if (block_first == block_end)
+    const uint8_t *packed = (l->at_run ? work : (const uint8_t *)l) + l->blocks_at;
+    if (from == end)
         return;
+    for (size_t group = 0; l->at_run && group < l->groups; group++)
+        pack_blocks(l, group * l->blocks + block_first, group * l->blocks + block_end, arena, work + l->blocks_at);
     for (size_t pixel = first; pixel < last; pixel += l->panel_rows) {
         const size_t n = last - pixel < l->panel_rows ? last - pixel : l->panel_rows;
         for (size_t group = 0; group < l->groups; group++) {
             const block *blocks = l->block + group * l->blocks;
-            run_panel(l, blocks + block_first, blocks + block_end, x, (float *)(void *)work, pixel, n, group, y);
+            run_panel(l, blocks + block_first, blocks + block_end, packed, x, (float *)(void *)work, pixel, n, group,
+                      y);
         }
     }
+}
+
+static void run_at(const void *packed, const uint8_t *x, uint8_t *y, uint8_t *work, uint32_t part, uint32_t parts)
+{
+    run_blocks(packed, NULL, x, y, work, part, parts);
 }
 
 static void run_part(const void *packed, uint8_t *arena, uint8_t *work, uint32_t part, uint32_t parts)
 {
     const layer *l = packed;
-    run_at(packed, arena + l->x, arena + l->y, work, part, parts);
+    run_blocks(l, arena, arena + l->x, arena + l->y, work, part, parts);
 }
 
 static void run(const void *packed, uint8_t *arena, uint8_t *work)

@@ -8,6 +8,12 @@
 #include <stdint.h>
 
 #define PE_INLINE static inline __attribute__((always_inline))
+/* Not once more for each constant that it is called with. */
+#ifdef __clang__
+#define PE_NOT_COPIED __attribute__((noinline))
+#else
+#define PE_NOT_COPIED __attribute__((noinline, noclone))
+#endif
 /* for (int i = 0; i < n; i++), unrolled whole: n is a constant of the tile. */
 #define PE_FOR(i, n) _Pragma("GCC unroll 32") for (int i = 0; i < (n); i++)
 

@@ -1,0 +1,6 @@
+#define PE_GEMM_ACC_F32 pe_gemm_acc_f32__avx2_6x16
+#define PE_GEMM_ACC_F16 pe_gemm_acc_f16__avx2_6x16
+#define PE_GEMM_ACC_FAST16 pe_gemm_acc_fast16__avx2_4x16
+#define PE_DWACC_F16 pe_dwacc_f16__avx2_1x8
+#define PE_DWACC_FAST16 pe_dwacc_fast16__avx2_1x8
+#include "kernels/x86/gemm_acc_f16.h"
