@@ -192,6 +192,22 @@ int store_begin(store *s, uint32_t bytes)
     return slot;
 }
 
+uint32_t store_resume(const store *s, int slot, uint32_t off, uint32_t crc, const uint8_t *data, uint32_t n)
+{
+    const uint32_t sector = s->flash->sector_bytes, unit = s->flash->write_bytes;
+    const uint8_t *p = store_slot(s, slot);
+    if (off % unit || pe_crc32(0, p, off) != crc)
+        return 0;
+    /* What came after off may have been written before the reset. Nothing is programmed twice: behind it, its sector is blank. */
+    for (uint32_t at = 0;; at += unit) {
+        const uint32_t to = off + at, left = at < n ? n - at : 0, same = left < unit ? left : unit;
+        if (to % sector == 0 || is_blank(p + to, sector - to % sector))
+            return left ? to : off + n;
+        if (same == 0 || memcmp(p + to, data + at, same) != 0)
+            return 0;
+    }
+}
+
 int32_t store_write(store *s, int slot, uint32_t off, const uint8_t *data, uint32_t n, bool last)
 {
     const port_store *flash = s->flash;

@@ -27,6 +27,10 @@ const uint8_t *store_plan(const store *s, int slot, uint32_t *bytes, const uint8
 /* The slot that an upload of this many bytes goes into; what it held is given up. STORE_NONE: too long, or read-only. */
 int store_begin(store *s, uint32_t bytes);
 
+/* Where an upload into the slot that store_begin() gave goes on after a reset: off or behind it, if the slot holds off bytes
+ * with this CRC-32, behind them at most data, and then nothing; else 0. off + n lies in the slot. */
+uint32_t store_resume(const store *s, int slot, uint32_t off, uint32_t crc, const uint8_t *data, uint32_t n);
+
 /* Programs data at off of the slot; sectors are erased as it enters them. offs come in ascending order without gaps. Returns
  * how many bytes were taken: whole write units, and the rest only if last; negative: the flash failed. */
 int32_t store_write(store *s, int slot, uint32_t off, const uint8_t *data, uint32_t n, bool last);

@@ -55,6 +55,8 @@ static bool begin_upload(server *s, const request *q, uint8_t target, fault *f)
         }
         if (u->slot == s->slot)
             release_plan(s);
+        if (q->off && q->off <= q->len && q->data_bytes <= q->len - q->off)
+            u->off = store_resume(&s->store, u->slot, q->off, q->crc, q->data, q->data_bytes);
     }
     u->target = target;
     return true;
@@ -106,7 +108,7 @@ static void finish(server *s, fault *f)
 void receive_chunk(server *s, const request *q, cbor_writer *w, fault *f, uint8_t target)
 {
     upload *u = &s->upload;
-    bool opens = q->off == 0 && has(q, FIELD_LEN) && has(q, FIELD_SHA);
+    bool opens = (q->off == 0 || has(q, FIELD_CRC)) && has(q, FIELD_LEN) && has(q, FIELD_SHA);
     bool under_way = u->target == target && u->off < u->bytes;
     if (opens && !(under_way && q->len == u->bytes && memcmp(q->sha, u->sha, SHA_BYTES) == 0)) {
         if (!begin_upload(s, q, target, f))

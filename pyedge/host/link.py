@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 import hashlib
 import logging
 import os
@@ -41,18 +42,24 @@ class RefusedError(BoardError):
         self.answer = answer
 
 
+class SilenceError(LinkError):
+    """No good answer by the deadline."""
+
+
 class Link:
     """A client on one stream. Not for several threads at once."""
 
-    def __init__(self, stream: Stream, baud: int = 115200) -> None:
+    def __init__(self, stream: Stream, baud: int = 115200, now: Callable[[], float] = time.monotonic) -> None:
+        """now: the clock of all deadlines, in seconds."""
         self.stream = stream
         self.baud = baud
+        self._now = now
         self.buf_bytes = 256  # until the board says more
         self.retries = 0  # requests sent again, since the beginning
         self._buffer = bytearray()
         self._skipping = False  # inside a frame that is too long
         self._noise = 0  # bytes since the last good frame that belonged to none
-        self._noise_since = 0.0
+        self._noise_since: float | None = None  # when the first of what lies in the buffer came, or of the noise
         self._seq = os.urandom(1)[0]  # answers to an earlier client may still be on their way
         self._fresh = True
         self._behind_s = 0.0  # what the board may still work on: repeats of a request that was answered since
@@ -93,37 +100,38 @@ class Link:
 
         Raises:
             RefusedError: The answer has an rc other than 0.
-            LinkError: No good answer by the deadline, or nothing but noise for timing.GARBAGE_S.
+            SilenceError: No good answer by the deadline.
+            LinkError: Nothing but noise for timing.GARBAGE_S; the stream is gone.
         """
         self._seq = (self._seq + 1) & 255
         data = frame.pack(frame.Message(op, group, self._seq, id, cbor.encode(body)))
         if len(data) > self.buf_bytes + 32:
             raise LinkError(f"{self.stream.name}: a request of {len(data)} bytes, the board takes {self.buf_bytes}")
         wire_s = timing.wire_s(len(data) + answer_bytes, self.baud)
-        start = time.monotonic()
+        start = self._now()
         deadline = start + (timing.COMMAND_S + work_s + wire_s if deadline_s is None else deadline_s) + self._behind_s
         wait_s, sent = timing.ANSWER_S + wire_s, 0
-        self._noise = 0
-        while (now := time.monotonic()) < deadline:
+        self._noise, self._noise_since = 0, None
+        while (now := self._now()) < deadline:
             # A zero first ends whatever half a frame the board may hold.
             self.stream.write((b"\0" if sent or self._fresh else b"") + data)
             self._fresh = False
             sent += 1
-            answer = self._answer(op, group, id, min(now + wait_s, deadline))
+            answer = self._answer(op, group, id, answer_bytes, min(now + wait_s, deadline))
             if answer is not None:
-                self._behind_s = min((sent - 1) * (time.monotonic() - start), timing.BEHIND_S)
+                self._behind_s = min((sent - 1) * (self._now() - start), timing.BEHIND_S)
                 return self._result(answer, group, id)
             wait_s = max(wait_s, min(timing.ANSWER_GROWTH * wait_s, timing.ANSWER_MAX_S))
             self.retries += 1
             _log.debug("%s: no answer to group %d id %d, sent %d times", self.stream.name, group, id, sent)
-        raise LinkError(
-            f"{self.stream.name}: no answer to group {group} command {id} in {time.monotonic() - start:.1f} s"
+        raise SilenceError(
+            f"{self.stream.name}: no answer to group {group} command {id} in {self._now() - start:.1f} s"
             f" ({sent} times sent)"
         )
 
-    def _answer(self, op: int, group: int, id: int, until: float) -> dict[str, Any] | None:
+    def _answer(self, op: int, group: int, id: int, answer_bytes: int, until: float) -> dict[str, Any] | None:
         """The body of the next answer to the request that was sent last; others are stale and dropped."""
-        while (m := self._message(until)) is not None:
+        while (m := self._message(answer_bytes, until)) is not None:
             if (m.op, m.group, m.seq, m.id) != (op + 1, group, self._seq, id):
                 _log.debug("%s: dropped a stale answer %d/%d/%d", self.stream.name, m.group, m.id, m.seq)
                 continue
@@ -151,8 +159,9 @@ class Link:
 
     # Frames.
 
-    def _message(self, until: float) -> frame.Message | None:
+    def _message(self, answer_bytes: int, until: float) -> frame.Message | None:
         """The next good frame, or None at that time. LinkError for noise that does not end."""
+        came = b""
         while True:
             while (end := self._buffer.find(0)) >= 0:
                 raw = bytes(self._buffer[:end])
@@ -164,26 +173,29 @@ class Link:
                     message = frame.unpack(raw)
                 except LinkError as e:
                     _log.debug("%s: %s", self.stream.name, e)
-                    self._add_noise(len(raw) + 1)
+                    self._noise += len(raw) + 1
                     continue
-                self._noise = 0
+                self._noise, self._noise_since = 0, None
                 return message
             if len(self._buffer) > 1024 + self.buf_bytes + self.buf_bytes // 254 or self._skipping:  # COBS of the most
                 self._skipping = True
-                self._add_noise(len(self._buffer))
+                self._noise += len(self._buffer)
                 self._buffer.clear()
-            if time.monotonic() >= until:
+            if came:
+                self._check_noise(answer_bytes, self._now())
+            if self._now() >= until:
                 return None
-            self._buffer += self.stream.read()
+            came = self.stream.read()
+            self._buffer += came
 
-    def _add_noise(self, n: int) -> None:
-        now = time.monotonic()
-        if not self._noise:
+    def _check_noise(self, answer_bytes: int, now: float) -> None:
+        """LinkError if bytes have come for too long that are no frame, or one longer than any answer expected now."""
+        if self._noise_since is None:
             self._noise_since = now
-        self._noise += n
-        if self._noise >= timing.GARBAGE_BYTES and now - self._noise_since >= timing.GARBAGE_S:
+        noise = self._noise + max(0, len(self._buffer) - answer_bytes)
+        if noise >= timing.garbage_bytes(self.baud) and now - self._noise_since >= timing.GARBAGE_S:
             raise LinkError(
-                f"{self.stream.name}: {self._noise} bytes in {now - self._noise_since:.1f} s and no frame among them;"
+                f"{self.stream.name}: {noise} bytes in {now - self._noise_since:.1f} s and no frame among them;"
                 f" another baud rate than {self.baud}, or other firmware"
             )
 
@@ -202,6 +214,7 @@ class Link:
         """Writes data by chunks from offset 0; the board says where it stands and gets what it has not.
 
         A lost answer, a reset of the board or an upload that was broken off before cost no more than the bytes lost.
+        Chunks are as long as the line bears: shorter after a repeat, longer after many answers at once.
 
         Args:
             work_s: What the first chunk may take (hash of what is there, erase), and the last (hash, verify).
@@ -221,17 +234,28 @@ class Link:
     def _upload_once(
         self, group: int, id: int, data: bytes, digest: bytes, times: tuple[float, float], progress: Progress | None
     ) -> bool:
-        at = stalls = restarts = 0
+        at = stalls = restarts = good = 0
+        opens, chunk = True, timing.CHUNK_BYTES
         while True:
             body: dict[str, Any] = {"off": at, "data": b""}
-            if at == 0:
+            if opens:
                 body |= {"len": len(data), "sha": digest}
+                if at:  # the board was reset: has it kept what it had?
+                    body["crc"] = binascii.crc32(data[:at])
             room = self.buf_bytes - frame.OVERHEAD_BYTES - len(cbor.encode(body)) - 2  # longer head of "data"
             if room < 1:
                 raise LinkError(f"{self.stream.name}: frames of {self.buf_bytes} bytes are too small for an upload")
-            body["data"] = data[at : at + room]
-            inside = at > 0 and at + room < len(data)
-            answer = self.write(group, id, body, work_s=times[inside])
+            end = at + min(room, chunk)
+            body["data"] = data[at:end]
+            inside = not opens and end < len(data)
+            retries = self.retries
+            try:
+                answer = self.write(group, id, body, work_s=times[inside])
+            except SilenceError:
+                if chunk == timing.CHUNK_LEAST_BYTES:
+                    raise
+                chunk = timing.CHUNK_LEAST_BYTES  # the last try: a line that long frames don't come through
+                continue
             next_at = answer.get("off")
             if type(next_at) is not int or not 0 <= next_at <= len(data):
                 raise LinkError(f"{self.stream.name}: {next_at!r} is no offset of an upload of {len(data)} bytes")
@@ -239,9 +263,17 @@ class Link:
             restarts += next_at < at
             if stalls > timing.STALLS or restarts > timing.RESTARTS:
                 raise LinkError(f"{self.stream.name}: an upload does not get on at {next_at} of {len(data)} bytes")
-            at = next_at
+            was_reset = next_at == 0 and at > 0 and not opens
+            opens = next_at == 0
+            if not was_reset:  # else the same again: it may have been written, and its answer lost
+                at = next_at
+                good = good + 1 if self.retries == retries else 0
+                if not good:
+                    chunk = max(chunk // 2, timing.CHUNK_LEAST_BYTES)
+                elif good % timing.CHUNK_GOOD == 0:
+                    chunk = min(2 * chunk, self.buf_bytes)
             if progress:
-                progress(at, len(data))
-            if at == len(data):
+                progress(next_at, len(data))
+            if next_at == len(data):
                 # No "match": the answer to the last chunk was lost. Who calls reads the hash back anyway.
                 return answer.get("match", True) is True

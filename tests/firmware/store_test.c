@@ -63,21 +63,50 @@ static void make_plan(uint8_t *plan, uint32_t *bytes, unsigned seed)
         plan[i] = (uint8_t)(rand() >> 5);
 }
 
-/* An update as server.c does it, in odd chunks. */
-static void update(store *s, const uint8_t *plan, uint32_t bytes)
+enum { CHUNK = 100 };
+static uint32_t confirmed; /* what the host has been told of the upload under way */
+
+static uint32_t chunk_at(uint32_t off, uint32_t bytes)
+{
+    return bytes - off < CHUNK ? bytes - off : CHUNK;
+}
+
+/* The rest of an update, from off on. */
+static void write_rest(store *s, int slot, uint32_t off, const uint8_t *plan, uint32_t bytes)
 {
     uint8_t sha[32];
     sha256(plan, bytes, sha);
-    int slot = store_begin(s, bytes);
-    CHECK(slot != STORE_NONE && slot != s->active);
-    for (uint32_t off = 0; off < bytes;) {
-        uint32_t n = bytes - off < 100 ? bytes - off : 100;
+    while (off < bytes) {
+        const uint32_t n = chunk_at(off, bytes);
+        confirmed = off;
         int32_t taken = store_write(s, slot, off, plan + off, n, off + n == bytes);
         CHECK(taken > 0);
         off += (uint32_t)taken;
     }
     CHECK(memcmp(store_slot(s, slot), plan, bytes) == 0);
     CHECK(store_commit(s, slot, bytes, sha) && s->active == slot);
+}
+
+/* An update as server.c does it, in odd chunks. */
+static void update(store *s, const uint8_t *plan, uint32_t bytes)
+{
+    confirmed = 0;
+    int slot = store_begin(s, bytes);
+    CHECK(slot != STORE_NONE && slot != s->active);
+    write_rest(s, slot, 0, plan, bytes);
+}
+
+/* After a cut the same update goes on where it was, or a little further; from the start only where a write was torn, or the
+ * host was told nothing yet. */
+static int resume(store *s, const uint8_t *plan, uint32_t bytes)
+{
+    int slot = store_begin(s, bytes);
+    const uint32_t off = confirmed, n = chunk_at(off, bytes);
+    CHECK(store_resume(s, slot, off, pe_crc32(1, plan, off), plan + off, n) == 0);
+    uint32_t at = store_resume(s, slot, off, pe_crc32(0, plan, off), plan + off, n);
+    CHECK(at <= off + n && (at >= off || (at == 0 && cut_how != NONE)));
+    write_rest(s, slot, at, plan, bytes);
+    return at >= off;
 }
 
 static int update_survives(store *s, const uint8_t *plan, uint32_t bytes)
@@ -176,7 +205,7 @@ int main(void)
     static uint8_t old[SLOT], new[SLOT], next[SLOT], before[SIZE];
     uint32_t old_bytes, new_bytes, next_bytes;
     store s;
-    int cuts = 0, kept = 0;
+    int cuts = 0, kept = 0, resumed = 0;
 
     /* A flash of garbage is a store without a plan, and takes one. */
     srand(9);
@@ -206,7 +235,12 @@ int main(void)
                 cut_at = 0;
                 store_open(&s, &nor);
                 CHECK(is_active(&s, old, old_bytes) || is_active(&s, new, new_bytes));
-                kept += is_active(&s, old, old_bytes);
+                if (is_active(&s, old, old_bytes)) {
+                    kept++;
+                    resumed += resume(&s, new, new_bytes);
+                    store_open(&s, &nor);
+                    CHECK(is_active(&s, new, new_bytes));
+                }
                 update(&s, next, next_bytes);
                 store_open(&s, &nor);
                 CHECK(is_active(&s, next, next_bytes));
@@ -254,6 +288,6 @@ int main(void)
     CHECK(is_active(&s, next, next_bytes) && store_begin(&s, 1) == STORE_NONE);
     CHECK(store_keep(&s, s.active, new, STATES) == KEEP_READ_ONLY);
 
-    printf("%d cuts, %d kept the old plan, 0 lost both\n", cuts, kept);
+    printf("%d cuts, %d kept the old plan, %d of them went on, 0 lost both\n", cuts, kept, resumed);
     return 0;
 }

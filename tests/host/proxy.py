@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from pyedge.errors import LinkError
 from pyedge.host.emulator import Emulator
 
+STALL_S = 1.0  # longer than a link waits before it repeats
+
 
 @dataclass
 class Faults:
@@ -25,6 +27,7 @@ class Faults:
     cut: float = 0.0  # the tail is lost
     lose: float = 0.0  # all is lost
     noise: float = 0.0  # random bytes come before it
+    stall: float = 0.0  # it comes later, by up to STALL_S, and so does all behind it
     seed: int = 1
     hits: Counter[str] = field(default_factory=Counter)
 
@@ -36,6 +39,10 @@ class Faults:
             return False
         self.hits[what] += 1
         return hit
+
+    def stall_s(self) -> float:
+        """How much later the next chunk comes."""
+        return self._random.uniform(0, STALL_S) if self._hit("stall") else 0.0
 
     def apply(self, data: bytes) -> bytes:
         """What arrives of a chunk."""
@@ -88,6 +95,7 @@ class Proxy:
             if select.select([self._ours], [], [], 0.05)[0]:
                 data = os.read(self._ours, 65536)
                 self.sent += len(data)
+                time.sleep(self.to_board.stall_s())
                 try:
                     self.board.stream.write(self.to_board.apply(data))
                 except LinkError:
@@ -101,4 +109,5 @@ class Proxy:
                 time.sleep(0.01)
                 continue
             if data:
+                time.sleep(self.from_board.stall_s())
                 os.write(self._ours, self.from_board.apply(data))
