@@ -180,16 +180,21 @@ def load_data(path: Path) -> dict[str, np.ndarray]:
 
 def load_runs(path: Path, plan: Plan, entry: str) -> list[dict[str, np.ndarray]]:
     """Arguments of `run` from a data file: inputs by name, or `x` for a single one."""
+    try:
+        return feeds(plan.entry(entry), load_samples(path, plan, entry))
+    except ShapeError as error:
+        raise ShapeError(f"{path}: {error}") from None
+
+
+def load_samples(path: Path, plan: Plan, entry: str) -> dict[str, np.ndarray]:
+    """The arrays of a data file by the names of an entry's inputs; `x` stands for a single one."""
     arrays, inputs = load_data(path), plan.entry(entry).inputs
     if len(inputs) == 1 and inputs[0].name not in arrays and "x" in arrays:
         arrays[inputs[0].name] = arrays["x"]
     if missing := [t.name for t in inputs if t.name not in arrays]:
         names = ", ".join(t.name for t in inputs)
         raise click.UsageError(f"{path}: no array {missing[0]!r}; it has {', '.join(arrays)}; the inputs are {names}")
-    try:
-        return feeds(plan.entry(entry), arrays)
-    except ShapeError as error:
-        raise ShapeError(f"{path}: {error}") from None
+    return arrays
 
 
 def zeros(plan: Plan, entry: str) -> dict[str, np.ndarray]:

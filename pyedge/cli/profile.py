@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import click
@@ -14,6 +15,7 @@ from ..boards import Stand, load_profile, read_bench
 from ..clocks import parse_cpus
 from ..errors import BoardError, UnsupportedError
 from ..host import Remote
+from ..host.end_to_end import end_to_end
 from ..host.farm import Job, Outcome, profile_all, profile_on_farm
 from ..host.local import fastest_cpu, placed, roofs
 from ..plan import Profile
@@ -27,6 +29,7 @@ from ._common import (
     kernels_option,
     load_plan,
     load_runs,
+    load_samples,
     port_option,
     progress,
     runner,
@@ -75,6 +78,7 @@ def _cpus(ctx: click.Context, param: click.Parameter, text: str | None) -> set[i
     callback=_cpus,
     help="Stay on these CPUs, as 4-5 or 0,2; on a board with Linux: on its fastest.",
 )
+@click.option("--end-to-end", "whole", is_flag=True, help="Time the stages from the file of --data to the answer.")
 @store_option
 @json_option
 def command(
@@ -89,6 +93,7 @@ def command(
     bench: Path | None,
     farm: str | None,
     cpus: set[int] | None,
+    whole: bool,
     stored: bool,
     as_json: bool,
 ) -> None:
@@ -101,6 +106,9 @@ def command(
     Each op is set against the peaks of what it ran on, arithmetic and memory, where these are known: measured where
     pyedge runs, told by a board's profile elsewhere. An emulated board has none.
 
+    --end-to-end times what is around the network: reading and decoding the samples, quantizing, the way to the board
+    and back, each with its share; by this computer's clock.
+
     Several models or boards, a bench file or a farm: each model on each board, all boards at once. A board that fails
     is named, and a sister, another stand of the same board, does its work (docs/measuring.md).
 
@@ -109,28 +117,34 @@ def command(
       pyedge profile kws.tflite --runs 200
       pyedge profile kws.tflite -b virt-rv32 --json
       pyedge profile kws.tflite ic.tflite -b virt-rv32 -b mps2-an386
+      pyedge profile kws.tflite -d kws.npz --end-to-end
       pyedge profile kws.tflite --bench bench.toml
     """
     limits = {k: v for k, v in {"runs": runs, "warmup": warmup}.items() if v is not None}
     if len(models) > 1 or len(boards) > 1 or bench or farm:
         if port is not None and click.get_current_context().get_parameter_source("port") is ParameterSource.COMMANDLINE:
             raise click.UsageError("--port is for one board: a bench file says where several are")
-        if cpus is not None:
-            raise click.UsageError("--cpus is for one model on one board")
+        if cpus is not None or whole:
+            raise click.UsageError("--cpus and --end-to-end are for one model on one board")
         _profile_many(models, data, boards, isa, entry, limits, bench, farm, stored, as_json)
         return
+    if whole and data is None:
+        raise click.UsageError("--end-to-end needs --data: reading the samples is a part of it")
     model, board = models[0], boards[0] if boards else None
     plan = load_plan(model, board, entry=entry)
     inputs = load_runs(data, plan, entry)[0] if data is not None else None
     with runner(plan, board, port, isa) as target, _placed(target, board, cpus):
-        profile = target.profile(inputs, entry=entry, **limits)
-        profile = replace(profile, target=board or profile.target, roofs=roofs(target))
+        if whole and data is not None:
+            profile = end_to_end(target, partial(load_samples, data, plan, entry), entry=entry, **limits)
+        else:
+            profile = replace(target.profile(inputs, entry=entry, **limits), roofs=roofs(target))
+        profile = replace(profile, target=board or profile.target)
     run = keep("profile", profile.target, model, plan, profile.to_dict()) if stored else None
     if as_json:
         emit("profile", 1, {"model": model, "profile": profile.to_dict(), "run": run})
     else:
         click.echo(profile.table())
-        if profile.roofs is None:
+        if profile.roofs is None and not whole:
             click.echo(f"bound by: not known, there are no peaks of {profile.target}")
         if run is not None:
             click.echo(f"stored: pyedge report {run}", err=True)

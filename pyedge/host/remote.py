@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, overload
@@ -71,6 +72,27 @@ class Remote(Learner):
         if isinstance(inputs, Mapping):
             return dict(zip((t.name for t in e.outputs), outputs, strict=True))
         return outputs
+
+    def timed(
+        self, inputs: Mapping[str, Array] | Sequence[Array], entry: str = "main"
+    ) -> tuple[list[Array], tuple[int, int, int, int]]:
+        """As run(), with the nanoseconds that sending, computing, the command for it, and receiving took.
+
+        Computing is what the board's clock says; without one that counts time it is in the command's time.
+        """
+        e = self._entry(entry)
+        arrays = match_inputs(e, inputs)
+        marks = [time.perf_counter_ns()]
+        self._send(e, arrays)
+        marks.append(time.perf_counter_ns())
+        answer = self._execute(e, profiled=False)
+        marks.append(time.perf_counter_ns())
+        outputs = self._receive(e, commands.number_of(answer, "crc", self.board.name))
+        marks.append(time.perf_counter_ns())
+        hello, there = self.board.hello, marks[2] - marks[1]
+        timed = hello.unit != "instructions" and hello.hz
+        run = commands.number_of(answer, "count", self.board.name) * 10**9 // hello.hz if timed else 0
+        return outputs, (marks[1] - marks[0], run, max(0, there - run), marks[3] - marks[2])
 
     def repeat(self, runs: int, entry: str = "main") -> int:
         """Runs an entry 1 to 1000 times without a pause, on the inputs that are there; the count in the board's unit.

@@ -11,6 +11,7 @@ from html import escape
 from typing import Any
 
 from ..plan.report import svg
+from ..plan.roofline import Bound
 from .runs import Run
 
 _STYLE = """
@@ -83,8 +84,10 @@ def _profile(run: Run, facts: dict[str, Any]) -> str:
     rows = []
     for op in p["ops"]:
         rate = f"{op['macs'] / op['count']:.3f}" if op["macs"] and op["count"] else "-"
-        rows.append((op["name"], op["kind"], op["count"], f"{100 * op['count'] / total:.1f} %", op["macs"], rate))
-    table = _table(("op", "kind", p["unit"], "share", "MACs", f"MACs/{p['unit']}"), rows, text=2)
+        share = f"{100 * op['count'] / total:.1f} %"
+        bound = str(Bound(**op["bound"])) if "bound" in op else "unknown"  # runs from before there was one
+        rows.append((op["name"], op["kind"], op["count"], share, op["macs"], rate, bound))
+    table = _table(("op", "kind", p["unit"], "share", "MACs", f"MACs/{p['unit']}", "bound by"), rows, text=2)
     drawings = ""
     if p["least"] != p["most"]:
         drawings = f"<h3>Runs</h3>{histogram(p['totals'], p['unit'])}"
