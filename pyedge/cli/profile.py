@@ -8,16 +8,19 @@ from functools import partial
 from pathlib import Path
 
 import click
+import numpy as np
 from click.core import ParameterSource
 
-from .. import Session
+from .. import Plan, Session
 from ..boards import Stand, load_profile, read_bench
 from ..clocks import parse_cpus
 from ..errors import BoardError, UnsupportedError
 from ..host import Remote
+from ..host.cluster import Clusters, profile_clusters
 from ..host.end_to_end import end_to_end
 from ..host.farm import Job, Outcome, profile_all, profile_on_farm
 from ..host.local import fastest_cpu, placed, roofs
+from ..host.power import BUILT_IN, METERS, open_meter
 from ..plan import Profile
 from ._common import (
     data_option,
@@ -38,11 +41,14 @@ from ._common import (
 )
 
 
-def _cpus(ctx: click.Context, param: click.Parameter, text: str | None) -> set[int] | None:
+def _cpus(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[set[int], ...]:
     try:
-        return None if text is None else parse_cpus(text)
+        found = tuple(parse_cpus(text) for text in texts)
     except ValueError as error:
-        raise click.UsageError(f"--cpus {text!r}: {error}") from None
+        raise click.UsageError(f"--cpus: {error}") from None
+    if not all(found) or sum(map(len, found)) > len(set().union(*found)):
+        raise click.UsageError("--cpus: sets that are empty or overlap")
+    return found
 
 
 @click.command("profile")
@@ -74,11 +80,18 @@ def _cpus(ctx: click.Context, param: click.Parameter, text: str | None) -> set[i
 @click.option("--farm", metavar="ADDRESS", help="Use the boards of a Dask cluster's workers, tcp://HOST:8786.")
 @click.option(
     "--cpus",
+    multiple=True,
     metavar="LIST",
     callback=_cpus,
     help="Stay on these CPUs, as 4-5 or 0,2; on a board with Linux: on its fastest.",
 )
 @click.option("--end-to-end", "whole", is_flag=True, help="Time the stages from the file of --data to the answer.")
+@click.option(
+    "--clusters", is_flag=True, help="Profile each kind of cores apart, and all together; --cpus names kinds."
+)
+@click.option("--meter", "-m", type=click.Choice(list(METERS)), help="With --clusters: measure the energy as well.")
+@click.option("--meter-port", metavar="PORT", help="Where it is: a serial port, or BUS:ADDRESS of I2C.")
+@click.option("--shunt", metavar="OHM", type=click.FloatRange(0, min_open=True), help="Resistor at an ina.")
 @store_option
 @json_option
 def command(
@@ -92,8 +105,12 @@ def command(
     warmup: int | None,
     bench: Path | None,
     farm: str | None,
-    cpus: set[int] | None,
+    cpus: tuple[set[int], ...],
     whole: bool,
+    clusters: bool,
+    meter: str | None,
+    meter_port: str | None,
+    shunt: float | None,
     stored: bool,
     as_json: bool,
 ) -> None:
@@ -109,6 +126,9 @@ def command(
     --end-to-end times what is around the network: reading and decoding the samples, quantizing, the way to the board
     and back, each with its share; by this computer's clock.
 
+    --clusters profiles one core of each kind, all of each, and all together (big.LITTLE), with the best split of the
+    network between the kinds; each --cpus names a kind in their place.
+
     Several models or boards, a bench file or a farm: each model on each board, all boards at once. A board that fails
     is named, and a sister, another stand of the same board, does its work (docs/measuring.md).
 
@@ -118,14 +138,15 @@ def command(
       pyedge profile kws.tflite -b virt-rv32 --json
       pyedge profile kws.tflite ic.tflite -b virt-rv32 -b mps2-an386
       pyedge profile kws.tflite -d kws.npz --end-to-end
+      pyedge profile kws.tflite -b jetson-tx2 -p ssh:me@tx2 --clusters
       pyedge profile kws.tflite --bench bench.toml
     """
     limits = {k: v for k, v in {"runs": runs, "warmup": warmup}.items() if v is not None}
     if len(models) > 1 or len(boards) > 1 or bench or farm:
         if port is not None and click.get_current_context().get_parameter_source("port") is ParameterSource.COMMANDLINE:
             raise click.UsageError("--port is for one board: a bench file says where several are")
-        if cpus is not None or whole:
-            raise click.UsageError("--cpus and --end-to-end are for one model on one board")
+        if cpus or whole or clusters:
+            raise click.UsageError("--cpus, --clusters and --end-to-end are for one model on one board")
         _profile_many(models, data, boards, isa, entry, limits, bench, farm, stored, as_json)
         return
     if whole and data is None:
@@ -133,7 +154,16 @@ def command(
     model, board = models[0], boards[0] if boards else None
     plan = load_plan(model, board, entry=entry)
     inputs = load_runs(data, plan, entry)[0] if data is not None else None
-    with runner(plan, board, port, isa) as target, _placed(target, board, cpus):
+    if clusters:
+        found = _clusters(plan, inputs, board, port, isa, entry, limits, cpus, (meter, meter_port, shunt))
+        if as_json:
+            emit("clusters", 1, {"model": model, "clusters": found.to_dict()})
+        else:
+            click.echo(found.table())
+        return
+    if meter is not None or len(cpus) > 1:
+        raise click.UsageError("--meter, and several --cpus, are for --clusters; try: pyedge power")
+    with runner(plan, board, port, isa) as target, _placed(target, board, cpus[0] if cpus else None):
         if whole and data is not None:
             profile = end_to_end(target, partial(load_samples, data, plan, entry), entry=entry, **limits)
         else:
@@ -158,6 +188,33 @@ def _placed(target: Session | Remote, board: str | None, cpus: set[int] | None) 
         except UnsupportedError:  # an older pyedge there
             return nullcontext()
     return nullcontext() if cpus is None else placed(target, cpus)
+
+
+def _clusters(
+    plan: Plan,
+    inputs: dict[str, np.ndarray] | None,
+    board: str | None,
+    port: str | None,
+    isa: str | None,
+    entry: str,
+    limits: dict[str, int],
+    cpus: tuple[set[int], ...],
+    meter: tuple[str | None, str | None, float | None],
+) -> Clusters:
+    """Each kind of cores that there is, or that was named; here, or on a board with Linux."""
+    name, place, ohm = meter
+    with runner(plan, board, port, isa) as target:
+        if isinstance(target, Remote) and name in BUILT_IN:
+            raise click.UsageError(f"--meter {name} is of this computer: call pyedge on the board to use its own")
+        try:
+            opened = None if name is None else open_meter(name, place, None, ohm)
+        except ValueError as error:
+            raise click.UsageError(str(error)) from None
+        try:
+            return profile_clusters(target, inputs, cpus=cpus, entry=entry, meter=opened, **limits)
+        finally:
+            if opened is not None:
+                opened.close()
 
 
 def _profile_many(

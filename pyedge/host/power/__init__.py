@@ -1,7 +1,7 @@
 """Energy per inference: meters, marks, and the rules that a measurement must keep (docs/power.md)."""
 
 from .energy import Energy, measure
-from .meters import METERS, open_meter
+from .meters import BUILT_IN, METERS, open_meter
 from .trace import Meter, Trace
 
-__all__ = ["METERS", "Energy", "Meter", "Trace", "measure", "open_meter"]
+__all__ = ["BUILT_IN", "METERS", "Energy", "Meter", "Trace", "measure", "open_meter"]

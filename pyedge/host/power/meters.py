@@ -16,6 +16,8 @@ METERS = {
     "pi5": "power chip of a Raspberry Pi 5, rails only",
 }
 
+BUILT_IN = ("rapl", "jetson", "pi5")  # in the computer where pyedge runs, whose power they measure
+
 
 def open_meter(
     name: str,
