@@ -17,6 +17,7 @@ from typing import Any, Literal, TypeVar
 
 from .. import _resources
 from ..errors import BoardNotFoundError, PyedgeError, UnsupportedError
+from . import silicon
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -285,11 +286,14 @@ def read_record(cls: type[_T], path: Path) -> _T:
 
 
 def read_profile(path: str | Path) -> Profile:
-    """The profile in a TOML file. Raises ProfileError."""
+    """The profile in a TOML file, marked as run on silicon if there is a selftest of it. Raises ProfileError."""
     path = Path(path)
     profile = dataclasses.replace(read_record(Profile, path), path=path)
     _check(profile, str(path))
-    return profile
+    seen = silicon.evidence(profile.name, profile.status == "emulated", path.parent)
+    if seen is None:
+        return profile
+    return dataclasses.replace(profile, status="run on silicon", sources={**profile.sources, "status": seen})
 
 
 def _folder() -> Path:

@@ -39,6 +39,7 @@ VERBS = {
     "ports": "List the serial ports of this machine.",
     "doctor": "Check this machine: compilers, emulators, ports, rights.",
     "flash": "Build a firmware and put it on a board.",
+    "selftest": "Try a board: bits, link, flash, clock.",
 }
 
 # What to try next, for errors whose text doesn't say it already.
