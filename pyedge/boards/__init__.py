@@ -4,6 +4,7 @@ from .bench import Stand, read_bench
 from .profile import (
     Cluster,
     Emulator,
+    EnergyModel,
     Image,
     Link,
     Linux,
@@ -19,6 +20,7 @@ from .profile import (
 __all__ = [
     "Cluster",
     "Emulator",
+    "EnergyModel",
     "Image",
     "Link",
     "Linux",

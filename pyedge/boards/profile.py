@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import math
 import re
 import sys
 import types
@@ -119,6 +120,16 @@ class Linux:
     models: tuple[str, ...] = ()  # one of these is in what its device tree calls it, /proc/device-tree/model
 
 
+@dataclass(frozen=True)
+class EnergyModel:
+    """What a chip's work is taken to cost where nothing can be measured, in picojoules. Never a measurement."""
+
+    of: str  # what the coefficients are of: process, voltage, kind of core
+    count_pj: float  # of one count of the board's unit: an instruction, or a cycle
+    mac_pj: float = 0.0  # of a multiply-accumulate on top
+    byte_pj: float = 0.0  # of a byte of an op's operands and results on top
+
+
 Status = Literal["emulated", "described, no firmware yet", "built, not run on silicon", "run on silicon"]
 
 
@@ -146,6 +157,7 @@ class Profile:
     flash_address: int | None = None  # where a firmware file without addresses goes, as the flasher counts
     reset: Literal["dtr-rts", "button", "debugger"] | None = None  # how it gets there
     meter: Literal["ina3221", "pi5-pmic"] | None = None  # power meter on the board
+    energy: EnergyModel | None = None
     store: Store | None = None
     emulator: Emulator | None = None
     linux: Linux | None = None
@@ -196,7 +208,7 @@ def _type_name(kind: Any) -> str:
         return f"an array, each {_type_name(typing.get_args(kind)[0])}"
     if typing.get_origin(kind) is Literal:
         return "one of " + ", ".join(map(repr, typing.get_args(kind)))
-    return {str: "a string", int: "an integer", bool: "true or false"}[kind]
+    return {str: "a string", int: "an integer", float: "a number", bool: "true or false"}[kind]
 
 
 def _value(kind: Any, value: Any, where: str) -> Any:
@@ -214,10 +226,14 @@ def _value(kind: Any, value: Any, where: str) -> Any:
         return tuple(_value(args[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if origin is dict and isinstance(value, dict):
         return {key: _value(args[1], item, f"{where}.{key}") for key, item in value.items()}
+    if kind is float and type(value) is int:
+        value = float(value)
     if type(value) is not kind:  # exactly: a bool is no integer here
         raise ProfileError(f"{where}: expected {_type_name(kind)}, found {value!r}")
-    if kind is int and value < 0:
+    if kind in (int, float) and value < 0:
         raise ProfileError(f"{where}: {value} is negative")
+    if kind is float and not math.isfinite(value):
+        raise ProfileError(f"{where}: {value} is no finite number")
     return value
 
 

@@ -7,7 +7,7 @@ from typing import get_args
 
 import click
 
-from ..host.power import METERS, measure, open_meter
+from ..host.power import METERS, measure, model_energy, open_meter
 from ..host.power.energy import WINDOWS, Mark
 from ._common import (
     board_option,
@@ -35,7 +35,10 @@ from ._common import (
 @port_option
 @isa_option
 @entry_option
-@click.option("--meter", "-m", required=True, type=click.Choice(list(METERS)), help="What measures.")
+@click.option(
+    "--model", "modelled", is_flag=True, help="Model it from the counts of a board that no meter can measure."
+)
+@click.option("--meter", "-m", type=click.Choice(list(METERS)), help="What measures.")
 @click.option("--meter-port", metavar="PORT", help="Where it is: a serial port, or BUS:ADDRESS of I2C.")
 @click.option("--volts", type=click.FloatRange(0, min_open=True), help="Supply of a board at a ppk2.")
 @click.option("--ampere", is_flag=True, help="The board has its own supply; a ppk2 only measures.")
@@ -57,7 +60,8 @@ def command(
     port: str | None,
     isa: str | None,
     entry: str,
-    meter: str,
+    modelled: bool,
+    meter: str | None,
     meter_port: str | None,
     volts: float | None,
     ampere: bool,
@@ -75,13 +79,29 @@ def command(
     0.1 %, or more than 0.1 % of the samples were lost, there is no result, and the exit code is 8. Without --board the
     model runs here.
 
+    --model takes what a board counts, and the coefficients of its profile: a modelled figure, not a measured one, and
+    not stored. A board without coefficients has none.
+
     \b
     Examples:
       pyedge power kws.tflite --meter rapl
+      pyedge power kws.tflite -b virt-rv32 --model
       pyedge power kws.tflite -b BOARD --meter ppk2 --meter-port /dev/ttyACM1 --volts 3.3 --mark gpio
     """
+    if modelled is (meter is not None):
+        raise click.UsageError("give one of --meter, to measure, and --model")
+    if modelled and board is None:
+        raise click.UsageError("--model takes what a board counts: add --board BOARD")
     plan = load_plan(model, board, entry=entry)
     inputs = load_runs(data, plan, entry)[0] if data is not None else None
+    if meter is None:
+        with runner(plan, board, port, isa) as target:
+            found = model_energy(target, inputs, entry=entry)
+        if as_json:
+            emit("power", 1, {"model": model, "modelled": found.to_dict(), "run": None})
+        else:
+            click.echo(found.table())
+        return
     try:
         opened = open_meter(meter, meter_port, volts, shunt, not ampere)
     except ValueError as error:
