@@ -22,6 +22,7 @@ static const benchmark BENCHMARKS[] = {
     {"ic01", 32 * 32 * 3, 1, 128, false},
     {"vww01", 96 * 96 * 3, 1, 128, false},
     {"ad01", 640, 4, 0, true},
+    {"sww01", 30 * 40, 1, 0, false},
 };
 
 /* -- lines ----------------------------------------------------------------------------------------------------------- */
@@ -79,6 +80,20 @@ static void say_timestamp(const server *s, uint64_t count)
 {
     uint32_t hz = s->port->hz ? s->port->hz : 1000000000;
     say_line("m-lap-us-", count / hz * 1000000 + count % hz * 1000000 / hz, "");
+}
+
+/* A port without a pin for marks has none of its own, and info.marks is false. */
+__attribute__((weak)) void port_mark(void)
+{
+}
+
+/* The beginning or end of a measured window: the count, or in energy mode a mark for the power meter. */
+static uint64_t timestamp(const mlperf *m)
+{
+    if (!m->energy)
+        return port_count(NULL);
+    port_mark();
+    return 0;
 }
 
 /* -- the plan and the buffer ----------------------------------------------------------------------------------------- */
@@ -251,12 +266,14 @@ static void cmd_infer(mlperf *m, char *rest)
         pe_run(&s->session, ENTRY, NULL);
     say("m-warmup-done\r\n");
     say_line("m-infer-start-", runs, "");
-    uint64_t start = port_count(NULL);
+    uint64_t start = timestamp(m);
     for (uint32_t i = 0; i < runs; i++)
         pe_run(&s->session, ENTRY, NULL);
-    uint64_t end = port_count(NULL);
-    say_timestamp(s, start);
-    say_timestamp(s, end);
+    uint64_t end = timestamp(m);
+    if (!m->energy) {
+        say_timestamp(s, start);
+        say_timestamp(s, end);
+    }
     say("m-infer-done\r\n");
     if (runs + warm > 1) { /* a run may write over its inputs: the results are those of what was loaded */
         fill(&s->session, b, in, data);
@@ -322,6 +339,21 @@ static void cmd_db(mlperf *m, char *rest)
     }
 }
 
+/* Our own: which mode is a matter of the build in the reference, of a command here. */
+static void cmd_mode(mlperf *m, char *rest)
+{
+    const char *word = next_word(&rest);
+    bool energy = word && same(word, "energy");
+    if (!energy && !(word && same(word, "performance"))) {
+        say("e-[The modes are performance and energy]\r\n");
+    } else if (energy && !m->s->port->marks) {
+        say("e-[This board has no pin for timestamps]\r\n");
+    } else {
+        m->energy = energy;
+        say(energy ? "m-timestamp-mode-energy\r\n" : "m-timestamp-mode-performance\r\n");
+    }
+}
+
 static void command(mlperf *m, char *text)
 {
     server *s = m->s;
@@ -342,9 +374,13 @@ static void command(mlperf *m, char *text)
             say("]\r\n");
         }
     } else if (same(word, "help")) {
-        say("name% profile% timestamp% db load N% db HEX% db print% infer N W% results%\r\n");
+        say("name% profile% timestamp% db load N% db HEX% db print% infer N W% results% mode energy%\r\n");
+    } else if (same(word, "mode")) {
+        cmd_mode(m, text);
     } else if (same(word, "timestamp")) {
-        say_timestamp(s, port_count(NULL));
+        uint64_t now = timestamp(m);
+        if (!m->energy)
+            say_timestamp(s, now);
     } else if (same(word, "db")) {
         cmd_db(m, text);
     } else if (same(word, "infer")) {

@@ -1,4 +1,4 @@
-/* The text protocol of MLPerf Tiny, performance and accuracy modes, on the same line as the frames (docs/link.md, "Text"). */
+/* The text protocol of MLPerf Tiny, performance, accuracy and energy modes, on the same line as the frames (docs/link.md, "Text"). */
 #ifndef MLPERF_H
 #define MLPERF_H
 #include "server.h"
@@ -10,6 +10,7 @@ typedef struct mlperf {
     bool frame;         /* what is coming is no text: wait for the end mark */
     bool spoke;         /* text was sent since the last frame */
     bool ran;           /* there are results of what was loaded last */
+    bool energy;        /* timestamps are marks on a pin */
 } mlperf;
 
 /* Takes each byte from the wire. True: it ended a command, which has been answered. */

@@ -1,6 +1,7 @@
 /* What a chip gives to the firmware: the contract of firmware/port/<chip>/. One thread, no interrupts needed. */
 #ifndef PORT_H
 #define PORT_H
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +26,7 @@ typedef struct port_info {
     const uint8_t *stack;  /* lowest address of the stack, painted with PORT_PAINT; NULL: unknown */
     uint32_t stack_bytes;
     const port_store *store; /* NULL: none */
+    bool marks;              /* there is a pin for port_mark */
 } port_info;
 
 enum { PORT_PAINT = 0xA5 };
@@ -34,6 +36,7 @@ uint32_t port_rx(uint8_t *data, uint32_t n); /* waits until bytes have come; ret
 void port_tx(const uint8_t *data, uint32_t n);
 uint64_t port_count(void *ctx);  /* never runs backwards; ctx is not used */
 _Noreturn void port_reset(void); /* all that was sent before still arrives */
+void port_mark(void);            /* only where info.marks: the pin, which idles high, is low for 1 us or more */
 
 /* Offsets from the base of the store of plans. 0 or a negative number. Not called where write_bytes is 0. */
 int port_erase(uint32_t offset); /* the sector that begins here */

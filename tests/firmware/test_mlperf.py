@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import socket
+import struct
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +14,10 @@ import numpy as np
 import pytest
 
 import pyedge as pe
+from pyedge.boards import load_profile
+from pyedge.host.build import firmware as build_firmware
+from pyedge.host.link import GROUP_PYEDGE, Link
+from pyedge.host.stream import PtyStream
 
 from .mlperf_runner import Runner
 
@@ -22,8 +30,9 @@ MODELS = {
     "vww01": "mlperf_vww_mbv1_int8",
     "kws01": "mlperf_kws_dscnn_int8",
     "ad01": "mlperf_ad_fcae_int8",
+    "sww01": "mlperf_sww_int8",
 }
-WIRE_BYTES = {"ic01": 3072, "vww01": 27648, "kws01": 490, "ad01": 2560}
+WIRE_BYTES = {"ic01": 3072, "vww01": 27648, "kws01": 490, "ad01": 2560, "sww01": 1200}
 
 
 @pytest.fixture(autouse=True)
@@ -68,7 +77,7 @@ def expected(plan: pe.Plan, test: str, data: bytes) -> np.ndarray:
         codes = np.clip(np.rint(floats / np.float32(x.scale)) + x.zero_point, -128, 127).astype(np.int8)
     else:
         codes = np.frombuffer(data, np.uint8)
-        codes = codes.view(np.int8) if test == "kws01" else (codes.astype(np.int16) - 128).astype(np.int8)
+        codes = codes.view(np.int8) if test in ("kws01", "sww01") else (codes.astype(np.int16) - 128).astype(np.int8)
     out = pe.Session(plan)(codes.reshape(x.shape)).astype(np.float64).ravel()
     real = (out - y.zero_point) * y.scale
     return np.array([np.mean((real - floats) ** 2)]) if test == "ad01" else real
@@ -101,6 +110,42 @@ def test_its_time_is_that_of_frames(kws: pe.Plan) -> None:
         runner.load(wire_input("kws01"))
         lap, _ = runner.infer(200, 2)
     assert lap == pytest.approx(count / 1000, rel=1e-3, abs=1)
+
+
+def test_energy_mode_marks_the_runs_and_tells_no_time(kws: pe.Plan, tmp_path: Path) -> None:
+    """One falling edge a timestamp, around the runs alone; performance mode and a reset end it."""
+    profile = load_profile("host")
+    marks_read, marks = os.pipe()
+    ours, theirs = socket.socketpair()
+    firmware = [build_firmware(profile, profile.image()), "--fd", str(theirs.fileno()), "--marks", str(marks)]
+    with subprocess.Popen(firmware, pass_fds=(theirs.fileno(), marks), stdin=subprocess.DEVNULL):
+        theirs.close()
+        os.close(marks)
+        runner = Runner(PtyStream(ours.detach(), "host"))
+        link = Link(runner.stream)
+        link.buf_bytes = 4096
+        link.upload(GROUP_PYEDGE, 1, bytes(kws.data))
+        runner.load(wire_input("kws01"))
+        before, results = runner.infer(1, 0)
+        assert runner.ask("mode energy") == ["m-timestamp-mode-energy"]
+        assert runner.ask("timestamp") == []
+        lines = runner.ask("infer 300 2")
+        assert lines[:-1] == ["m-warmup-start-2", "m-warmup-done", "m-infer-start-300", "m-infer-done"]
+        assert lines[-1] == "m-results-[" + ",".join(f"{v:.3f}" for v in results) + "]"
+        assert runner.ask("mode performance") == ["m-timestamp-mode-performance"]
+        after, _ = runner.infer(1, 0)
+        runner.stream.close()
+        single, start, end = struct.unpack("<3Q", os.read(marks_read, 1000))
+    os.close(marks_read)
+    assert single < start < end
+    assert before >= 0 and after >= 0
+
+
+def test_a_board_without_a_pin_refuses_energy_mode(device) -> None:
+    _, runner = device
+    assert runner.ask("mode energy") == ["e-[This board has no pin for timestamps]"]
+    assert runner.ask("mode") == ["e-[The modes are performance and energy]"]
+    assert len(runner.ask("timestamp")) == 1
 
 
 @pytest.mark.parametrize(

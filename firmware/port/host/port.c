@@ -34,11 +34,12 @@ static struct {
     bool pty;
     int idle; /* -1, or where it tells how many bytes it has taken when it waits for more */
     uint64_t taken;
+    int marks; /* -1, or where it writes the time of each mark */
     uint8_t *flash;
     uint32_t buf_bytes;
     unsigned long cut_at, operations; /* power is cut at this flash operation, counted from 1; 0: never */
     char cut_how;                     /* n: before it, p: half done, r: half done and noise in the rest */
-} host = {.fd = -1, .idle = -1, .buf_bytes = 4096};
+} host = {.fd = -1, .idle = -1, .marks = -1, .buf_bytes = 4096};
 
 static _Noreturn void die(const char *what)
 {
@@ -94,6 +95,7 @@ void port_init(port_info *info)
         .pool_bytes = POOL,
         .static_bytes = host.buf_bytes + 2,
         .store = &store,
+        .marks = host.marks >= 0,
     };
     if (!info->buf || !info->pool)
         die("memory");
@@ -145,6 +147,13 @@ uint64_t port_count(void *ctx)
     (void)ctx;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void port_mark(void)
+{
+    uint64_t now = port_count(NULL);
+    if (write(host.marks, &now, sizeof now) < 0)
+        exit(0);
 }
 
 _Noreturn void port_reset(void)
@@ -202,7 +211,7 @@ int port_program(uint32_t offset, const uint8_t *data, uint32_t n)
 
 static _Noreturn void usage(void)
 {
-    fputs("usage: host [--flash FILE] [--fd N] [--idle N] [--buf BYTES]"
+    fputs("usage: host [--flash FILE] [--fd N] [--idle N] [--marks N] [--buf BYTES]"
 #ifndef PE_RELEASE
           " [--cut N:none|partial|noisy]"
 #endif
@@ -229,6 +238,10 @@ int main(int argc, char **argv)
         } else if (!strcmp(argv[i], "--idle")) {
             host.idle = (int)strtol(value, &end, 10);
             if (*end || host.idle < 0)
+                usage();
+        } else if (!strcmp(argv[i], "--marks")) {
+            host.marks = (int)strtol(value, &end, 10);
+            if (*end || host.marks < 0)
                 usage();
         } else if (!strcmp(argv[i], "--buf")) {
             host.buf_bytes = (uint32_t)strtoul(value, &end, 10);
