@@ -40,7 +40,7 @@ from ._common import (
 )
 @click.option("--meter", "-m", type=click.Choice(list(METERS)), help="What measures.")
 @click.option("--meter-port", metavar="PORT", help="Where it is: a serial port, or BUS:ADDRESS of I2C.")
-@click.option("--volts", type=click.FloatRange(0, min_open=True), help="Supply of a board at a ppk2.")
+@click.option("--volts", type=click.FloatRange(0, min_open=True), help="Supply of a board at a ppk2 or lpm01a.")
 @click.option("--ampere", is_flag=True, help="The board has its own supply; a ppk2 only measures.")
 @click.option("--shunt", metavar="OHM", type=click.FloatRange(0, min_open=True), help="Resistor at an ina.")
 @click.option(

@@ -5,11 +5,13 @@ from __future__ import annotations
 from ...errors import BoardNotFoundError
 from .ina import PARTS, LinuxBus, open_ina
 from .linux import open_jetson, open_pi5, open_rapl
+from .lpm01a import Lpm01a
 from .ppk2 import Ppk2
 from .trace import Meter
 
 METERS = {
     "ppk2": "Nordic Power Profiler Kit II; --meter-port, --volts",
+    "lpm01a": "ST X-NUCLEO-LPM01A; --meter-port, --volts",
     **dict.fromkeys(PARTS, "sensor on a Linux I2C bus; --meter-port BUS:ADDRESS, as 1:0x40; --shunt"),
     "rapl": "energy counters of an x86 CPU package",
     "jetson": "INA3221 of a Jetson module",
@@ -29,8 +31,8 @@ def open_meter(
     """Opens a meter of METERS.
 
     Args:
-        port: Serial port of a ppk2; "BUS:ADDRESS" of an ina.
-        volts: Supply of a board at a ppk2, which gives it (`source`) or only measures.
+        port: Serial port of a ppk2 or lpm01a; "BUS:ADDRESS" of an ina.
+        volts: Supply of a board at a ppk2, which gives it (`source`) or only measures; at an lpm01a, which gives it.
         shunt_ohm: Resistor at an ina.
 
     Raises:
@@ -47,10 +49,10 @@ def open_meter(
         raise ValueError(f"no meter {name!r}; there are {', '.join(METERS)}")
     if port is None:
         raise BoardNotFoundError(f"{name}: which port? try: --meter-port PORT; pyedge ports lists serial ports")
-    if name == "ppk2":
+    if name in ("ppk2", "lpm01a"):
         if volts is None:
-            raise ValueError("ppk2: with how many volts is the board supplied? try: --volts 3.3")
-        return Ppk2(port, volts, source)
+            raise ValueError(f"{name}: with how many volts is the board supplied? try: --volts 3.3")
+        return Ppk2(port, volts, source) if name == "ppk2" else Lpm01a(port, volts)
     bus, _, address = port.partition(":")
     try:
         numbers = int(bus), int(address or "0x40", 0)
