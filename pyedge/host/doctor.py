@@ -23,7 +23,15 @@ from .power.linux import open_jetson, open_pi5, open_rapl
 from .power.trace import Meter
 
 # Extra of the package: a module that it brings.
-_EXTRAS = {"firmware": "ziglang", "dev": "pytest"}
+_EXTRAS = {
+    "onnx": "onnx",
+    "firmware": "ziglang",
+    "sign": "imgtool",
+    "farm": "distributed",
+    "plot": "matplotlib",
+    "torch": "torch",
+    "dev": "pytest",
+}
 _PIP_FIRMWARE = "pip install 'pyedge[firmware]'"
 _PPK2 = "1915:c00a"
 _BUILT_IN: dict[str, Callable[[], Meter]] = {"rapl": open_rapl, "jetson": open_jetson, "pi5": open_pi5}  # meters

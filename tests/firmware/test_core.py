@@ -56,7 +56,7 @@ def test_a_power_cut_at_any_flash_operation_leaves_a_whole_plan(tmp_path: Path) 
 
 @pytest.mark.parametrize("file", sorted((FIRMWARE / "port").glob("*/")), ids=lambda p: p.name)
 def test_a_port_is_under_300_lines(file: Path) -> None:
-    """Linker script and start-up included; what riscv ports share counts for each of them. The host's plays faults too."""
+    """Linker script and start-up included; what riscv ports share counts for each of them. The host's plays faults."""
     lines = sum(len(p.read_text().splitlines()) for p in file.iterdir())
     shared = sum(len(p.read_text().splitlines()) for p in (FIRMWARE / "port/riscv").iterdir())
     assert lines + (shared if (file / "link.ld").exists() else 0) < (350 if file.name == "host" else 300)

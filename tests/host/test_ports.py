@@ -6,6 +6,7 @@ import os
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
+from importlib.metadata import metadata
 from pathlib import Path
 
 import pytest
@@ -115,6 +116,13 @@ def test_doctor_finds_facts_with_advice_where_something_is_missing(
     qemu = facts["qemu-system-riscv32"]
     assert qemu.status == "warn" and "qemu-system-misc" in qemu.advice and "qemu-system-riscv " in qemu.advice
     assert all(f.advice for f in facts.values() if f.status != "ok")
+
+
+def test_doctor_knows_every_extra() -> None:
+    """Those that the package declares."""
+    facts = {f.name for f in checkup()}
+    extras = metadata("pyedge").get_all("Provides-Extra") or []
+    assert "firmware" in extras and {f"extra [{name}]" for name in extras} <= facts
 
 
 def test_doctor_tells_a_user_without_rights_the_group_and_the_udev_line(monkeypatch: pytest.MonkeyPatch) -> None:
