@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ...errors import BoardNotFoundError
 from .ina import PARTS, LinuxBus, open_ina
+from .joulescope import Joulescope
 from .linux import open_jetson, open_pi5, open_rapl
 from .lpm01a import Lpm01a
 from .ppk2 import Ppk2
@@ -12,6 +13,7 @@ from .trace import Meter
 METERS = {
     "ppk2": "Nordic Power Profiler Kit II; --meter-port, --volts",
     "lpm01a": "ST X-NUCLEO-LPM01A; --meter-port, --volts",
+    "joulescope": "Joulescope JS110 or JS220 (pyedge[joulescope]); --meter-port SERIAL where there are several",
     **dict.fromkeys(PARTS, "sensor on a Linux I2C bus; --meter-port BUS:ADDRESS, as 1:0x40; --shunt"),
     "rapl": "energy counters of an x86 CPU package",
     "jetson": "INA3221 of a Jetson module",
@@ -31,7 +33,7 @@ def open_meter(
     """Opens a meter of METERS.
 
     Args:
-        port: Serial port of a ppk2 or lpm01a; "BUS:ADDRESS" of an ina.
+        port: Serial port of a ppk2 or lpm01a; "BUS:ADDRESS" of an ina; serial number of a joulescope.
         volts: Supply of a board at a ppk2, which gives it (`source`) or only measures; at an lpm01a, which gives it.
         shunt_ohm: Resistor at an ina.
 
@@ -45,6 +47,8 @@ def open_meter(
         return open_jetson()
     if name == "pi5":
         return open_pi5()
+    if name == "joulescope":
+        return Joulescope(port)
     if name not in METERS:
         raise ValueError(f"no meter {name!r}; there are {', '.join(METERS)}")
     if port is None:
