@@ -15,6 +15,17 @@ static inline void pe_copy_bytes(uint8_t *to, const uint8_t *from, size_t n)
     }
 }
 
+/* The same `rows` times, in steps of bytes. */
+static inline void pe_copy_rows(uint8_t *to, size_t to_step, const uint8_t *from, size_t from_step, size_t n,
+                                size_t rows)
+{
+    for (size_t vl, at = 0; at < n; at += vl) {
+        vl = __riscv_vsetvl_e8m8(n - at);
+        for (size_t row = 0; row < rows; row++)
+            __riscv_vse8_v_u8m8(to + at + row * to_step, __riscv_vle8_v_u8m8(from + at + row * from_step, vl), vl);
+    }
+}
+
 static inline void pe_fill_bytes(void *to, uint8_t value, size_t n)
 {
     uint8_t *d = to;
@@ -43,6 +54,14 @@ static inline void pe_copy_bytes(uint8_t *to, const uint8_t *from, size_t n)
     }
     for (n &= 3; n; n--)
         *to++ = *from++;
+}
+
+/* The same `rows` times, in steps of bytes. */
+static inline void pe_copy_rows(uint8_t *to, size_t to_step, const uint8_t *from, size_t from_step, size_t n,
+                                size_t rows)
+{
+    for (size_t row = 0; row < rows; row++)
+        pe_copy_bytes(to + row * to_step, from + row * from_step, n);
 }
 
 static inline void pe_fill_bytes(void *to, uint8_t value, size_t n)

@@ -85,6 +85,8 @@ typedef struct pe_acc_geometry {
     bool fresh;              /* there are no sums yet: they start as +0, and c is only written */
     bool a_is_f16, b_is_f16; /* else float; float alone for gemm_acc_f32 */
     uint32_t in_run;         /* of gemm_acc_fast16: products that are in the runs, 0 .. PE_FAST16_RUN - 1 */
+    size_t rows;             /* >= 1, where pe_kernels.fast16_rows: of k products each, one after the other */
+    ptrdiff_t a_row, b_row;  /* from row to row of products */
 } pe_acc_geometry;
 
 /* c[m, n] takes fma(a[m * a_m + k * a_k], b[k * b_k + n], c[m, n]) in ascending k. c overlaps neither a nor b. */
@@ -150,6 +152,7 @@ typedef struct pe_kernels {
     pe_gemm_acc_f32_fn *gemm_acc_f32;
     pe_gemm_acc_f16_fn *gemm_acc_f16;
     pe_gemm_acc_fast16_fn *gemm_acc_fast16;
+    bool fast16_rows; /* gemm_acc_fast16 takes rows of products in one call; else they come one by one */
     pe_dwacc_f32_fn *dwacc_f32;
     pe_dwacc_f16_fn *dwacc_f16;
     pe_dwacc_fast16_fn *dwacc_fast16;

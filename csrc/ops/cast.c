@@ -1,3 +1,4 @@
+#include "kernels/f16.h"
 #include "typed.h"
 
 /* cast: y = x as another dtype or number format (docs/arithmetic.md, "Cast"). Formats have one code in a byte. */
@@ -52,12 +53,33 @@ static void store_float(const pe_cast_params *p, void *data, uint8_t dtype, uint
         codes[i] = (uint8_t)pe_encode(f, x, p->saturate ? PE_OVERFLOW_SATURATE : PE_OVERFLOW_SPECIAL);
 }
 
+/* What training casts: between float32 and float16, without the way over float64. */
+static bool run_f16(const pe_call *c)
+{
+    const pe_cast_params *p = c->params;
+    const uint8_t from = c->tensor[0]->dtype, to = c->tensor[1]->dtype;
+    const uint32_t n = pe_tensor_elements(c->tensor[0]);
+    if (p->x_format || p->y_format)
+        return false;
+    if (from == PE_F32 && to == PE_F16)
+        for (uint32_t i = 0; i < n; i++)
+            ((uint16_t *)c->data[1])[i] = pe_f16_round(((const float *)c->data[0])[i]);
+    else if (from == PE_F16 && to == PE_F32)
+        for (uint32_t i = 0; i < n; i++)
+            ((float *)c->data[1])[i] = pe_f16_widen(((const uint16_t *)c->data[0])[i]);
+    else
+        return false;
+    return true;
+}
+
 static void run(const pe_call *c)
 {
     const pe_cast_params *p = c->params;
     const void *x = c->data[0];
     void *y = c->data[1];
     uint8_t from = c->tensor[0]->dtype, to = c->tensor[1]->dtype;
+    if (run_f16(c))
+        return;
     bool from_integer = is_integer(p->x_format, from), to_integer = is_integer(p->y_format, to);
     uint32_t n = pe_tensor_elements(c->tensor[0]);
     for (uint32_t i = 0; i < n; i++) {

@@ -70,6 +70,34 @@ static void gather_runs(const conv *g, const uint8_t *image, int32_t oy, int32_t
     }
 }
 
+/* Of `windows` pixels of a row, from ox on. Those whose columns all lie in x are copied tap row by tap row. */
+static void gather_row(const conv *g, const uint8_t *image, int32_t oy, int32_t ox, int32_t windows, uint8_t fill,
+                       uint8_t *to)
+{
+    const int32_t end = ox + windows, spare = g->w.in - g->w.taps + g->w.pad;
+    int32_t inside = (g->w.pad + g->w.stride - 1) / g->w.stride, beyond = spare < 0 ? 0 : spare / g->w.stride + 1;
+    inside = inside < ox ? ox : inside < end ? inside : end;
+    beyond = beyond < inside ? inside : beyond < end ? beyond : end;
+    for (; ox < inside; ox++, to += g->window_bytes)
+        gather_runs(g, image, oy, ox, fill, to);
+    if (inside < beyond) {
+        const size_t count = (size_t)(beyond - inside), row = (size_t)g->w.taps * g->tap_bytes;
+        const uint8_t *from = image + (size_t)(inside * g->w.stride - g->w.pad) * g->pixel_bytes;
+        int32_t iy = oy * g->h.stride - g->h.pad;
+        for (int32_t i = 0; i < g->h.taps; i++, iy += g->h.dilation)
+            if (iy >= 0 && iy < g->h.in)
+                pe_copy_rows(to + (size_t)i * row, g->window_bytes,
+                             from + (size_t)iy * (size_t)g->w.in * g->pixel_bytes, (size_t)g->w.stride * g->pixel_bytes,
+                             row, count);
+            else
+                for (size_t window = 0; window < count; window++)
+                    pe_fill_bytes(to + window * g->window_bytes + (size_t)i * row, fill, row);
+        to += count * g->window_bytes;
+    }
+    for (ox = beyond; ox < end; ox++, to += g->window_bytes)
+        gather_runs(g, image, oy, ox, fill, to);
+}
+
 /* The same, tap by tap; image: x at one n and the first channel of the group. */
 static void gather_taps(const conv *g, const uint8_t *image, int32_t oy, int32_t ox, uint8_t fill, uint8_t *to)
 {
@@ -94,8 +122,7 @@ static void run(const pe_call *c, conv *g, uint8_t fill, uint32_t element, gemm_
     if (g->rows && c->scratch_bytes / g->window_bytes > g->rows)
         g->rows = c->scratch_bytes / g->window_bytes;
     const size_t images = (size_t)c->tensor[0]->dims[0], pixels = (size_t)g->h.out * (size_t)g->w.out;
-    void (*const gather)(const conv *, const uint8_t *, int32_t, int32_t, uint8_t, uint8_t *) =
-        g->groups == 1 && g->w.dilation == 1 ? gather_runs : gather_taps;
+    const bool runs = g->groups == 1 && g->w.dilation == 1;
     const size_t image_bytes = (size_t)g->h.in * (size_t)g->w.in * g->pixel_bytes;
     for (size_t n = 0; n < images; n++)
         for (uint32_t group = 0; group < g->groups; group++) {
@@ -113,9 +140,16 @@ static void run(const pe_call *c, conv *g, uint8_t fill, uint32_t element, gemm_
             for (size_t i = 0; i < pixels;) {
                 uint8_t *to = c->scratch;
                 size_t m = 0;
-                for (; m < g->rows && i + m < pixels; m++, to += g->window_bytes) {
-                    gather(g, image, oy, ox, fill, to);
-                    if (++ox == g->w.out) {
+                for (int32_t windows; m < g->rows && i + m < pixels; m += (size_t)windows) {
+                    windows = (size_t)(g->w.out - ox) < g->rows - m ? g->w.out - ox : (int32_t)(g->rows - m);
+                    if (runs)
+                        gather_row(g, image, oy, ox, windows, fill, to);
+                    else
+                        for (int32_t j = 0; j < windows; j++)
+                            gather_taps(g, image, oy, ox + j, fill, to + (size_t)j * g->window_bytes);
+                    to += (size_t)windows * g->window_bytes;
+                    ox += windows;
+                    if (ox == g->w.out) {
                         ox = 0;
                         oy++;
                     }

@@ -50,7 +50,7 @@ typedef struct rows {
     int32_t first, end; /* columns; from below 0 to beyond in_w */
     size_t pixel;       /* bytes of a pixel */
     size_t slice;       /* those of a group's channels */
-    bool copies;        /* reaches beyond the image: scratch holds a row of slices */
+    bool copies;        /* reaches beyond the image: scratch holds rows of slices */
     uint8_t *scratch;
 } rows;
 
@@ -89,23 +89,31 @@ static uint64_t rows_bytes(const rows *r)
     return r->copies ? (uint64_t)(r->end - r->first) * r->slice : 0;
 }
 
+/* Rows of x at a time for runs of float16; else one. */
+static size_t lines_of(const pe_gradient *t, const conv *g, const rows *r)
+{
+    const uint64_t fit = r->copies ? PE_FAST16_SCRATCH / rows_bytes(r) : (uint64_t)g->h.out;
+    return !t->fast || g->multiplier || fit < 1 ? 1 : fit < (uint64_t)g->h.out ? (size_t)fit : (size_t)g->h.out;
+}
+
 /* Elements from pixel to pixel of a row. */
 static size_t rows_step(const rows *r, size_t element)
 {
     return (r->copies ? r->slice : r->pixel) / element;
 }
 
-/* Column `first` of row y of an image, for one group; y may lie outside. */
-static const uint8_t *row_at(const rows *r, size_t image, int32_t y, size_t group)
+/* Column `first` of row y of an image, for one group; y may lie outside. Copies are the `slot`-th row of scratch. */
+static const uint8_t *row_at(const rows *r, size_t image, int32_t y, size_t group, size_t slot)
 {
     const uint8_t *from = r->data + image * (size_t)r->in_h * (size_t)r->in_w * r->pixel + group * r->slice;
     const int32_t left = r->first < 0 ? 0 : r->first, right = r->end < r->in_w ? r->end : r->in_w;
     const size_t at = (size_t)y * (size_t)r->in_w + (size_t)left;
     if (!r->copies)
         return from + at * r->pixel;
+    uint8_t *const row = r->scratch + slot * rows_bytes(r);
     if (left >= right)
-        return r->scratch;
-    uint8_t *to = r->scratch + (size_t)(left - r->first) * r->slice;
+        return row;
+    uint8_t *to = row + (size_t)(left - r->first) * r->slice;
     if (y < 0 || y >= r->in_h)
         pe_fill_bytes(to, 0, (size_t)(right - left) * r->slice);
     else if (r->slice == r->pixel)
@@ -113,7 +121,7 @@ static const uint8_t *row_at(const rows *r, size_t image, int32_t y, size_t grou
     else
         for (size_t i = 0; i < (size_t)(right - left); i++)
             pe_copy_bytes(to + i * r->slice, from + (at + i) * r->pixel, r->slice);
-    return r->scratch;
+    return row;
 }
 
 /* Whether tap i of some window reads `position`; that window, which may lie outside dy, in *window. */
@@ -165,13 +173,14 @@ static void conv2d_pixels(const pe_gradient *t, const conv *g, const rows *r, co
         .a_k = 1,
         .b_k = (size_t)g->h.taps * (size_t)g->w.taps * g->inputs,
         .c_m = (size_t)g->w.stride * channels,
+        .in_run = (uint32_t)((uint64_t)before * (uint32_t)l.count * g->outputs % PE_FAST16_RUN),
+        .rows = (size_t)l.count, /* of products: the taps that line up */
+        .a_row = l.window_step * (ptrdiff_t)step,
+        .b_row = l.tap_step * (ptrdiff_t)g->inputs,
     };
-    for (int32_t i = 0; i < l.count; i++) {
-        const size_t column = (size_t)(l.window + i * l.window_step - r->first);
-        k.in_run = (uint32_t)(((uint64_t)before * (uint32_t)l.count + (uint32_t)i) * g->outputs % PE_FAST16_RUN);
-        pe_gemm_acc(t, &k, row + column * step * pe_a_bytes(t),
-                    w + (size_t)(l.tap + i * l.tap_step) * g->inputs * pe_b_bytes(t), s, at + (size_t)x * channels);
-    }
+    if (l.count)
+        pe_gemm_acc(t, &k, row + (size_t)(l.window - r->first) * step * pe_a_bytes(t),
+                    w + (size_t)l.tap * g->inputs * pe_b_bytes(t), s, at + (size_t)x * channels);
 }
 
 static void depthwise_pixels(const pe_gradient *t, const conv *g, const rows *r, const uint8_t *row, const uint8_t *w,
@@ -226,7 +235,7 @@ static void run_dgrad(const pe_call *c, bool half)
         pe_sums_clear(s, row_elements);
         for (size_t group = 0; group < g.groups; group++)
             for (int32_t i = 0; i < l.count; i++) {
-                const uint8_t *row = row_at(&r, line / (size_t)g.h.in, l.window + i * l.window_step, group);
+                const uint8_t *row = row_at(&r, line / (size_t)g.h.in, l.window + i * l.window_step, group, 0);
                 const uint8_t *taps = w + group * w_group + (size_t)(l.tap + i * l.tap_step) * w_row;
                 for (int32_t x = 0; x < g.w.stride && x < g.w.in; x++)
                     (g.multiplier ? depthwise_pixels : conv2d_pixels)(&t, &g, &r, row, taps, x, (uint32_t)i, s,
@@ -237,12 +246,12 @@ static void run_dgrad(const pe_call *c, bool half)
     }
 }
 
-/* Adds one row of dy and one of x to the sums of a row of taps of `outputs` channels from `first` on. c_m: from channel to
- * channel. */
+/* Adds `lines` rows of dy and of x to the sums of a row of taps of `outputs` channels. c_m: from channel to channel. */
 static void conv2d_taps(const pe_gradient *t, const conv *g, const rows *r, const uint8_t *dy, const uint8_t *row,
-                        size_t outputs, size_t c_m, uint64_t before, pe_sums s, size_t at)
+                        size_t lines, size_t outputs, size_t c_m, uint64_t before, pe_sums s, size_t at)
 {
-    const size_t step = rows_step(r, pe_b_bytes(t));
+    const size_t step = rows_step(r, pe_b_bytes(t)), bytes = pe_b_bytes(t);
+    const size_t line = r->copies ? rows_bytes(r) / bytes : (size_t)g->h.stride * (size_t)r->in_w * r->pixel / bytes;
     const bool one_run = g->w.dilation == 1 && step == g->inputs; /* the taps of a row lie in a run */
     pe_acc_geometry k = {
         .m = outputs,
@@ -254,10 +263,12 @@ static void conv2d_taps(const pe_gradient *t, const conv *g, const rows *r, cons
         .c_m = c_m,
         .fresh = before == 0,
         .in_run = (uint32_t)(before % PE_FAST16_RUN),
+        .rows = lines,
+        .a_row = g->w.out * (ptrdiff_t)(g->outputs * g->groups),
+        .b_row = (ptrdiff_t)line,
     };
     for (int32_t j = 0; j < (one_run ? 1 : g->w.taps); j++)
-        pe_gemm_acc(t, &k, dy, row + (size_t)j * (size_t)g->w.dilation * step * pe_b_bytes(t), s,
-                    at + (size_t)j * g->inputs);
+        pe_gemm_acc(t, &k, dy, row + (size_t)j * (size_t)g->w.dilation * step * bytes, s, at + (size_t)j * g->inputs);
 }
 
 static void depthwise_taps(const pe_gradient *t, const conv *g, const uint8_t *dy, const uint8_t *row, uint64_t before,
@@ -282,7 +293,7 @@ static void depthwise_taps(const pe_gradient *t, const conv *g, const uint8_t *d
 /* Output channels whose sums are made at once: whole tiles of four. */
 static size_t block_of(const pe_gradient *t, const conv *g)
 {
-    const size_t row = (size_t)g->w.taps * g->inputs * sizeof(float), fit = PE_GRADIENT_SCRATCH / row;
+    const size_t row = (size_t)g->w.taps * g->inputs * sizeof(float), fit = pe_sums_at_once(t) / row;
     if (pe_sums_in_y(t) || g->multiplier || g->outputs <= fit)
         return g->outputs;
     return fit > 4 ? fit & ~(size_t)3 : g->outputs < 4 ? g->outputs : 4;
@@ -310,7 +321,8 @@ static void run_wgrad(const pe_call *c, bool half)
     const size_t block = block_of(&t, &g), elements = (size_t)block_elements(&t, &g);
     r.data = c->data[1];
     r.scratch = (uint8_t *)c->scratch + pe_sums_bytes(&t, elements);
-    pe_fill_bytes(r.scratch, 0, rows_bytes(&r));
+    const size_t at_once = lines_of(&t, &g, &r);
+    pe_fill_bytes(r.scratch, 0, at_once * rows_bytes(&r));
     const pe_sums s = in_y ? (pe_sums){c->data[2], NULL} : pe_sums_at(&t, c->scratch, elements);
     /* Elements of a row of taps, one channel or depthwise all; from channel to channel of dw. */
     const size_t tap_row = (size_t)g.w.taps * (g.multiplier ? g.outputs : g.inputs);
@@ -322,17 +334,21 @@ static void run_wgrad(const pe_call *c, bool half)
                 const size_t to =
                     g.multiplier ? (size_t)i * tap_row : (group * g.outputs + first) * channel + (size_t)i * tap_row;
                 const uint8_t *dy = (const uint8_t *)c->data[0] + (group * g.outputs + first) * pe_a_bytes(&t);
-                for (size_t line = 0; line < lines; line++, dy += (size_t)g.w.out * dy_pixel) {
-                    const int32_t oy = (int32_t)(line % (size_t)g.h.out);
-                    const uint8_t *row =
-                        row_at(&r, line / (size_t)g.h.out, oy * g.h.stride - g.h.pad + i * g.h.dilation, group);
+                for (size_t line = 0, n; line < lines; line += n, dy += n * (size_t)g.w.out * dy_pixel) {
+                    const size_t first_line = line % (size_t)g.h.out, left = (size_t)g.h.out - first_line;
+                    const int32_t from = (int32_t)first_line * g.h.stride - g.h.pad + i * g.h.dilation;
+                    const uint8_t *row = row_at(&r, line / (size_t)g.h.out, from, group, 0);
+                    n = left < at_once ? left : at_once;
+                    for (size_t j = 1; r.copies && j < n; j++)
+                        row_at(&r, line / (size_t)g.h.out, from + (int32_t)j * g.h.stride, group, j);
                     const uint64_t before = (uint64_t)line * (uint64_t)g.w.out;
                     if (g.multiplier && line == 0)
                         pe_sums_clear((pe_sums){s.sum + (in_y ? to : 0), s.run}, tap_row);
                     if (g.multiplier)
                         depthwise_taps(&t, &g, dy, row, before, s, in_y ? to : 0);
                     else
-                        conv2d_taps(&t, &g, &r, dy, row, outputs, in_y ? channel : tap_row, before, s, in_y ? to : 0);
+                        conv2d_taps(&t, &g, &r, dy, row, n, outputs, in_y ? channel : tap_row, before, s,
+                                    in_y ? to : 0);
                 }
                 for (size_t j = 0; j < (g.multiplier ? 1 : outputs); j++)
                     pe_sums_store(&t, s, j * tap_row, tap_row, c->data[2], to + j * channel);
@@ -370,7 +386,7 @@ static pe_status check(const pe_call *c, bool half, bool wgrad, bool depthwise, 
     const conv g = resolve(c, wgrad);
     const rows r = rows_of(&g, wgrad, wgrad ? pe_b_bytes(&t) : pe_a_bytes(&t));
     const uint64_t sums = wgrad ? block_elements(&t, &g) : (uint64_t)g.w.in * g.inputs * g.groups;
-    uint64_t scratch = pe_sums_bytes(&t, sums) + rows_bytes(&r);
+    uint64_t scratch = pe_sums_bytes(&t, sums) + (wgrad ? lines_of(&t, &g, &r) : 1) * rows_bytes(&r);
     if (is_linear(&g))
         scratch = wgrad ? pe_gradient_gemm_scratch(&t, g.outputs, g.inputs)
                         : pe_gradient_gemm_scratch(&t, g.images * (size_t)g.h.in * (size_t)g.w.in, g.inputs);

@@ -9,7 +9,7 @@ static size_t block_of(const pe_gradient *t, size_t m, size_t n, size_t *columns
 {
     const bool in_y = pe_sums_in_y(t);
     *columns = in_y || n < COLUMNS ? n : COLUMNS;
-    const size_t rows = PE_GRADIENT_SCRATCH / (*columns * sizeof(float));
+    const size_t rows = pe_sums_at_once(t) / (*columns * sizeof(float));
     return in_y || m < rows ? m : rows;
 }
 
@@ -26,15 +26,18 @@ void pe_gradient_gemm(const pe_gradient *t, size_t m, size_t n, size_t k, size_t
     size_t columns;
     const size_t rows = block_of(t, m, n, &columns);
     const pe_sums s = pe_sums_in_y(t) ? (pe_sums){y, NULL} : pe_sums_at(t, scratch, rows * columns);
-    pe_acc_geometry g = {.k = k, .a_m = a_m, .a_k = a_k, .b_k = n, .c_m = columns, .fresh = true};
+    pe_acc_geometry g = {.k = k, .a_m = a_m, .a_k = a_k, .b_k = n, .c_m = columns, .rows = 1, .fresh = true};
     for (size_t i = 0; i < m; i += rows)
         for (size_t j = 0; j < n; j += columns) {
             g.m = m - i < rows ? m - i : rows;
             g.n = n - j < columns ? n - j : columns;
             pe_gemm_acc(t, &g, (const uint8_t *)a + i * a_m * pe_a_bytes(t), (const uint8_t *)b + j * pe_b_bytes(t), s,
                         0);
-            for (size_t row = 0; row < g.m; row++)
-                pe_sums_store(t, s, row * columns, g.n, y, (i + row) * n + j);
+            if (columns == n) /* one run */
+                pe_sums_store(t, s, 0, g.m * n, y, i * n);
+            else
+                for (size_t row = 0; row < g.m; row++)
+                    pe_sums_store(t, s, row * columns, g.n, y, (i + row) * n + j);
         }
 }
 

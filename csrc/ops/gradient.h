@@ -6,6 +6,7 @@
 #include "ops/ops.h"
 
 #define PE_GRADIENT_SCRATCH 2048 /* bytes of sums that are made at a time, where they don't lie in y */
+#define PE_FAST16_SCRATCH 6144   /* the same, and of rows of x, with runs of float16, which cost more to leave off */
 
 typedef struct pe_gradient {
     const pe_kernels *kernels;
@@ -72,18 +73,37 @@ static inline pe_sums pe_sums_at(const pe_gradient *t, void *scratch, size_t n)
     return (pe_sums){sum, t->fast ? (uint16_t *)(void *)(sum + n) : NULL};
 }
 
-/* Products for the sums from index `at` on, by the kernel of the type. */
+static inline size_t pe_sums_at_once(const pe_gradient *t)
+{
+    return t->fast ? PE_FAST16_SCRATCH : PE_GRADIENT_SCRATCH;
+}
+
+/* Rows of products for the sums from index `at` on, by the kernel of the type. */
 static inline void pe_gemm_acc(const pe_gradient *t, pe_acc_geometry *g, const void *a, const void *b, pe_sums s,
                                size_t at)
 {
     g->a_is_f16 = t->a_is_f16;
     g->b_is_f16 = t->b_is_f16;
-    if (!t->half)
-        t->kernels->gemm_acc_f32(g, a, b, s.sum + at);
-    else if (!t->fast)
-        t->kernels->gemm_acc_f16(g, a, b, s.sum + at);
-    else
+    if (t->fast && t->kernels->fast16_rows) {
         t->kernels->gemm_acc_fast16(g, a, b, s.sum + at, s.run + at);
+        return;
+    }
+    const bool fresh = g->fresh;
+    const uint32_t in_run = g->in_run;
+    for (size_t row = 0; row < g->rows; row++) {
+        const void *x = (const uint8_t *)a + (ptrdiff_t)row * g->a_row * (ptrdiff_t)pe_a_bytes(t);
+        const void *w = (const uint8_t *)b + (ptrdiff_t)row * g->b_row * (ptrdiff_t)pe_b_bytes(t);
+        if (!t->half)
+            t->kernels->gemm_acc_f32(g, x, w, s.sum + at);
+        else if (!t->fast)
+            t->kernels->gemm_acc_f16(g, x, w, s.sum + at);
+        else
+            t->kernels->gemm_acc_fast16(g, x, w, s.sum + at, s.run + at);
+        g->fresh = false;
+        g->in_run = (uint32_t)((g->in_run + g->k) % PE_FAST16_RUN);
+    }
+    g->in_run = in_run;
+    g->fresh = fresh;
 }
 
 static inline void pe_dwacc(const pe_gradient *t, pe_dwacc_geometry *g, const void *a, const void *b, pe_sums s,

@@ -23,9 +23,15 @@ static void run(const pe_call *c)
     float *y = c->data[c->inputs], lane[PE_LANES] = {0};
     uint32_t n = pe_tensor_elements(c->tensor[0]), i = 0;
     if (c->tensor[0]->dtype == PE_F16) {
-        for (; i < n; i++) {
-            float v = pe_f16_widen(half[i]);
-            lane[i % PE_LANES] += v * v;
+        for (float v[PE_LANES]; i + PE_LANES <= n; i += PE_LANES) {
+            for (uint32_t l = 0; l < PE_LANES; l++)
+                v[l] = pe_f16_widen(half[i + l]);
+            for (uint32_t l = 0; l < PE_LANES; l++)
+                lane[l] += v[l] * v[l];
+        }
+        for (uint32_t l = 0; i + l < n; l++) {
+            const float v = pe_f16_widen(half[i + l]);
+            lane[l] += v * v;
         }
     } else {
         for (; i + PE_LANES <= n; i += PE_LANES)

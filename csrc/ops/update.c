@@ -1,4 +1,5 @@
 #include "f16.h"
+#include "kernels/bytes.h"
 #include "math_f32.h"
 #include "philox.h"
 
@@ -8,7 +9,12 @@
  * elements start, start + 1 .. of w. */
 
 enum { W, G, LR, FACTOR, STEP, M, V };
-#define PE_BLOCK 32 /* elements at a time, so that compilers use vectors whatever shares memory */
+/* Elements at a time, so that compilers use vectors whatever shares memory. */
+#ifdef __riscv_vector
+#define PE_BLOCK 128 /* of which few instructions take many */
+#else
+#define PE_BLOCK 32
+#endif
 
 static pe_status check(const pe_call *c, uint32_t *scratch_bytes, const char **text)
 {
@@ -57,12 +63,22 @@ static uint16_t round_stochastic(float x, uint32_t word)
     return (uint16_t)((bits >> 16 & 0x8000) | (((exponent - 113) << 10) + whole + (word < fraction)));
 }
 
+/* PE_BLOCK floats. Where cores have vectors, compilers for them make a constant copy of words. */
+static void copy_block(float *to, const float *from)
+{
+#ifdef __riscv_vector
+    pe_copy_bytes((uint8_t *)to, (const uint8_t *)from, PE_BLOCK * sizeof(float));
+#else
+    __builtin_memcpy(to, from, PE_BLOCK * sizeof(float));
+#endif
+}
+
 /* n elements, at most PE_BLOCK; the rest is 0. */
 static void load(float *to, const void *from, bool half, uint32_t at, uint32_t n)
 {
     uint32_t i = 0;
     if (!half && n == PE_BLOCK) {
-        __builtin_memcpy(to, (const float *)from + at, PE_BLOCK * sizeof(float));
+        copy_block(to, (const float *)from + at);
         return;
     }
     if (half)
@@ -81,7 +97,7 @@ static void store(const pe_update_params *p, void *to, bool half, uint32_t at, u
     float *y = to;
     uint16_t *y16 = to;
     if (!half && n == PE_BLOCK) {
-        __builtin_memcpy(y + at, from, PE_BLOCK * sizeof(float));
+        copy_block(y + at, from);
         return;
     }
     if (!half) {

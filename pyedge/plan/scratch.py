@@ -61,6 +61,8 @@ def fill_room(program: Program, layout: Layout, arena_bytes: int, isa: str, spar
 
     most = int(arena_bytes * (1 + spare))
     arena_bytes = _grown(program, layout, arena_bytes, most, lambda step, room: use(step, room if vlen else 0))
+    if vlen:
+        _fill_windows(program, layout, arena_bytes, vlen)
     for i, (offset, room) in enumerate(free_room(program, layout, arena_bytes)):
         step = program.steps[i]
         if step.kind == "conv2d_s8" and step.inputs[1] is not None and step.scratch_bytes < use(step, room) <= room:
@@ -160,6 +162,22 @@ def _mve_depthwise(program: Program, step: Step, room: int) -> int:
     fixed, each = 64 * groups * ((taps - 1) * dilation + 1 - stride) + weights, 64 * groups * stride + 16
     windows = min(width, (room - fixed) // each)
     return fixed + each * windows if windows > 0 else 0
+
+
+def _fill_windows(program: Program, layout: Layout, arena_bytes: int, vlen: int) -> None:
+    """csrc/kernels/zvfh/gemm_fast16.c: windows for a vector of pixels, where channels do not fill one."""
+    lanes = 4 * vlen // 16
+    for i, (offset, room) in enumerate(free_room(program, layout, arena_bytes)):
+        step = program.steps[i]
+        if step.kind != "conv2d_f16" or not step.scratch_bytes or step.inputs[0] is None or step.inputs[1] is None:
+            continue
+        channels, kh, kw, depth = _dims(program, step)
+        p = structs.unpack_params(step.kind, step.params)
+        window = kh * kw * depth * (4 if program.values[step.inputs[0]].dtype == "float32" else 2)
+        use = lanes * window
+        if p["rounding"] == structs.MODES["fast16"] and channels // p["groups"] < lanes and use <= room:
+            if use > step.scratch_bytes:
+                step.scratch_bytes, layout.scratch[i] = use, offset
 
 
 def _convolutions(program: Program) -> list[Step]:

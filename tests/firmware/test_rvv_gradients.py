@@ -33,6 +33,8 @@ def layers() -> dict[str, tuple[str, list[tuple[int, ...]], dict[str, Any]]]:
         (1, 6, 7, 8, (3, 3), 1, 1, 66),
         (1, 9, 9, 12, (2, 3), 1, 2, 5),
         (1, 6, 6, 8, (3, 3), 1, 1, 20),
+        (1, 5, 70, 6, (3, 3), 1, 1, 7),  # rows that are longer than channels are many
+        (2, 6, 140, 3, (3, 2), 2, 1, 5),
     ]
     for number, (images, h, w, c, kernel, stride, dilation, c_out) in enumerate(convolutions):
         groups = 2 if number == 4 else 1

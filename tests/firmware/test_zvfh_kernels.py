@@ -30,6 +30,8 @@ def graphs() -> dict[str, pe.Graph]:
         ("linear", (3, 33), (129, 33), {"activation": "relu6"}),
         ("linear", (9, 64), (16, 64), {}),
         ("linear", (6, 31), (17, 31), {"activation": "relu"}),
+        ("linear", (70, 45), (6, 45), {"activation": "relu6"}),
+        ("conv2d", (1, 5, 40, 6), (7, 3, 3, 6), {"padding": "same"}),
         ("conv2d", (2, 5, 6, 6), (17, 3, 2, 6), {"padding": "same", "stride": 2}),
         ("conv2d", (1, 6, 6, 8), (20, 3, 3, 4), {"groups": 2}),
         ("conv2d", (1, 3, 3, 2), (4, 2, 2, 2), {"padding": ((5, 5), (5, 5))}),

@@ -2,9 +2,10 @@
 #include "kernels/zvfh/zvfh.h"
 
 /* Contract: kernels.h, pe_gemm_fast16_fn. Columns of c lie across the vectors as in gemm_f16.c, with twice as many in a
- * register group: the float sums, which only every PE_FAST16_RUN products go to, are in memory. */
+ * register group: the float sums, which only every PE_FAST16_RUN products go to, are in memory. Where rows of c fill the
+ * vectors better, for layers of few channels, they lie across them. */
 
-#define COLUMNS 64 /* of which float sums are held; more than a vector has until VLEN 512 */
+#define COLUMNS 64 /* of which float sums are held, or rows; more than a vector has until VLEN 512 */
 #define ROWS 4
 
 static inline __attribute__((always_inline)) _Float16 element(const void *a, size_t i, bool a_is_f16)
@@ -75,10 +76,111 @@ static inline __attribute__((always_inline)) void tile(size_t rows, size_t width
         }
 }
 
+/* A product of vl rows, which lie across the lanes. */
+static inline __attribute__((always_inline)) vfloat16m4_t rows_of(size_t vl, const uint8_t *a, ptrdiff_t a_row,
+                                                                  bool a_is_f16)
+{
+    return a_is_f16 ? __riscv_vlse16_v_f16m4((const _Float16 *)(const void *)a, a_row, vl)
+                    : __riscv_vfncvt_f_f_w_f16m4(__riscv_vlse32_v_f32m8((const float *)(const void *)a, a_row, vl), vl);
+}
+
+/* n products with one column of c. */
+static void column_run_1(size_t vl, size_t n, const uint8_t *a, ptrdiff_t a_row, bool a_is_f16, const _Float16 *w,
+                         float *sums)
+{
+    vfloat16m4_t sum = __riscv_vfmv_v_f_f16m4(0, vl);
+    for (; n; n--, a += a_is_f16 ? sizeof(_Float16) : sizeof(float))
+        sum = __riscv_vfmacc_vf_f16m4(sum, *w++, rows_of(vl, a, a_row, a_is_f16), vl);
+    flush(sums, sum, vl);
+}
+
+/* With four columns, whose weights are k apart. */
+static inline __attribute__((always_inline)) void column_run(size_t vl, size_t n, const uint8_t *a, ptrdiff_t a_row,
+                                                             bool a_is_f16, const _Float16 *w, size_t k,
+                                                             float (*sums)[COLUMNS])
+{
+    const size_t a_element = a_is_f16 ? sizeof(_Float16) : sizeof(float);
+    const _Float16 *w0 = w, *w1 = w0 + k, *w2 = w1 + k, *w3 = w2 + k;
+    vfloat16m4_t s0 = __riscv_vfmv_v_f_f16m4(0, vl), s1 = s0, s2 = s0, s3 = s0;
+#pragma GCC unroll 4
+    for (; n; n--, a += a_element) {
+        const vfloat16m4_t x = rows_of(vl, a, a_row, a_is_f16);
+        s0 = __riscv_vfmacc_vf_f16m4(s0, *w0++, x, vl);
+        s1 = __riscv_vfmacc_vf_f16m4(s1, *w1++, x, vl);
+        s2 = __riscv_vfmacc_vf_f16m4(s2, *w2++, x, vl);
+        s3 = __riscv_vfmacc_vf_f16m4(s3, *w3++, x, vl);
+    }
+    flush(sums[0], s0, vl);
+    flush(sums[1], s1, vl);
+    flush(sums[2], s2, vl);
+    flush(sums[3], s3, vl);
+}
+
+/* Apart, so that they have the registers for themselves. */
+static __attribute__((noinline)) void column_run_f16(size_t vl, size_t n, const uint8_t *a, ptrdiff_t a_row,
+                                                     const _Float16 *w, size_t k, float (*sums)[COLUMNS])
+{
+    column_run(vl, n, a, a_row, true, w, k, sums);
+}
+
+static __attribute__((noinline)) void column_run_f32(size_t vl, size_t n, const uint8_t *a, ptrdiff_t a_row,
+                                                     const _Float16 *w, size_t k, float (*sums)[COLUMNS])
+{
+    column_run(vl, n, a, a_row, false, w, k, sums);
+}
+
+/* Sums of a column to c, from element `at` on, c_stride apart. */
+static void store_column(const float *sums, size_t n, const pe_form_f16 *form, void *c, size_t at, size_t c_stride)
+{
+    for (size_t vl, i = 0; i < n; i += vl) {
+        vl = __riscv_vsetvl_e32m4(n - i);
+        const vfloat32m4_t y = pe_rvv_clip_f32(__riscv_vle32_v_f32m4(sums + i, vl), form->min, form->max, vl);
+        const size_t to = at + i * c_stride;
+        if (form->c_is_f16)
+            __riscv_vsse16_v_f16m2((_Float16 *)c + to, (ptrdiff_t)(c_stride * sizeof(_Float16)),
+                                   __riscv_vfncvt_f_f_w_f16m2(y, vl), vl);
+        else
+            __riscv_vsse32_v_f32m4((float *)c + to, (ptrdiff_t)(c_stride * sizeof(float)), y, vl);
+    }
+}
+
+/* vl rows of c. */
+static inline __attribute__((always_inline)) void across_rows(size_t vl, size_t n, size_t k, const uint8_t *a,
+                                                              size_t a_row, bool a_is_f16, const _Float16 *b,
+                                                              const float *bias, const pe_form_f16 *form, void *c,
+                                                              size_t at, size_t c_stride)
+{
+    const size_t a_element = a_is_f16 ? sizeof(_Float16) : sizeof(float);
+    float sums[ROWS][COLUMNS];
+    for (size_t columns, j = 0; j < n; j += columns, b += columns * k) {
+        columns = n - j < ROWS ? 1 : ROWS;
+        for (size_t q = 0; q < columns; q++)
+            __riscv_vse32_v_f32m8(sums[q], __riscv_vfmv_v_f_f32m8(bias ? bias[j + q] : 0, vl), vl);
+        for (size_t run, i = 0; i < k; i += run) {
+            run = k - i < PE_FAST16_RUN ? k - i : PE_FAST16_RUN;
+            const uint8_t *from = a + i * a_element;
+            if (columns == ROWS)
+                (a_is_f16 ? column_run_f16 : column_run_f32)(vl, run, from, (ptrdiff_t)a_row, b + i, k, sums);
+            else
+                column_run_1(vl, run, from, (ptrdiff_t)a_row, a_is_f16, b + i, sums[0]);
+        }
+        for (size_t q = 0; q < columns; q++)
+            store_column(sums[q], vl, form, c, at + j + q, c_stride);
+    }
+}
+
 static inline __attribute__((always_inline)) void gemm(size_t m, size_t n, size_t k, const uint8_t *a, size_t a_row,
                                                        bool a_is_f16, const _Float16 *b, const float *bias,
                                                        const pe_form_f16 *form, void *c, size_t c_stride)
 {
+    const size_t most = __riscv_vsetvl_e16m4(COLUMNS);
+    if (((m - 1) / most + 1) * n < ((n - 1) / most + 1) * m) {
+        for (size_t vl, first = 0; first < m; first += vl) {
+            vl = __riscv_vsetvl_e16m4(m - first < most ? m - first : most);
+            across_rows(vl, n, k, a + first * a_row, a_row, a_is_f16, b, bias, form, c, first * c_stride, c_stride);
+        }
+        return;
+    }
     for (size_t vl, first = 0; first < n; first += vl, b += vl * k, bias += bias ? vl : 0) {
         vl = __riscv_vsetvl_e16m4(n - first < COLUMNS ? n - first : COLUMNS);
         size_t i = 0;
