@@ -1,6 +1,7 @@
 #include "bound.h"
 
 #include "mem.h"
+#include "reservoir.h"
 #include "states.h"
 
 enum { COUNTS_ALIGN = 8 };
@@ -27,6 +28,36 @@ void release_plan(server *s)
     s->slot = STORE_NONE;
     s->counts = NULL;
     s->counted = s->last.valid = false;
+    s->kept = NULL;
+}
+
+bool is_repeat(const server *s, const request *q)
+{
+    return s->last.valid && s->last.id == q->id;
+}
+
+void end_run(server *s, const request *q, uint64_t count, uint32_t crc)
+{
+    s->last.valid = true;
+    s->last.id = q->id;
+    s->last.count = count;
+    s->last.crc = crc;
+}
+
+uint32_t outputs_crc(const server *s, uint32_t entry)
+{
+    uint32_t number, crc = 0;
+    for (uint32_t i = 0; (number = pe_entry_output_tensor(&s->session, entry, i)) != PE_NONE; i++)
+        crc = pe_crc32(crc, pe_tensor_data(&s->session, number), pe_tensor_at(&s->session, number)->bytes);
+    return crc;
+}
+
+void put_run(const server *s, cbor_writer *w)
+{
+    cbor_map(w, 3);
+    put_uint(w, "id", s->last.id);
+    put_uint(w, "count", s->last.count);
+    put_uint(w, "crc", s->last.crc);
 }
 
 bool bind_plan(server *s, const uint8_t *plan, uint32_t bytes, int slot, fault *f)
@@ -63,7 +94,11 @@ uint32_t pool_used(const server *s)
     if (!s->session.plan)
         return 0;
     uint32_t used = (uint32_t)(s->session.arena - s->port->pool) + plan_header(s)->arena_bytes;
-    return s->counts ? align_up(used, COUNTS_ALIGN) + plan_ops(s) * (uint32_t)sizeof(uint64_t) : used;
+    if (s->counts)
+        used = align_up(used, COUNTS_ALIGN) + plan_ops(s) * (uint32_t)sizeof(uint64_t);
+    if (s->kept)
+        used = align_up(used, COUNTS_ALIGN) + (uint32_t)sizeof(reservoir) + reservoir_bytes(&s->kept->facts);
+    return used;
 }
 
 const store *open_store(server *s)

@@ -18,6 +18,9 @@ static const struct {
     [FIELD_ID] = {"id", CBOR_UINT, offsetof(request, id)},
     [FIELD_PROF] = {"prof", CBOR_BOOL, offsetof(request, prof)},
     [FIELD_CRC] = {"crc", CBOR_UINT, offsetof(request, crc)},
+    [FIELD_SEED] = {"seed", CBOR_UINT, offsetof(request, seed)},
+    [FIELD_CLASSES] = {"cls", CBOR_UINT, offsetof(request, classes)},
+    [FIELD_ACCUMULATE] = {"acc", CBOR_UINT, offsetof(request, accumulate)},
 };
 enum { FIELD_COUNT = sizeof FIELDS / sizeof FIELDS[0] };
 
@@ -102,4 +105,16 @@ void put_bytes(cbor_writer *w, const char *key, const void *data, uint32_t n)
 {
     cbor_text(w, key);
     cbor_bytes(w, data, n);
+}
+
+void put_chunk(cbor_writer *w, const uint8_t *data, uint32_t off, uint32_t n, uint32_t rest)
+{
+    cbor_map(w, 3);
+    put_uint(w, "off", off);
+    cbor_text(w, "data");
+    const uint32_t room = (uint32_t)(w->end - w->p) - 14; /* head of the string, "crc" and a number */
+    n = n < rest ? n : rest;
+    n = n < room ? n : room;
+    cbor_bytes(w, data, n);
+    put_uint(w, "crc", pe_crc32(0, data, n));
 }

@@ -20,7 +20,7 @@ enum { SHA_BYTES = 32 };
 /* What a request carries. A key has one type in all commands, so that one table reads them; unknown keys are passed over. */
 typedef struct request {
     uint32_t has; /* bit: row of FIELDS */
-    uint32_t off, len, e, i, n, id, prof, crc, data_bytes, sha_bytes;
+    uint32_t off, len, e, i, n, id, prof, crc, seed, classes, accumulate, data_bytes, sha_bytes;
     const uint8_t *data, *sha;
 } request;
 
@@ -36,7 +36,10 @@ enum {
     FIELD_N,
     FIELD_ID,
     FIELD_PROF,
-    FIELD_CRC
+    FIELD_CRC,
+    FIELD_SEED,
+    FIELD_CLASSES,
+    FIELD_ACCUMULATE
 };
 
 /* Reads the body: one map and nothing behind it; none at all is an empty map. False: it makes no sense. */
@@ -64,4 +67,7 @@ void put_uint(cbor_writer *w, const char *key, uint64_t value);
 void put_text(cbor_writer *w, const char *key, const char *value);
 void put_bool(cbor_writer *w, const char *key, bool value);
 void put_bytes(cbor_writer *w, const char *key, const void *data, uint32_t n);
+
+/* An answer with n of the rest of some bytes from off on, or as many as there is room for, and their CRC-32. */
+void put_chunk(cbor_writer *w, const uint8_t *data, uint32_t off, uint32_t n, uint32_t rest);
 #endif

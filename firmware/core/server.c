@@ -4,6 +4,7 @@
 #include "mem.h"
 #include "ops/ops.h"
 #include "pyedge_custom.h"
+#include "replay.h"
 #include "sha256.h"
 #include "states.h"
 #include "upload.h"
@@ -169,7 +170,7 @@ static const pe_tensor *find_tensor(const server *s, const request *q, bool inpu
         return NULL;
     }
     const pe_tensor *t = pe_tensor_at(&s->session, *number);
-    if (q->off > t->bytes || (input && (q->data_bytes > t->bytes - q->off || t->kind != PE_TENSOR_ARENA))) {
+    if (q->off > t->bytes || (input && t->kind != PE_TENSOR_ARENA)) {
         fail(f, RC_VALUE, "outside the tensor");
         return NULL;
     }
@@ -178,14 +179,24 @@ static const pe_tensor *find_tensor(const server *s, const request *q, bool inpu
 
 static void cmd_input(server *s, const request *q, cbor_writer *w, fault *f)
 {
-    uint32_t number, next = q->off + q->data_bytes;
-    if (!find_tensor(s, q, true, &number, f))
-        return;
     if (has(q, FIELD_CRC) && q->crc != pe_crc32(0, q->data, q->data_bytes)) {
         fail(f, RC_CORRUPT, "crc of data");
         return;
     }
-    memcpy((uint8_t *)pe_tensor_data(&s->session, number) + q->off, q->data, q->data_bytes);
+    const uint32_t next = q->off + q->data_bytes;
+    request part = *q;
+    do { /* what goes beyond a tensor goes on in the next */
+        uint32_t number;
+        const pe_tensor *t = find_tensor(s, &part, true, &number, f);
+        if (!t)
+            return;
+        const uint32_t left = t->bytes - part.off, n = part.data_bytes < left ? part.data_bytes : left;
+        memcpy((uint8_t *)pe_tensor_data(&s->session, number) + part.off, part.data, n);
+        part.data += n;
+        part.data_bytes -= n;
+        part.off = 0;
+        part.i++;
+    } while (part.data_bytes);
     cbor_map(w, 1);
     put_uint(w, "off", next);
 }
@@ -207,19 +218,13 @@ static void run(server *s, const request *q, uint32_t repeats, fault *f)
     if (profiled)
         memset(s->counts, 0, plan_ops(s) * sizeof *s->counts);
     s->counted = profiled;
-    s->last.valid = true;
-    s->last.id = q->id;
-    s->last.count = 0;
-    s->last.crc = 0;
+    uint64_t spent = 0;
     for (uint32_t i = 0; i < repeats; i++) {
         uint64_t start = port_count(NULL);
         pe_run(&s->session, q->e, profiled ? &profile : NULL);
-        s->last.count += port_count(NULL) - start;
+        spent += port_count(NULL) - start;
     }
-    uint32_t number;
-    for (uint32_t i = 0; (number = pe_entry_output_tensor(&s->session, q->e, i)) != PE_NONE; i++)
-        s->last.crc =
-            pe_crc32(s->last.crc, pe_tensor_data(&s->session, number), pe_tensor_at(&s->session, number)->bytes);
+    end_run(s, q, spent, outputs_crc(s, q->e));
 }
 
 static void cmd_run(server *s, const request *q, cbor_writer *w, fault *f)
@@ -233,12 +238,9 @@ static void cmd_run(server *s, const request *q, cbor_writer *w, fault *f)
         fail(f, RC_VALUE, "no such entry, or n is not 1 .. 1000");
         return;
     }
-    if (!s->last.valid || s->last.id != q->id)
+    if (!is_repeat(s, q))
         run(s, q, repeats, f);
-    cbor_map(w, 3);
-    put_uint(w, "id", s->last.id);
-    put_uint(w, "count", s->last.count);
-    put_uint(w, "crc", s->last.crc);
+    put_run(s, w);
 }
 
 static void cmd_output(server *s, const request *q, cbor_writer *w, fault *f)
@@ -348,6 +350,12 @@ static const command COMMANDS[] = {
     {GROUP_PYEDGE, 10, READ, 1 << FIELD_OFF | 1 << FIELD_N, read_states},
 #endif
     {GROUP_PYEDGE, 11, WRITE, 0, keep_states},
+    {GROUP_PYEDGE, 13, WRITE, 0, open_replay},
+    {GROUP_PYEDGE, 14, WRITE, 1 << FIELD_ENTRY | 1 << FIELD_ID | 1 << FIELD_DATA, remember},
+    {GROUP_PYEDGE, 15, WRITE, 1 << FIELD_N | 1 << FIELD_ID, learn},
+#ifndef PE_RELEASE
+    {GROUP_PYEDGE, 16, READ, 1 << FIELD_INDEX | 1 << FIELD_OFF | 1 << FIELD_N, read_sample_kept},
+#endif
 #endif
 };
 

@@ -27,6 +27,7 @@ typedef struct server {
     uint32_t plan_bytes;
     uint64_t *counts; /* one per op of the plan, NULL if the pool has no room for them */
     upload upload;
+    struct reservoir *kept; /* in the pool, behind the counts; NULL: none is open */
     struct {
         bool valid;
         uint32_t id, crc;

@@ -26,15 +26,7 @@ void read_states(server *s, const request *q, cbor_writer *w, fault *f)
         fail(f, RC_VALUE, "outside the states");
         return;
     }
-    const uint8_t *data = s->session.arena + off;
-    cbor_map(w, 3);
-    put_uint(w, "off", off);
-    cbor_text(w, "data");
-    uint32_t room = (uint32_t)(w->end - w->p) - 14; /* head of the string, "crc" and a number */
-    n = n < bytes - off ? n : bytes - off;
-    n = n < room ? n : room;
-    cbor_bytes(w, data, n);
-    put_uint(w, "crc", pe_crc32(0, data, n));
+    put_chunk(w, s->session.arena + off, off, n, bytes - off);
 }
 #endif
 

@@ -13,6 +13,7 @@ import numpy as np
 from .. import SGD, Adam, AdamW, Cosine, Graph, OneCycle, Trainer, load
 from .. import compile as compile_graph
 from ..host import Remote
+from ..host.training import fit_there
 from ..train.losses import LOSSES
 from ..tune.trainer import PRECISIONS
 from ._common import (
@@ -41,6 +42,9 @@ _COUNT = click.IntRange(1)
 @click.option("--board", "-b", metavar="BOARD", help="Train on this board, with the same bits; without it, here.")
 @port_option
 @isa_option
+@click.option(
+    "--persist", is_flag=True, help="In the board's flash: the plan, what it learns, and the samples of --replay."
+)
 @click.option("--for", "plans_for", metavar="BOARD", help="Board that the plans are for.  [default: --board, or host]")
 @click.option("--save", type=OutputFile(), help="Write a checkpoint (.npz) here in the end, to go on from.")
 @click.option("--loss", type=click.Choice(list(LOSSES)), default="cross_entropy", show_default=True)
@@ -72,7 +76,7 @@ _COUNT = click.IntRange(1)
     type=click.IntRange(0),
     default=0,
     metavar="N",
-    help="Keep N samples in the checkpoint, balanced over classes, and learn them again beside those that come later.",
+    help="Keep N samples, balanced over classes, and learn them again beside those that come later.",
 )
 @click.option("--epochs", type=_COUNT, default=1, show_default=True)
 @click.option(
@@ -92,6 +96,7 @@ def command(
     board: str | None,
     port: str | None,
     isa: str | None,
+    persist: bool,
     plans_for: str | None,
     save: Path | None,
     epochs: int,
@@ -112,12 +117,15 @@ def command(
       pyedge train state.npz -d commands.npz --epochs 3 --save state.npz
       pyedge train kws.tflite -d monday.npz --replay 200 --save state.npz
       pyedge train kws.tflite -d commands.npz --board virt-rv32 --trainable last:1 -o tuned.pedge
+      pyedge train kws.tflite -d commands.npz --board virt-rv32 --trainable last:1 --replay 200 --persist
     """
     if data is None:
         raise click.UsageError("which data? --data FILE.npz, with samples x and labels y")
     check_board(board, port, isa)
-    if board is not None and (validation or patience):
-        raise click.UsageError("--validation and --patience are for training here; without --board")
+    if persist and board is None:
+        raise click.UsageError("--persist goes with --board")
+    if board is not None and patience:
+        raise click.UsageError("--patience is for training here; without --board")
     arrays = load_data(data)
     if "y" not in arrays:
         raise click.UsageError(f"{data}: no array 'y'; it has {', '.join(arrays)}")
@@ -150,11 +158,14 @@ def command(
     if board is None:
         history = trainer.fit(*part(~held), epochs, checked, patience=patience)
     else:
-        with runner(trainer.compile(board), board, port, isa) as remote:
-            assert isinstance(remote, Remote)
-            history = remote.fit(*trainer.with_kept(*part(~held)), epochs)
-            trainer.go_on_from(remote.state(), remote.epoch)
-            trainer.keep(*part(~held))
+        plan = trainer.compile(board, evaluate=checked is not None)
+        with runner(plan, board, port, isa, persist) as there:
+            if not isinstance(there, Remote):  # the board is this machine
+                history = trainer.fit(*part(~held), epochs, checked)
+            else:
+                history = fit_there(trainer, there, *part(~held), epochs, checked)
+                if persist:
+                    there.keep()
     if save is not None:
         trainer.save(save)
     target = plans_for or board or "host"

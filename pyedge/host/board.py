@@ -28,7 +28,9 @@ from .stream import SerialStream, Stream
 class Board:
     """A board that answers. A context manager; close() ends an emulator that connect() has started."""
 
-    def __init__(self, profile: BoardProfile, link: Link, emulated: emulator.Emulator | None, run_s: float) -> None:
+    def __init__(
+        self, profile: BoardProfile, link: Link, emulated: emulator.Emulator | None, run_s: float | None
+    ) -> None:
         """Says hello. Use connect().
 
         Raises:
@@ -39,7 +41,7 @@ class Board:
         self.link = link
         self._emulator = emulated
         self.isa = emulated.image.isa if emulated else None
-        self.run_s = run_s  # deadline of one run
+        self.run_s = run_s  # deadline of one run; None: as many MACs need
         self.cpus = ""  # that pin() has chosen
         self.plan_sha: bytes | None = None  # of the plan that the board has in use, as far as we know
         self.hello = self._say_hello()
@@ -243,7 +245,7 @@ class Board:
         if self._running_sha() != digest:
             raise VerificationError(f"{self.name}: the plan on the board is not the one sent: another SHA-256")
         self.plan_sha = digest
-        return Remote(self, plan, digest)
+        return Remote(self, plan, digest, persist and not (store and not store.writable))
 
     def store_plan(self, data: bytes, progress: Progress | None = None) -> None:
         """Writes a plan into the inactive slot, makes it the active one, and reads its hash back."""
@@ -325,7 +327,7 @@ def connect(
             board with Linux, that has pyedge: "ssh:[user@]host[:port][/path/to/python]", reached by the system's ssh.
         isa: Which build of the firmware an emulated board runs; default: the first of the profile.
         image: Firmware file to run, instead of the one that `flash` gave custom ops last, or the one that pyedge has.
-        timeout: Overall deadline of one run, seconds.
+        timeout: Overall deadline of one run, seconds; by default what a slow board needs for the plan's MACs.
         flash: File that is the flash of an emulated board; without it a copy of what was kept last (persist=True).
 
     Raises:
@@ -337,7 +339,6 @@ def connect(
         LinkError, BoardError: No answer; other firmware.
     """
     profile = board if isinstance(board, BoardProfile) else load_profile(board)
-    run_s = timing.RUN_S if timeout is None else timeout
     port = port or os.environ.get("PYEDGE_PORT") or None
     over_ssh = port is not None and port.startswith(ssh.PREFIX)
     baud = ssh.BAUD if over_ssh else profile.serial_link().baud
@@ -347,7 +348,7 @@ def connect(
         firmware = firmware or build.firmware(profile, build_of)
         emulated = emulator.Emulator(profile, build_of, firmware, Path(flash) if flash else None)
         try:
-            return Board(profile, Link(emulated.stream, baud), emulated, run_s)
+            return Board(profile, Link(emulated.stream, baud), emulated, timeout)
         except BaseException:
             emulated.stop()
             raise
@@ -357,7 +358,7 @@ def connect(
     else:
         stream = SerialStream(ports.choose(profile, port), baud)
     try:
-        return Board(profile, Link(stream, baud), None, run_s)
+        return Board(profile, Link(stream, baud), None, timeout)
     except BaseException:
         stream.close()
         raise

@@ -9,6 +9,7 @@ from ..errors import LinkError
 
 # Group 70.
 HELLO, LOAD, PLAN, INPUT, RUN, OUTPUT, PROFILE, MEMORY, USE_SLOT, CUSTOM_OPS, STATES, KEEP, CLOCK = range(13)
+REPLAY, REMEMBER, LEARN, SAMPLE = range(13, 17)
 PEAKS, CPUS = 20, 21  # of a board with Linux
 ECHO, RESET, PARAMETERS = 0, 5, 6  # group 0
 STATE, UPLOAD = 0, 1  # group 1

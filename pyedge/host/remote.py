@@ -17,15 +17,19 @@ from ..model.graph import array_dtype
 from ..plan import RESET, Entry, Plan, PlanTensor, Profile, collect
 from ..plan.profile import uncounted
 from ..session import match_inputs
-from . import commands, frame
+from ..train.latent import FEATURES
+from ..tune.training import Facts, History, Samples
+from . import commands, frame, timing
 from .commands import Memory
+from .kept import FlashReservoir
 from .link import GROUP_PYEDGE, RefusedError
-from .training import Learner
+from .training import Kept, Learner
 
 if TYPE_CHECKING:
     from .board import Board
 
 _INPUT_BYTES = 48  # of an input's CBOR, without the data
+_STEPS = 50  # of one command that learns by itself
 _READS = 3  # times that outputs and states are read whose CRC-32 is not the board's
 
 Array = np.ndarray
@@ -37,13 +41,14 @@ class Remote(Learner):
     """A plan on a board. Gives the bits of `Session` on the same plan, and of the `Trainer` that compiled it.
 
     The board has the plan's states from run to run until reset(), or until a plan is loaded again; keep() writes them
-    into its flash.
+    into its flash, where samples to learn from again are kept, too (`fit`).
     """
 
-    def __init__(self, board: Board, plan: Plan, sha: bytes) -> None:
+    def __init__(self, board: Board, plan: Plan, sha: bytes, in_flash: bool = False) -> None:
         super().__init__(plan)
         self.board = board
         self._sha = sha
+        self._in_flash = in_flash  # the plan, in one that the board can write
         self._run_id = int.from_bytes(os.urandom(3), "little")  # another than the last one's of an earlier client
 
     def __call__(self, *arrays: Array) -> Array | list[Array]:
@@ -66,7 +71,7 @@ class Remote(Learner):
             LinkError, BoardError: As the link and the board report.
         """
         e = self._entry(entry)
-        self._send(e, match_inputs(e, inputs))
+        self.send(e, match_inputs(e, inputs))
         answer = self._execute(e, profiled=False)
         outputs = self._receive(e, commands.number_of(answer, "crc", self.board.name))
         if isinstance(inputs, Mapping):
@@ -83,7 +88,7 @@ class Remote(Learner):
         e = self._entry(entry)
         arrays = match_inputs(e, inputs)
         marks = [time.perf_counter_ns()]
-        self._send(e, arrays)
+        self.send(e, arrays)
         marks.append(time.perf_counter_ns())
         answer = self._execute(e, profiled=False)
         marks.append(time.perf_counter_ns())
@@ -150,6 +155,50 @@ class Remote(Learner):
                 raise PlanError(str(e)) from e
             raise
 
+    def remember(self, x: Samples, y: Array) -> list[bool]:
+        """Offers samples to those that are kept, without learning from them now; which of them were kept.
+
+        Of a plan in flash the board runs the frozen part, and keeps what comes out of it: no host is needed beside
+        whoever has the samples.
+
+        Raises:
+            PlanError, ShapeError, UnsupportedError, VerificationError, LinkError, BoardError: As `fit`.
+        """
+        if not isinstance(kept := self.kept, FlashReservoir):
+            raise UnsupportedError(f"{self.board.name}: samples are kept in flash; try: board.load(plan, persist=True)")
+        entry = self._entry(FEATURES if FEATURES in self.plan.entries else "train")
+        *inputs, targets = self._samples(x, y).values()
+        results = []
+        for *values, target in zip(*inputs, targets, strict=True):
+            for i, value in enumerate(values):
+                self.send(entry, [value], i)
+            results.append(kept.offer(entry.number, target.tobytes()))
+        return results
+
+    def replay(self, steps: int) -> History:
+        """Steps on samples kept, drawn at random: the board learns by itself, with the bits of `Trainer.replay`.
+        The history has the loss of the last batch of each 50 steps.
+
+        Raises:
+            PlanError, UnsupportedError, TrainingError, VerificationError, LinkError, BoardError: As `fit`.
+        """
+        if not isinstance(kept := self.kept, FlashReservoir) or not len(kept):
+            raise UnsupportedError(f"{self.board.name}: it keeps no samples in its flash; try: persist=True, and fit")
+        history, entry = History(), self._entry("train")
+        loop = self._loop(history)
+        entries = [entry, *(e for name, e in self.plan.entries.items() if name == "accumulate")]
+        a_step = sum(map(self._run_s, entries)) * loop.accumulate
+        while history.steps < steps:
+            n = min(steps - history.steps, _STEPS)
+            answer = self.once(commands.LEARN, {"n": n}, n * a_step)
+            loss, skipped = self._receive(entry, commands.number_of(answer, "crc", self.board.name))
+            history.loss.append(float(loss[0]))
+            loop.count(n, float(loss[0]), float(skipped[0]))
+        return history
+
+    def _open_kept(self, facts: Facts) -> Kept:
+        return FlashReservoir(self, facts) if self._in_flash and facts.replay else super()._open_kept(facts)
+
     def profile(
         self,
         inputs: Mapping[str, Array] | Sequence[Array] | None = None,
@@ -178,7 +227,7 @@ class Remote(Learner):
         )
 
         def once() -> Array:
-            self._send(e, arrays)
+            self.send(e, arrays)
             self._execute(e, profiled=True)
             return np.array(self._counts(e), np.uint64)
 
@@ -209,23 +258,32 @@ class Remote(Learner):
         if self.board.plan_sha != self._sha:
             raise PlanError(f"{self.board.name}: another plan was loaded, or the board reset; load this one again")
 
-    def _send(self, e: Entry, arrays: Sequence[Array]) -> None:
-        """Writes the inputs, chunk by chunk, each with its CRC-32."""
+    def send(self, e: Entry, arrays: Sequence[Array], first: int = 0) -> None:
+        """Writes the inputs from one on, chunk by chunk, each with its CRC-32; a chunk may go on in the next input."""
         link = self.board.link
         room = link.buf_bytes - frame.OVERHEAD_BYTES - _INPUT_BYTES
-        for i, array in enumerate(arrays):
-            data = array.tobytes()
-            at = 0
-            while at < len(data):
-                chunk = data[at : at + room]
-                body = {"e": e.number, "i": i, "off": at, "data": chunk, "crc": zlib.crc32(chunk)}
-                self._request(link.write, commands.INPUT, body)
-                at += len(chunk)
+        i, data = first, b"".join(a.tobytes() for a in arrays)
+        off = at = 0
+        while at < len(data):
+            chunk = data[at : at + room]
+            body = {"e": e.number, "i": i, "off": off, "data": chunk, "crc": zlib.crc32(chunk)}
+            self.request(link.write, commands.INPUT, body)
+            at, off = at + len(chunk), off + len(chunk)
+            while i + 1 < len(e.inputs) and off >= e.inputs[i].bytes:
+                off, i = off - e.inputs[i].bytes, i + 1
 
     def _execute(self, e: Entry, profiled: bool, runs: int = 1) -> dict[str, Any]:
+        return self.once(commands.RUN, {"e": e.number, "n": runs, "prof": profiled}, self._run_s(e) * runs)
+
+    def _run_s(self, e: Entry) -> float:
+        """Deadline of one run of an entry."""
+        return timing.run_s(e.macs) if self.board.run_s is None else self.board.run_s
+
+    def once(self, id: int, body: dict[str, Any], deadline_s: float) -> dict[str, Any]:
+        """A command that the board does once, however often it is repeated."""
         self._run_id += 1
-        body = {"e": e.number, "id": self._run_id, "n": runs, "prof": profiled}
-        answer = self._request(self.board.link.write, commands.RUN, body, deadline_s=self.board.run_s * runs)
+        body = {**body, "id": self._run_id}
+        answer = self.request(self.board.link.write, id, body, deadline_s=deadline_s)
         if answer.get("id") != self._run_id:
             raise LinkError(f"{self.board.name}: run {self._run_id} was answered as run {answer.get('id')!r}")
         return answer
@@ -243,7 +301,7 @@ class Remote(Learner):
         link, board, data = self.board.link, self.board.name, bytearray()
         while len(data) < t.bytes:
             body = {"e": e.number, "i": i, "off": len(data), "n": t.bytes - len(data)}
-            answer = self._request(
+            answer = self.request(
                 link.read, commands.OUTPUT, body, answer_bytes=min(link.buf_bytes, t.bytes - len(data))
             )
             chunk = commands.bytes_of(answer, "data", board)
@@ -259,7 +317,7 @@ class Remote(Learner):
         while len(data) < t.bytes:
             off, left = t.offset + len(data), t.bytes - len(data)
             body = {"off": off, "n": left}
-            answer = self._request(link.read, commands.STATES, body, answer_bytes=min(link.buf_bytes, left))
+            answer = self.request(link.read, commands.STATES, body, answer_bytes=min(link.buf_bytes, left))
             chunk = commands.bytes_of(answer, "data", board)
             if answer.get("off") != off or not 0 < len(chunk) <= left:
                 raise LinkError(f"{board}: state {t.name!r}: bad answer for offset {off}")
@@ -277,7 +335,7 @@ class Remote(Learner):
         board = self.board.name
         while len(counts) < len(e.ops):
             off = e.first_op + len(counts)
-            answer = self._request(
+            answer = self.request(
                 self.board.link.read, commands.PROFILE, {"off": off}, answer_bytes=self.board.link.buf_bytes
             )
             ops = answer.get("ops")
@@ -288,7 +346,7 @@ class Remote(Learner):
             counts += ops
         return counts[: len(e.ops)]
 
-    def _request(self, send: _Send, id: int, body: dict[str, Any], **limits: Any) -> dict[str, Any]:
+    def request(self, send: _Send, id: int, body: dict[str, Any], **limits: Any) -> dict[str, Any]:
         """A command that needs the plan; if the board has none, it was reset."""
         try:
             return send(GROUP_PYEDGE, id, body, **limits)

@@ -264,13 +264,19 @@ class Server:
         return self._bound()[1].tensor(t.number)
 
     def _input(self, q: Body) -> Body:
-        t, off = self._tensor(q, self._entry(q).inputs)
+        inputs, i = self._entry(q).inputs, _get(q, "i", int)
+        first, off = self._tensor(q, inputs)
         data = _get(q, "data", bytes)
-        if len(data) > t.bytes - off or t.constant:
-            raise Refusal(commands.RC_VALUE, "outside the tensor")
         if "crc" in q and _get(q, "crc", int) != zlib.crc32(data):
             raise Refusal(commands.RC_CORRUPT, "crc of data")
-        self._bytes(t)[off : off + len(data)] = np.frombuffer(data, np.uint8)
+        tensors = inputs[i:]
+        if len(data) > sum(t.bytes for t in tensors) - off or first.constant:
+            raise Refusal(commands.RC_VALUE, "outside the tensor")
+        at, begin = 0, off
+        for t in tensors:
+            n = min(len(data) - at, t.bytes - begin)
+            self._bytes(t)[begin : begin + n] = np.frombuffer(data[at : at + n], np.uint8)
+            at, begin = at + n, 0
         return {"off": off + len(data)}
 
     def _run(self, q: Body) -> Body:

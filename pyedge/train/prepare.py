@@ -18,6 +18,7 @@ from ..model.ops import infer_shapes, show
 from ..model.surgery import extract
 from .autodiff import gradients
 from .batch_norm import running_statistics, with_batch_statistics
+from .latent import FEATURES, cut, features, from_features
 from .losses import Loss, sample_losses
 from .optimizers import Optimizer
 from .tape import Tape, reads
@@ -46,6 +47,7 @@ class Settings:
         seed: Of noise and stochastic rounding.
         output: Name of the output that the loss is of.
         recompute: As in `gradients`.
+        latent: The frozen part is an entry of its own; "train" and "accumulate" take what it gives (`latent.features`).
     """
 
     loss: Loss
@@ -60,12 +62,14 @@ class Settings:
     in_turn: bool = False
     seed: int = 0
     recompute: bool = False
+    latent: bool = False
 
 
 def prepare(graph: Graph, s: Settings) -> dict[str, Graph]:
     """The entries: "main", the graph itself, and those that take inputs and targets of a batch: "train" -> loss
     float32[1] and the number of skipped steps float32[1]; "accumulate", if s.accumulate is above 1, -> loss; "evaluate"
-    -> losses[batch] and what they were computed of.
+    -> losses[batch] and what they were computed of. With s.latent, where there is a frozen part: "features", of one
+    sample.
 
     A step whose gradients are not all finite changes nothing but the loss scale and the number of skipped steps, and
     in_turn the rows of weights whose gradients are finite.
@@ -84,8 +88,12 @@ def prepare(graph: Graph, s: Settings) -> dict[str, Graph]:
     evaluate = forward.copy()
     losses = sample_losses(Tape(evaluate), s.loss, forward.output_names[0], target)
     evaluate.output_names = [_renamed(evaluate, losses, "losses"), *forward.output_names]
+    entries = {"main": main, "evaluate": evaluate}
+    if s.latent and (border := cut(forward, s.learning)):
+        entries[FEATURES] = features(with_batch(main, 1), border)
+        forward = from_features(forward, border)
     forward = with_batch_statistics(forward, s.learning)
-    entries = {"main": main, "train": _train(forward, target, statistics, s), "evaluate": evaluate}
+    entries["train"] = _train(forward, target, statistics, s)
     if s.accumulate > 1:
         entries["accumulate"] = _accumulate(forward, target, s)
     return entries

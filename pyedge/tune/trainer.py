@@ -25,7 +25,7 @@ from ..train.precision import dequantize_tail, to_half
 from ..train.prepare import SKIPPED, STEP, Settings, prepare, with_batch
 from . import checkpoint
 from .replay import Reservoir
-from .training import Array, Facts, History, Loop, Samples, bar, samples_for
+from .training import Array, Facts, History, Loop, Samples, bar, evaluate, rows, samples_for
 
 PRECISIONS = ("fp32", "fp16", "fast16", "mixed:int8", "mixed:int8:fp16")
 LOSS_SCALE = 2.0**15  # at first, of float16
@@ -52,6 +52,8 @@ class Trainer:
             next to no memory. The same bits, but where a gradient is not finite its rows alone are left as they are.
             Without clip_norm, noise and accumulate.
         replay: Samples of `fit` that are kept, balanced over classes, and learned again beside those of later calls.
+            What is kept, and learned from, is what comes out of the frozen part: int8 codes, and floats rounded to 8
+            bits by a scale for each sample. Inputs that the learning part reads are kept as they are.
         seed: Of the samples' order, of gradient noise, of stochastic rounding and of which samples are kept.
         output: The output that the loss is of; the first.
         threads: As in Session; the bits are the same.
@@ -124,6 +126,7 @@ class Trainer:
             recompute=recompute,
             in_turn=in_turn,
             seed=seed,
+            latent=replay > 0,
         )
         self._entries = prepare(self._graph, self._settings)
         self._start(self._entries)
@@ -177,7 +180,7 @@ class Trainer:
         """
         if epochs < 1 or (patience is not None and patience < 1):
             raise ValueError(f"epochs={epochs}, patience={patience}: at least 1")
-        new = self._samples(x, y)
+        new = self._rows(x, y)
         arrays = self._kept.beside(new)
         checked = None if validation_data is None else self._samples(*validation_data)
         history = History()
@@ -206,14 +209,14 @@ class Trainer:
         self._kept.add(new)
         return history
 
-    def with_kept(self, x: Samples, y: Array) -> tuple[dict[str, Array], Array]:
-        """Samples, by input name, and what is expected, followed by those kept: what a board's `fit` is given."""
-        *given, targets = self._kept.beside(self._samples(x, y))
-        return {t.name: a for t, a in zip(self.plan.entry("main").inputs, given, strict=True)}, targets
+    @property
+    def kept(self) -> list[Array]:
+        """The samples kept, as rows of what "train" takes; nothing if there are none."""
+        return self._kept.arrays()
 
     def keep(self, x: Samples, y: Array) -> None:
         """Offers samples that a board has learned to those kept, as `fit` does with its own."""
-        self._kept.add(self._samples(x, y))
+        self._kept.add(self._rows(x, y))
 
     def train_on_batch(self, x: Samples, y: Array) -> float:
         """One step on batch_size * accumulate samples; its loss.
@@ -221,7 +224,22 @@ class Trainer:
         Raises:
             ShapeError: Samples that don't fit, another number of them, or labels that are no class.
         """
-        return self._stream.step(self._samples(x, y))
+        return self._stream.step(self._rows(x, y))
+
+    def replay(self, steps: int) -> History:
+        """Steps on samples that were kept, each drawn at random: learning goes on without new ones. A board does the
+        same without a host (`Remote.replay`).
+
+        Raises:
+            ModelError: None are kept.
+            TrainingError: Diverged, as in `fit`.
+        """
+        if not len(self._kept):
+            raise ModelError("no samples are kept; try: Trainer(replay=N), and fit")
+        history = History()
+        loop = self._loop(history)
+        history.loss = [loop.step(self._kept.draw(loop.size)) for _ in range(steps)]
+        return history
 
     def _loop(self, history: History) -> Loop:
         s = self._settings
@@ -230,7 +248,12 @@ class Trainer:
 
     def _samples(self, x: Samples, y: Array) -> list[Array]:
         entry = self.plan.entry("evaluate")
-        return samples_for(entry, x, np.asarray(y), self._classes)
+        return samples_for(entry.inputs, x, np.asarray(y), self._classes)
+
+    def _rows(self, x: Samples, y: Array) -> list[Array]:
+        """What a step takes of samples: with replay, what comes out of the frozen part."""
+        names = [t.name for t in self.plan.entry("evaluate").inputs]
+        return rows(self._session, self.plan, dict(zip(names, self._samples(x, y), strict=True)))
 
     @property
     def _classes(self) -> int:
@@ -243,31 +266,16 @@ class Trainer:
         return self._evaluate(self._samples(x, y))
 
     def _evaluate(self, arrays: Sequence[Array]) -> dict[str, float]:
-        count, size = len(arrays[0]), self._settings.batch
-        losses, right = [], []
-        for first in range(0, count, size):
-            picked = np.arange(first, first + size).clip(max=count - 1)  # the last batch is filled up
-            part = [a[picked] for a in arrays]
-            loss, y = self._session.run(part, "evaluate")
-            losses.append(loss[: count - first])
-            if (found := self._right(y, part[-1])) is not None:
-                right.append(found[: count - first])
-        result = {"loss": float(np.concatenate(losses).astype(np.float64).mean())}
-        if right:
-            result["accuracy"] = float(np.concatenate(right).mean())
-        return result
+        return evaluate(self._session, self.plan.entry("evaluate"), arrays, self._binary)
 
-    def _right(self, y: Array, expected: Array) -> Array | None:
-        if expected.dtype == np.int32:
-            return np.asarray(y.argmax(axis=-1) == expected)
-        if isinstance(self._settings.loss, BinaryCrossEntropy):
-            return np.asarray((y > 0) == (expected > 0.5))
-        return None
+    @property
+    def _binary(self) -> bool:
+        return isinstance(self._settings.loss, BinaryCrossEntropy)
 
     def predict(self, x: Samples) -> Array | list[Array]:
         """The model's outputs for samples along the first axis, by the entry "main": one array, or one an output."""
         entry = self.plan.entry("main")
-        arrays = samples_for(entry, x, None, 0)
+        arrays = samples_for(entry.inputs, x, None, 0)
         size = entry.inputs[0].shape[0] or 1
         runs = []
         for first in range(0, len(arrays[0]), size):
@@ -288,17 +296,22 @@ class Trainer:
             graph.tensors[name].data = states[name]
         return check(graph)
 
-    def compile(self, board: str = "host", **options: Any) -> Plan:
-        """The plan for a board, which goes on learning from here: entries main, train, accumulate if needed, and reset.
+    def compile(self, board: str = "host", evaluate: bool = False, **options: Any) -> Plan:
+        """The plan for a board, which goes on learning from here: entries main, train, accumulate and features if
+        needed, and reset.
 
         What `board.load` makes of it has `fit`, `train_on_batch` and `weights`.
 
         Args:
+            evaluate: With the entry that validation_data need.
             options: Those of `pe.compile`.
         """
         s = self._settings
-        entries = _with_values({n: g for n, g in self._entries.items() if n != "evaluate"}, self._session.state())
-        facts = Facts(tuple(s.learning), s.accumulate, self._classes, s.seed, self._epoch)
+        entries = _with_values(
+            {n: g for n, g in self._entries.items() if evaluate or n != "evaluate"}, self._session.state()
+        )
+        size = self._kept.size
+        facts = Facts(tuple(s.learning), s.accumulate, self._classes, s.seed, self._epoch, size, self._binary)
         entries["train"].meta["training"] = facts.text()
         return compile(entries, board, mode=self.mode, **options)
 

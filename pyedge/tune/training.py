@@ -17,6 +17,7 @@ import numpy.typing as npt
 from ..errors import PlanError, ShapeError, TrainingError
 from ..model.graph import array_dtype
 from ..plan import Entry, Plan, PlanTensor
+from ..train.latent import FEATURES
 from ..train.prepare import SKIPPED
 
 Array = npt.NDArray[Any]
@@ -44,6 +45,8 @@ class Facts:
         classes: How many there are, where labels are class numbers.
         seed: Of the order of samples.
         epoch: Number of the next epoch.
+        replay: Samples that are kept.
+        binary: Outputs above 0 mean that a target is above 0.5.
     """
 
     weights: tuple[str, ...]
@@ -51,6 +54,8 @@ class Facts:
     classes: int
     seed: int
     epoch: int
+    replay: int
+    binary: bool
 
     def text(self) -> str:
         """What `of` reads."""
@@ -61,8 +66,8 @@ class Facts:
         """The facts in a plan. Raises PlanError for a plan that is not of `Trainer.compile`."""
         try:
             read = json.loads(plan.meta["graphs"]["train"]["training"])
-            numbers = {name: int(read[name]) for name in ("accumulate", "classes", "seed", "epoch")}
-            facts = cls(tuple(read["weights"]), **numbers)
+            numbers = {name: int(read[name]) for name in ("accumulate", "classes", "seed", "epoch", "replay")}
+            facts = cls(tuple(read["weights"]), **numbers, binary=bool(read["binary"]))
         except (KeyError, TypeError, ValueError):
             raise PlanError("the plan does not learn; try: pe.Trainer(graph, ...).compile(board=...)") from None
         entries = ("train", "accumulate") if facts.accumulate > 1 else ("train",)
@@ -147,10 +152,19 @@ class Loop:
         if len(arrays[0]) != self.size:
             raise ShapeError(f"{len(arrays[0])} samples given, a step takes {self.size}: batch_size * accumulate")
         loss, skipped = step(self.runner, arrays, self.accumulate)
-        self.history.steps += 1
-        self.history.skipped += int(skipped > self.skipped)
+        self.count(1, loss, skipped)
+        return loss
+
+    def count(self, steps: int, loss: float, skipped: float) -> None:
+        """Takes note of steps that were done, of the last one's loss, and of how many were skipped so far.
+
+        Raises:
+            TrainingError: The training has diverged.
+        """
+        self.history.steps += steps
+        self.history.skipped += int(max(skipped - self.skipped, 0))
         bad = skipped > self.skipped or not loss <= self.bound or loss == math.inf
-        self.bad = max(self.bad + (1 if bad else -1), 0)
+        self.bad = max(self.bad + (steps if bad else -steps), 0)
         if self.bound == math.inf and math.isfinite(loss):
             self.bound = BAD_LOSS * max(loss, 1.0)
         self.skipped = skipped
@@ -160,7 +174,6 @@ class Loop:
                 f" {BAD_LOSS:g} times the first; try: a lower learning rate, or clip_norm",
                 self.history,
             )
-        return loss
 
     def epoch(self, arrays: Sequence[Array], seed: int, epoch: int, shuffle: bool, progress: Progress) -> None:
         """One epoch; adds its mean loss to the history."""
@@ -174,8 +187,43 @@ class Loop:
         self.history.seconds.append(time.perf_counter() - start)
 
 
-def samples_for(entry: Entry, x: Samples, y: Array | None, classes: int) -> list[Array]:
-    """Arrays for the inputs of an entry, samples along the first axis: x by name or alone, and y for the last input.
+def sample_inputs(plan: Plan) -> list[PlanTensor]:
+    """The tensors that a sample of training is given for: the last one is its target."""
+    inputs = plan.entry("train").inputs
+    return [*plan.entry(FEATURES).inputs, inputs[-1]] if FEATURES in plan.entries else list(inputs)
+
+
+def rows(runner: Runner, plan: Plan, samples: Mapping[str, Array]) -> list[Array]:
+    """What "train" takes of samples, by the name of their input, the target last: with "features" what these give."""
+    if FEATURES not in plan.entries:
+        return list(samples.values())
+    target = list(samples)[-1]
+    used = [samples[t.name] for t in plan.entry(FEATURES).inputs]
+    found = [runner.run([a[i : i + 1] for a in used], FEATURES) for i in range(len(samples[target]))]
+    return [*(np.concatenate(parts) for parts in zip(*found, strict=True)), samples[target]]
+
+
+def evaluate(runner: Runner, entry: Entry, arrays: Sequence[Array], binary: bool) -> dict[str, float]:
+    """Mean "loss" of samples by the entry "evaluate", and their "accuracy" where targets are classes, or binary."""
+    count, size = len(arrays[0]), entry.inputs[0].shape[0] or 1
+    losses, right = [], []
+    for first in range(0, count, size):
+        picked = np.arange(first, first + size).clip(max=count - 1)  # the last batch is filled up
+        part = [a[picked] for a in arrays]
+        loss, y = runner.run(part, entry.name)
+        losses.append(loss[: count - first])
+        if part[-1].dtype == np.int32:
+            right.append((y.argmax(axis=-1) == part[-1])[: count - first])
+        elif binary:
+            right.append(((y > 0) == (part[-1] > 0.5))[: count - first])
+    result = {"loss": float(np.concatenate(losses).astype(np.float64).mean())}
+    if right:
+        result["accuracy"] = float(np.concatenate(right).mean())
+    return result
+
+
+def samples_for(tensors: Sequence[PlanTensor], x: Samples, y: Array | None, classes: int) -> list[Array]:
+    """Arrays for some inputs, samples along the first axis: x by name or alone, and y for the last input.
 
     Args:
         classes: How many there are, where y are class numbers.
@@ -184,7 +232,6 @@ def samples_for(entry: Entry, x: Samples, y: Array | None, classes: int) -> list
         ShapeError: Missing or empty arrays, samples of another shape or dtype, other numbers of them, or labels that
             are no class; names the tensor.
     """
-    tensors = list(entry.inputs)
     given = dict(x) if isinstance(x, Mapping) else {tensors[0].name: x}
     if y is not None:
         given[tensors[-1].name] = y

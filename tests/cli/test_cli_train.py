@@ -74,7 +74,8 @@ def test_train_says_each_epoch(pyedge, files):
         (["--trainable", "middle", "-d", "data.npz"], 2, "trainable='middle' is no layer"),
         (["--loss", "mse", "-d", "data.npz"], 2, "tensor 'target' takes samples float32[3]"),
         (["--lr", "0", "-d", "data.npz"], 2, "0.0 is not in the range x>0"),
-        (["--board", "host", "--patience", "2", "-d", "data.npz"], 2, "--patience are for training here"),
+        (["--board", "host", "--patience", "2", "-d", "data.npz"], 2, "--patience is for training here"),
+        (["--persist", "-d", "data.npz"], 2, "--persist goes with --board"),
         (["--isa", "rv32imac", "-d", "data.npz"], 2, "add --board BOARD"),
         (["--schedule", "onecycle", "--batch-size", "64", "-d", "data.npz"], 2, "1 steps are too few"),
     ],
@@ -116,14 +117,14 @@ def test_kept_samples_are_learned_again_here_and_on_a_board(pyedge, files, tmp_p
     found = pyedge("train", files / "model.onnx", "-d", files / "data.npz", *first).json
     assert found["history"]["steps"] == 15
     digests = []
-    for board in ([], ["--board", "host"]):
+    for board in ([], ["--board", "host"], ["--board", "host", "--persist"]):
         again = tmp_path / "again.npz"
         found = pyedge("train", state, "-d", files / "data.npz", "--save", again, "--json", *board).json
         assert found["history"]["steps"] == 18
         trainer = pe.Trainer.load(again)
-        x, _ = trainer.with_kept(np.zeros((1, 6), np.float32), np.zeros(1, int))
-        digests.append([x["x"].tobytes(), *(w.tobytes() for w in trainer.weights().values())])
-    assert digests[0] == digests[1]
+        assert len(trainer.kept[0]) == 10
+        digests.append([a.tobytes() for a in (*trainer.kept, *trainer.weights().values())])
+    assert digests[0] == digests[1] == digests[2]
 
 
 @needs_qemu

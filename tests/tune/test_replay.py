@@ -88,3 +88,39 @@ def test_new_classes_do_not_push_out_old_ones(tmp_path: Path) -> None:
         assert history.steps == 4 * (80 + replay) // 4
         known[replay] = trainer.evaluate(*test)["accuracy"]
     assert known[20] > 0.95 and known[20] > known[0] + 0.2
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_what_is_kept_comes_out_of_the_frozen_part(precision: str) -> None:
+    """8 bits a feature, a scale a sample; a step needs no frozen layers, and goes where one of whole samples goes."""
+    x, y = samples((0, 1, 2, 3), 40, seed=3)
+    whole, latent = (
+        pe.Trainer(classifier(), optimizer=pe.SGD(0.05), precision=precision, trainable="last", batch_size=4, replay=n)
+        for n in (0, 16)
+    )
+    entry = latent.plan.entry("train")
+    assert [(t.dtype, t.shape) for t in entry.inputs] == [("float32", (4, 1)), ("int8", (4, 16)), ("int32", (4,))]
+    frozen = [any(op.name == "first" for op in t.plan.entry("train").ops) for t in (whole, latent)]
+    assert frozen == [True, False]
+    there, here = latent.fit(x, y, epochs=3, progress=False), whole.fit(x, y, epochs=3, progress=False)
+    assert np.allclose(there.loss, here.loss, rtol=0.01)
+    scale, steps, labels = latent.kept
+    assert np.abs(steps.astype(int)).max(axis=1).tolist() == [127] * 16 and scale.min() > 0
+    assert np.bincount(labels, minlength=4).min() >= 3
+
+
+def test_a_sample_of_zeros_and_several_tensors_at_the_border() -> None:
+    """What learns, and what is behind it, reads two frozen results and an input; features of 0 have scale 1."""
+    rng = np.random.default_rng(2)
+    b = pe.GraphBuilder()
+    x = b.input("x", (1, 6))
+    h = b.linear(x, rng.normal(0, 0.4, (6, 6)), np.zeros(6), activation="relu", name="first")
+    g = b.linear(h, rng.normal(0, 0.4, (6, 6)), np.zeros(6), activation="relu", name="second")
+    last = b.linear(g, rng.normal(0, 0.3, (6, 6)), np.zeros(6), name="last")
+    b.output("y", b.add(b.add(last, h), x))
+    trainer = pe.Trainer(b.build(), trainable="last", replay=3)
+    trainer.fit(np.zeros((3, 6), np.float32), np.array([0, 1, 2]), progress=False)
+    assert len(trainer.kept) == 6 and all((a == 1).all() for a in trainer.kept if a.dtype == np.float32 and a.any())
+    assert np.isfinite(trainer.replay(2).loss).all()
+    with pytest.raises(pe.ModelError, match="no samples are kept"):
+        pe.Trainer(b.build(), trainable="last", replay=3).replay(1)
