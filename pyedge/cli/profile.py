@@ -91,6 +91,7 @@ def _cpus(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) ->
 )
 @click.option("--meter", "-m", type=click.Choice(list(METERS)), help="With --clusters: measure the energy as well.")
 @click.option("--meter-port", metavar="PORT", help="Where it is: a serial port, or BUS:ADDRESS of I2C.")
+@click.option("--volts", type=click.FloatRange(0, min_open=True), help="Supply of a board at a ppk2 or lpm01a.")
 @click.option("--shunt", metavar="OHM", type=click.FloatRange(0, min_open=True), help="Resistor at an ina.")
 @store_option
 @json_option
@@ -110,6 +111,7 @@ def command(
     clusters: bool,
     meter: str | None,
     meter_port: str | None,
+    volts: float | None,
     shunt: float | None,
     stored: bool,
     as_json: bool,
@@ -155,7 +157,7 @@ def command(
     plan = load_plan(model, board, entry=entry)
     inputs = load_runs(data, plan, entry)[0] if data is not None else None
     if clusters:
-        found = _clusters(plan, inputs, board, port, isa, entry, limits, cpus, (meter, meter_port, shunt))
+        found = _clusters(plan, inputs, board, port, isa, entry, limits, cpus, (meter, meter_port, volts, shunt))
         if as_json:
             emit("clusters", 1, {"model": model, "clusters": found.to_dict()})
         else:
@@ -199,15 +201,15 @@ def _clusters(
     entry: str,
     limits: dict[str, int],
     cpus: tuple[set[int], ...],
-    meter: tuple[str | None, str | None, float | None],
+    meter: tuple[str | None, str | None, float | None, float | None],
 ) -> Clusters:
     """Each kind of cores that there is, or that was named; here, or on a board with Linux."""
-    name, place, ohm = meter
+    name, place, volts, ohm = meter
     with runner(plan, board, port, isa) as target:
         if isinstance(target, Remote) and name in BUILT_IN:
             raise click.UsageError(f"--meter {name} is of this computer: call pyedge on the board to use its own")
         try:
-            opened = None if name is None else open_meter(name, place, None, ohm)
+            opened = None if name is None else open_meter(name, place, volts, ohm)
         except ValueError as error:
             raise click.UsageError(str(error)) from None
         try:

@@ -117,7 +117,7 @@ class Joulescope:
         begin = int(np.argmax(good))  # what is missing while it starts is before the record
         watts, good = watts[begin:], good[begin:]
         held = watts[np.maximum.accumulate(np.where(good, np.arange(watts.size), 0))]
-        times = self._begin() + (begin + np.arange(watts.size + 1)) * self.period_s
+        times: Floats = self._begin() + (begin + np.arange(watts.size + 1, dtype=np.float64)) * self.period_s
         lost = np.append(0.0, np.cumsum(~good))
         joules = np.append(0.0, np.cumsum(held * self.period_s))
         return Trace(times, joules, _SYNC_S, 0.0, lost, np.zeros(lost.size))
