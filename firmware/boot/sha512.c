@@ -2,7 +2,7 @@
 
 #include "mem.h"
 
-static const uint64_t K[80] = {
+const uint64_t sha512_k[80] = {
     0x428a2f98d728ae22, 0x7137449123ef65cd, 0xb5c0fbcfec4d3b2f, 0xe9b5dba58189dbbc, 0x3956c25bf348b538,
     0x59f111f1b605d019, 0x923f82a4af194f9b, 0xab1c5ed5da6d8118, 0xd807aa98a3030242, 0x12835b0145706fbe,
     0x243185be4ee4b28c, 0x550c7dc3d5ffb4e2, 0x72be5d74f27b896f, 0x80deb1fe3b1696b1, 0x9bdc06a725c71235,
@@ -21,13 +21,13 @@ static const uint64_t K[80] = {
     0x431d67c49c100d4c, 0x4cc5d4becb3e42b6, 0x597f299cfc657e2a, 0x5fcb6fab3ad6faec, 0x6c44198c4a475817,
 };
 
-static uint64_t ror(uint64_t x, unsigned n)
+static __attribute__((noinline)) uint64_t ror(uint64_t x, unsigned n)
 {
     return x >> n | x << (64 - n);
 }
 
 /* One function for each sum of three rotations, called: inlined twice, 64-bit rotations make half a kilobyte on 32 bits. */
-static __attribute__((noinline)) uint64_t ror3(uint64_t x, unsigned a, unsigned b, unsigned c)
+static uint64_t ror3(uint64_t x, unsigned a, unsigned b, unsigned c)
 {
     return ror(x, a) ^ ror(x, b) ^ ror(x, c);
 }
@@ -46,7 +46,7 @@ static void block(uint64_t h[8], const uint8_t *p)
             x = w[i & 15] + w[(i + 9) & 15] + (ror(a, 1) ^ ror(a, 8) ^ a >> 7) + (ror(b, 19) ^ ror(b, 61) ^ b >> 6);
         }
         w[i & 15] = x;
-        uint64_t t1 = s[7] + ror3(s[4], 14, 18, 41) + ((s[4] & s[5]) ^ (~s[4] & s[6])) + K[i] + x;
+        uint64_t t1 = s[7] + ror3(s[4], 14, 18, 41) + ((s[4] & s[5]) ^ (~s[4] & s[6])) + sha512_k[i] + x;
         uint64_t t2 = ror3(s[0], 28, 34, 39) + ((s[0] & s[1]) ^ (s[0] & s[2]) ^ (s[1] & s[2]));
         memmove(s + 1, s, 7 * sizeof s[0]);
         s[4] += t1;

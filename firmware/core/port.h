@@ -52,4 +52,6 @@ typedef struct port_slots {
 
 const port_slots *port_firmware(void);
 int port_running(void); /* the slot that this firmware was started from */
+_Noreturn void port_start(int slot, const uint8_t *code,
+                          uint32_t n); /* for the boot loader: ends here, n bytes to run */
 #endif

@@ -3,7 +3,7 @@
 #include "mem.h"
 
 static const struct {
-    char key[5];
+    char key[8];
     uint8_t type;
     uint8_t place; /* of the number, or of the length of a string */
 } FIELDS[] = {
@@ -21,6 +21,10 @@ static const struct {
     [FIELD_SEED] = {"seed", CBOR_UINT, offsetof(request, seed)},
     [FIELD_CLASSES] = {"cls", CBOR_UINT, offsetof(request, classes)},
     [FIELD_ACCUMULATE] = {"acc", CBOR_UINT, offsetof(request, accumulate)},
+#ifdef PE_WITH_SLOTS
+    [FIELD_HASH] = {"hash", CBOR_BYTES, offsetof(request, sha_bytes)},
+    [FIELD_CONFIRM] = {"confirm", CBOR_BOOL, offsetof(request, confirm)},
+#endif
 };
 enum { FIELD_COUNT = sizeof FIELDS / sizeof FIELDS[0] };
 
@@ -48,11 +52,11 @@ bool read_request(request *q, const uint8_t *body, uint32_t n)
         uint32_t i = find_field(&key);
         if (i == FIELD_COUNT)
             continue;
-        if (value.type != FIELDS[i].type || (i == FIELD_SHA && value.value != SHA_BYTES))
+        if (value.type != FIELDS[i].type || ((i == FIELD_SHA || i == FIELD_HASH) && value.value != SHA_BYTES))
             return false;
         q->has |= 1u << i;
         memcpy((uint8_t *)q + FIELDS[i].place, &value.value, sizeof value.value);
-        if (i == FIELD_SHA)
+        if (i == FIELD_SHA || i == FIELD_HASH)
             q->sha = value.data;
         else if (value.data)
             q->data = value.data;
@@ -99,6 +103,25 @@ void put_bool(cbor_writer *w, const char *key, bool value)
 {
     cbor_text(w, key);
     cbor_bool(w, value);
+}
+
+static char *put_digits(char *text, uint32_t n)
+{
+    if (n >= 10)
+        text = put_digits(text, n / 10);
+    *text++ = (char)('0' + n % 10);
+    return text;
+}
+
+void put_version(cbor_writer *w, const uint32_t *numbers, uint32_t n)
+{
+    char text[4 * 11], *end = text; /* four of ten digits */
+    for (uint32_t i = 0; i < n && i < 4; i++) {
+        end = put_digits(end, numbers[i]);
+        *end++ = '.';
+    }
+    end[-1] = 0;
+    put_text(w, "version", text);
 }
 
 void put_bytes(cbor_writer *w, const char *key, const void *data, uint32_t n)

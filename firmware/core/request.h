@@ -20,8 +20,8 @@ enum { SHA_BYTES = 32 };
 /* What a request carries. A key has one type in all commands, so that one table reads them; unknown keys are passed over. */
 typedef struct request {
     uint32_t has; /* bit: row of FIELDS */
-    uint32_t off, len, e, i, n, id, prof, crc, seed, classes, accumulate, data_bytes, sha_bytes;
-    const uint8_t *data, *sha;
+    uint32_t off, len, e, i, n, id, prof, crc, seed, classes, accumulate, confirm, data_bytes, sha_bytes;
+    const uint8_t *data, *sha; /* sha: 32 bytes, of "sha" or "hash" */
 } request;
 
 /* Rows of the table, bits of has. */
@@ -39,7 +39,9 @@ enum {
     FIELD_CRC,
     FIELD_SEED,
     FIELD_CLASSES,
-    FIELD_ACCUMULATE
+    FIELD_ACCUMULATE,
+    FIELD_HASH,
+    FIELD_CONFIRM
 };
 
 /* Reads the body: one map and nothing behind it; none at all is an empty map. False: it makes no sense. */
@@ -66,6 +68,7 @@ void put_fault(cbor_writer *w, const fault *f, bool own);
 void put_uint(cbor_writer *w, const char *key, uint64_t value);
 void put_text(cbor_writer *w, const char *key, const char *value);
 void put_bool(cbor_writer *w, const char *key, bool value);
+void put_version(cbor_writer *w, const uint32_t *numbers, uint32_t n); /* with dots between */
 void put_bytes(cbor_writer *w, const char *key, const void *data, uint32_t n);
 
 /* An answer with n of the rest of some bytes from off on, or as many as there is room for, and their CRC-32. */

@@ -1,6 +1,7 @@
 #include "server.h"
 
 #include "bound.h"
+#include "images.h"
 #include "mem.h"
 #include "ops/ops.h"
 #include "pyedge_custom.h"
@@ -52,14 +53,7 @@ static void cmd_parameters(server *s, const request *q, cbor_writer *w, fault *f
 
 /* -- group 1: image -------------------------------------------------------------------------------------------------- */
 
-static char *put_digits(char *text, uint16_t n)
-{
-    if (n >= 10)
-        text = put_digits(text, n / 10);
-    *text++ = (char)('0' + n % 10);
-    return text;
-}
-
+/* Firmware is SMP's image 0, a plan image 1. */
 static void cmd_state(server *s, const request *q, cbor_writer *w, fault *f)
 {
     (void)q, (void)f;
@@ -72,17 +66,20 @@ static void cmd_state(server *s, const request *q, cbor_writer *w, fault *f)
     }
     cbor_map(w, 1);
     cbor_text(w, "images");
+#ifdef PE_WITH_SLOTS
+    cbor_array(w, count_firmware() + images);
+    put_firmware(w);
+#else
     cbor_array(w, images);
+#endif
     for (int slot = 0; slot < STORE_SLOTS; slot++) {
         if (!plan[slot])
             continue;
         const pe_plan_header *h = (const pe_plan_header *)(const void *)plan[slot];
-        char version[12], *end = put_digits(version, h->major);
-        *end++ = '.';
-        *put_digits(end, h->minor) = 0;
-        cbor_map(w, 7);
+        cbor_map(w, 8);
+        put_uint(w, "image", PLAN_IMAGE);
         put_uint(w, "slot", (uint32_t)slot);
-        put_text(w, "version", version);
+        put_version(w, (const uint32_t[]){h->major, h->minor}, 2);
         put_bytes(w, "hash", sha[slot], SHA_BYTES);
         put_bool(w, "bootable", true);
         put_bool(w, "active", slot == st->active);
@@ -93,8 +90,22 @@ static void cmd_state(server *s, const request *q, cbor_writer *w, fault *f)
 
 static void cmd_upload(server *s, const request *q, cbor_writer *w, fault *f)
 {
+#ifdef PE_WITH_SLOTS
+    if (is_firmware(s, q)) {
+        receive_chunk(s, q, w, f, UPLOAD_FIRMWARE);
+        return;
+    }
+#endif
     receive_chunk(s, q, w, f, UPLOAD_STORE);
 }
+
+#ifdef PE_WITH_SLOTS
+static void cmd_set_state(server *s, const request *q, cbor_writer *w, fault *f)
+{
+    if (set_state(q, f))
+        cmd_state(s, q, w, f);
+}
+#endif
 
 /* -- group 70: pyedge ------------------------------------------------------------------------------------------------ */
 
@@ -332,6 +343,9 @@ static const command COMMANDS[] = {
     {GROUP_OS, 5, WRITE, 0, cmd_reset},
     {GROUP_OS, 6, READ, 0, cmd_parameters},
     {GROUP_IMAGE, 0, READ, 0, cmd_state},
+#ifdef PE_WITH_SLOTS
+    {GROUP_IMAGE, 0, WRITE, 0, cmd_set_state},
+#endif
     {GROUP_IMAGE, 1, WRITE, 1 << FIELD_OFF | 1 << FIELD_DATA, cmd_upload},
     {GROUP_PYEDGE, 0, READ, 0, cmd_hello},
     {GROUP_PYEDGE, 1, WRITE, 1 << FIELD_OFF | 1 << FIELD_DATA, cmd_load},

@@ -20,6 +20,9 @@ typedef struct upload {
 typedef struct server {
     const port_info *port;
     store store;
+#ifdef PE_WITH_SLOTS
+    store firmware; /* for an upload into the firmware's slots */
+#endif
     bool store_open, reset; /* reset: when the answer is sent */
     int8_t slot;            /* of the plan in use; STORE_NONE: it is in the pool */
     bool counted;           /* counts are those of the last run */

@@ -105,10 +105,10 @@ static bool write_record(store *s, const record *r)
         for (int slot = 0; slot < STORE_SLOTS; slot++)
             if (s->record[slot] != NO_RECORD && s->record[slot] / s->flash->sector_bytes == at / s->flash->sector_bytes)
                 s->record[slot] = NO_RECORD;
-        if (port_erase(at))
+        if (port_erase(s->at + at))
             return false;
     }
-    const bool good = !port_program(at, (const uint8_t *)r, sizeof *r) && read_record(s, at, &check) &&
+    const bool good = !port_program(s->at + at, (const uint8_t *)r, sizeof *r) && read_record(s, at, &check) &&
                       !memcmp(r, &check, sizeof check);
 
     /* A place that took the record badly is passed over by the next. */
@@ -215,15 +215,15 @@ int32_t store_write(store *s, int slot, uint32_t off, const uint8_t *data, uint3
     uint32_t whole = n - n % unit, rest = last ? n - whole : 0;
     for (uint32_t sector = at + (flash->sector_bytes - at % flash->sector_bytes) % flash->sector_bytes;
          sector < at + whole + rest; sector += flash->sector_bytes)
-        if (port_erase(sector))
+        if (port_erase(s->at + sector))
             return -1;
-    if (whole && port_program(at, data, whole))
+    if (whole && port_program(s->at + at, data, whole))
         return -1;
     if (rest) {
         uint8_t tail[MAX_WRITE];
         memset(tail, 0xFF, sizeof tail);
         memcpy(tail, data + whole, rest);
-        if (port_program(at + whole, tail, unit))
+        if (port_program(s->at + at + whole, tail, unit))
             return -1;
     }
     return (int32_t)(whole + rest);

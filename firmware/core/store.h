@@ -11,6 +11,7 @@ enum { STORE_NONE = -1, STORE_SLOTS = 2 };
 
 typedef struct store {
     const port_store *flash;
+    uint32_t at;                  /* flash->base, as an offset of port_erase and port_program */
     uint32_t sequence;            /* of the newest record */
     uint32_t next;                /* offset of the next record's place */
     uint32_t record[STORE_SLOTS]; /* offset of the record that a slot's content matches, or UINT32_MAX */

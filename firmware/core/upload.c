@@ -1,6 +1,7 @@
 #include "upload.h"
 
 #include "bound.h"
+#include "images.h"
 #include "mem.h"
 #include "sha256.h"
 
@@ -23,6 +24,16 @@ static bool holds(server *s, uint8_t target, uint32_t bytes, const uint8_t *sha)
     return plan && length == bytes && memcmp(recorded, sha, SHA_BYTES) == 0 && has_sha(plan, length, sha);
 }
 
+/* The store that the upload under way goes into. */
+static store *store_of(server *s)
+{
+#ifdef PE_WITH_SLOTS
+    if (s->upload.target == UPLOAD_FIRMWARE)
+        return &s->firmware;
+#endif
+    return &s->store;
+}
+
 static bool begin_upload(server *s, const request *q, uint8_t target, fault *f)
 {
     upload *u = &s->upload;
@@ -32,6 +43,14 @@ static bool begin_upload(server *s, const request *q, uint8_t target, fault *f)
         fail(f, RC_VALUE, "len");
         return false;
     }
+#ifdef PE_WITH_SLOTS
+    if (target == UPLOAD_FIRMWARE) {
+        if (!begin_firmware(s, q, f))
+            return false;
+        u->target = target;
+        return true;
+    }
+#endif
     if (holds(s, target, q->len, q->sha)) {
         u->off = q->len;
         u->good = true;
@@ -76,7 +95,7 @@ static void take(server *s, const request *q, fault *f)
         u->off += q->data_bytes;
         return;
     }
-    int32_t taken = store_write(&s->store, u->slot, u->off, q->data, q->data_bytes, q->data_bytes == left);
+    int32_t taken = store_write(store_of(s), u->slot, u->off, q->data, q->data_bytes, q->data_bytes == left);
     if (taken < 0) {
         u->target = UPLOAD_NONE;
         fail(f, RC_UNKNOWN, "the flash failed");
@@ -91,9 +110,15 @@ static void take(server *s, const request *q, fault *f)
 static void finish(server *s, fault *f)
 {
     upload *u = &s->upload;
-    const uint8_t *plan = u->target == UPLOAD_POOL ? s->port->pool : store_slot(&s->store, u->slot);
+    const uint8_t *plan = u->target == UPLOAD_POOL ? s->port->pool : store_slot(store_of(s), u->slot);
     if (!has_sha(plan, u->bytes, u->sha))
         return;
+#ifdef PE_WITH_SLOTS
+    if (u->target == UPLOAD_FIRMWARE) {
+        u->good = accept_firmware(s, f); /* it waits there for a request to test or confirm it */
+        return;
+    }
+#endif
     if (u->target == UPLOAD_POOL) {
         u->good = bind_plan(s, plan, u->bytes, STORE_NONE, f);
     } else if (pe_plan_verify(plan, u->bytes, PE_VERIFY_SKIP_CRC, &f->err)) {

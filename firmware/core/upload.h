@@ -4,7 +4,7 @@
 #include "request.h"
 #include "server.h"
 
-enum { UPLOAD_NONE = 0, UPLOAD_POOL = 1, UPLOAD_STORE = 2 };
+enum { UPLOAD_NONE = 0, UPLOAD_POOL = 1, UPLOAD_STORE = 2, UPLOAD_FIRMWARE = 3 };
 
 void receive_chunk(server *s, const request *q, cbor_writer *w, fault *f, uint8_t target);
 #endif

@@ -39,6 +39,8 @@ VERBS = {
     "ports": "List the serial ports of this machine.",
     "doctor": "Check this machine: compilers, emulators, ports, rights.",
     "flash": "Build a firmware and put it on a board.",
+    "keygen": "Make a key for signing firmware.",
+    "sign": "Sign firmware for boards with a boot loader.",
     "selftest": "Try a board: bits, link, flash, clock.",
 }
 

@@ -9,8 +9,10 @@ import click
 
 from .. import Graph, Plan, compile, load
 from ..boards import load_profile
+from ..host.board import connect
 from ..host.flash import flash
 from ..host.flashers import write_firmware
+from ..host.updating import update
 from ._common import OutputFile, console, emit, isa_option, json_option, kernels_option, port_option, progress, table
 
 
@@ -35,6 +37,14 @@ from ._common import OutputFile, console, emit, isa_option, json_option, kernels
     metavar="FILE",
     help="Write this firmware (ELF, raw or UF2) to a real board, by its flasher.",
 )
+@click.option(
+    "--firmware",
+    "signed",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Update over the link by this signed image (one for each slot: given twice), and confirm it when it runs.",
+)
 @click.option("--release", is_flag=True, help="Build firmware without profile, states and MLPerf's protocol.")
 @click.option("--output", "-o", type=OutputFile(), help="Also write the image to this file.")
 @click.option("--dry-run", is_flag=True, help="Build and show, with the flasher's command, but touch no board.")
@@ -48,6 +58,7 @@ def command(
     kernels: tuple[Path, ...],
     toolchain: str | None,
     image: Path | None,
+    signed: tuple[Path, ...],
     release: bool,
     output: Path | None,
     dry_run: bool,
@@ -73,6 +84,11 @@ def command(
         if plan_file or isa or trim_to or kernels or toolchain or output or release:
             raise click.UsageError("--image is firmware that is built already: only --board, --port, --dry-run with it")
         _write(image, board, port, dry_run, as_json)
+        return
+    if signed:
+        if plan_file or isa or trim_to or kernels or toolchain or output or release or dry_run:
+            raise click.UsageError("--firmware is built and signed already: only --board and --port with it")
+        _update(signed, board, port, as_json)
         return
     plan, trim = _plan(plan_file, board), _plan(trim_to, board)
     with progress(f"flashing {board}", len(plan.data) if plan else 1) as done:
@@ -115,6 +131,18 @@ def _write(image: Path, board: str, port: str | None, dry_run: bool, as_json: bo
         click.echo(shlex.join(command))
     said = "dry run: no board was touched" if dry_run else f"{board}: {image} is in its flash"
     console().print(said)
+
+
+def _update(signed: tuple[Path, ...], board: str, port: str | None, as_json: bool) -> None:
+    size = signed[0].stat().st_size
+    with connect(board, port) as b, progress(f"updating {board}", size) as done:
+        report = update(b, signed, lambda at, total: done(at))
+    if as_json:
+        emit("flash firmware", 1, report.to_dict())
+        return
+    console().print(
+        f"{board}: {report.version} runs from slot {report.slot}, is confirmed, and was read back: {report.hash}"
+    )
 
 
 def _plan(file: Path | None, board: str) -> Plan | None:

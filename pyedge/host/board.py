@@ -166,6 +166,10 @@ class Board:
 
     def slots(self) -> list[dict[str, Any]]:
         """The plans in flash: slot, hash (32 bytes), active, confirmed, version."""
+        return [image for image in self.images() if image.get("image") != commands.FIRMWARE_IMAGE]
+
+    def images(self) -> list[dict[str, Any]]:
+        """The plans in flash, and the firmware of a board that has slots for it: that is image 0."""
         try:
             images = self.link.read(GROUP_IMAGE, commands.STATE, work_s=timing.ERASE_S).get("images")
         except RefusedError as e:

@@ -13,6 +13,7 @@ REPLAY, REMEMBER, LEARN, SAMPLE = range(13, 17)
 PEAKS, CPUS = 20, 21  # of a board with Linux
 ECHO, RESET, PARAMETERS = 0, 5, 6  # group 0
 STATE, UPLOAD = 0, 1  # group 1
+FIRMWARE_IMAGE = 0  # among the images of its state; a plan is 1
 PROTOCOL = 1
 RC_MEMORY, RC_VALUE, RC_NOT_FOUND, RC_STATE, RC_SUPPORT, RC_CORRUPT = 2, 3, 5, 6, 8, 9
 

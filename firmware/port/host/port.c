@@ -17,6 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "boot/host.h"
 #include "firmware.h"
 
 enum {
@@ -25,6 +26,7 @@ enum {
     UNIT = 8,
     STORE = 2 * SECTOR + 2 * SLOT,
     POOL = 16 * 1024 * 1024,
+    FLASH = (1 + HOST_SLOTS) * STORE, /* slots of firmware are as large as the store */
     CUT_EXIT = 9
 };
 
@@ -63,17 +65,22 @@ static void open_pty(void)
     fflush(stdout);
 }
 
+uint8_t *host_flash(void)
+{
+    return host.flash;
+}
+
 static void open_flash(const char *path)
 {
     int fd = path ? open(path, O_RDWR | O_CREAT, 0666) : -1;
     struct stat st = {0};
-    if (path && (fd < 0 || fstat(fd, &st) || (st.st_size < STORE && ftruncate(fd, STORE))))
+    if (path && (fd < 0 || fstat(fd, &st) || (st.st_size < FLASH && ftruncate(fd, FLASH))))
         die(path);
-    host.flash = mmap(NULL, STORE, PROT_READ | PROT_WRITE, path ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, fd, 0);
+    host.flash = mmap(NULL, FLASH, PROT_READ | PROT_WRITE, path ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, fd, 0);
     if (host.flash == MAP_FAILED)
         die("flash");
-    if (st.st_size < STORE)
-        memset(host.flash + st.st_size, 0xFF, (size_t)(STORE - st.st_size));
+    if (st.st_size < FLASH)
+        memset(host.flash + st.st_size, 0xFF, (size_t)(FLASH - st.st_size));
     if (path)
         close(fd);
 }
@@ -156,14 +163,20 @@ void port_mark(void)
         exit(0);
 }
 
-_Noreturn void port_reset(void)
+_Noreturn void host_start(int image)
 {
     char fd[16];
     snprintf(fd, sizeof fd, "%d", host.fd);
     if (host.pty)
         setenv("PYEDGE_HOST_PTY", fd, 1);
-    execv("/proc/self/exe", host.argv);
+    fexecve(image, host.argv, environ);
     die("reset");
+}
+
+_Noreturn void port_reset(void)
+{
+    const char *boot = getenv("PYEDGE_HOST_BOOT"); /* set by a boot loader */
+    host_start(open(boot ? boot : "/proc/self/exe", O_RDONLY | O_CLOEXEC));
 }
 
 /* Every erase and program passes here. want[n] is what the flash would hold after it. */
@@ -194,13 +207,13 @@ int port_erase(uint32_t offset)
 {
     static uint8_t erased[SECTOR];
     memset(erased, 0xFF, sizeof erased);
-    return offset % SECTOR || offset >= STORE ? -1 : operate(offset, erased, SECTOR);
+    return offset % SECTOR || offset >= FLASH ? -1 : operate(offset, erased, SECTOR);
 }
 
 int port_program(uint32_t offset, const uint8_t *data, uint32_t n)
 {
     uint8_t *want = malloc(n);
-    if (!want || (offset | n) % UNIT || offset > STORE || n > STORE - offset)
+    if (!want || (offset | n) % UNIT || offset > FLASH || n > FLASH - offset)
         die("bad program operation");
     for (uint32_t i = 0; i < n; i++)
         want[i] = data[i] & host.flash[offset + i]; /* programming only clears bits */

@@ -101,7 +101,14 @@ enum {
 };
 enum { NOR_READY = 0x00800080, NOR_FAILED = 0x003A003A };
 
-static int nor_wait(uint32_t address)
+/* Firmware in a slot is executed from this flash, which gives no code while it takes a command: RAM has these functions. */
+#ifdef PE_WITH_SLOTS
+#define IN_RAM __attribute__((section(".ramcode"), noinline))
+#else
+#define IN_RAM
+#endif
+
+IN_RAM static int nor_wait(uint32_t address)
 {
     uint32_t status;
     do
@@ -112,14 +119,14 @@ static int nor_wait(uint32_t address)
     return status & NOR_FAILED ? -1 : 0;
 }
 
-int port_erase(uint32_t offset)
+IN_RAM int port_erase(uint32_t offset)
 {
     R32(NOR + offset) = NOR_ERASE;
     R32(NOR + offset) = NOR_CONFIRM;
     return nor_wait(NOR + offset);
 }
 
-int port_program(uint32_t offset, const uint8_t *data, uint32_t n)
+IN_RAM int port_program(uint32_t offset, const uint8_t *data, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i += 4) {
         uint32_t address = NOR + offset + i;
@@ -135,3 +142,27 @@ int port_program(uint32_t offset, const uint8_t *data, uint32_t n)
     }
     return 0;
 }
+
+#ifdef PE_WITH_SLOTS
+enum { SLOTS_AT = 0x900000, SLOT_BYTES = 1024 * 1024 }; /* behind the store */
+
+const port_slots *port_firmware(void)
+{
+    static const port_slots slots = {{(const uint8_t *)NOR + SLOTS_AT, 256 * 1024, SLOT_BYTES, 4}, SLOTS_AT};
+    return &slots;
+}
+
+int port_running(void)
+{
+    extern uint8_t _start[];
+    const port_slots *slots = port_firmware();
+    return _start >= slots->flash.base + 2 * slots->flash.sector_bytes + SLOT_BYTES;
+}
+
+_Noreturn void port_start(int slot, const uint8_t *code, uint32_t n)
+{
+    (void)slot, (void)n; /* it lies where it runs */
+    __asm__ volatile("fence.i\n jr %0" ::"r"(code));
+    __builtin_unreachable();
+}
+#endif
