@@ -175,9 +175,9 @@ def _fill_windows(program: Program, layout: Layout, arena_bytes: int, vlen: int)
         p = structs.unpack_params(step.kind, step.params)
         window = kh * kw * depth * (4 if program.values[step.inputs[0]].dtype == "float32" else 2)
         use = lanes * window
-        if p["rounding"] == structs.MODES["fast16"] and channels // p["groups"] < lanes and use <= room:
-            if use > step.scratch_bytes:
-                step.scratch_bytes, layout.scratch[i] = use, offset
+        few = p["rounding"] == structs.MODES["fast16"] and channels // p["groups"] < lanes
+        if few and step.scratch_bytes < use <= room:
+            step.scratch_bytes, layout.scratch[i] = use, offset
 
 
 def _convolutions(program: Program) -> list[Step]:
