@@ -28,6 +28,7 @@ _EXTRAS = {
     "firmware": "ziglang",
     "sign": "imgtool",
     "farm": "distributed",
+    "joulescope": "joulescope",
     "plot": "matplotlib",
     "torch": "torch",
     "dev": "pytest",
