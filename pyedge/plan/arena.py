@@ -139,12 +139,15 @@ class _Search:
         # Only steps at which a block starts can hold a new maximum.
         steps = sorted({b.first for b in blocks})
         self.live = np.array([[b.first <= s <= b.last for s in steps] for b in blocks], bool)
+        self.at = np.ascontiguousarray(self.live.T)  # the same, by step
         self.together = (self.live.astype(np.int32) @ self.live.T.astype(np.int32)) > 0
         self.place = np.zeros(len(blocks), np.int64)
-        self._visit(np.zeros(len(blocks), np.int64), np.ones(len(blocks), bool), (-1, -1))
+        load = self.live.T.astype(np.int64) @ self.size
+        self._visit(np.zeros(len(blocks), np.int64), np.ones(len(blocks), bool), load, (-1, -1))
         self.complete = self.nodes > 0
 
-    def _visit(self, floor: np.ndarray, left: np.ndarray, last: tuple[int, int]) -> None:
+    def _visit(self, floor: np.ndarray, left: np.ndarray, load: np.ndarray, last: tuple[int, int]) -> None:
+        """floor: of each block. left: those to place. load: their bytes at each step. last: offset and block before."""
         self.nodes -= 1
         if not left.any():
             self.best = int((self.place + self.size).max())
@@ -153,9 +156,10 @@ class _Search:
         end = np.where(left, floor + self.size, np.iinfo(np.int64).max)
         if (floor + self.size)[left].max() >= self.best:
             return
-        live = self.live[left]
-        lowest = np.where(live, floor[left][:, None], self.best).min(axis=0)  # of what is left, at each step
-        if (lowest + live.T @ self.size[left] >= self.best)[live.any(axis=0)].any():
+        upward = np.flatnonzero(left)
+        upward = upward[np.argsort(floor[upward])]
+        lowest = floor[upward[self.at[:, upward].argmax(axis=1)]]  # of what is left, at each step
+        if ((lowest + load >= self.best) & (load > 0)).any():
             return
         # A block that starts above another's possible end would leave room for that one: not canonical.
         following = [(int(floor[i]), int(i)) for i in np.flatnonzero(left & (floor < end.min()))]
@@ -168,4 +172,4 @@ class _Search:
             rest = left.copy()
             rest[i] = False
             raised = np.where(self.together[i] & rest, np.maximum(floor, offset + self.size[i]), floor)
-            self._visit(raised, rest, (offset, i))
+            self._visit(raised, rest, load - self.size[i] * self.live[i], (offset, i))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from ..model.graph import Graph, Op, array_dtype
 from .arena import align
@@ -73,20 +73,32 @@ class _Sets:
             if (buffer := alias.get(name, name)) in readers:
                 readers[buffer] |= 1 << n  # an op that never runs: outputs stay
         self.all = (1 << n) - 1
+        self.ready = sum(1 << i for i, needs in enumerate(self.needs) if not needs)  # ops that can run first
+        self.followers: list[list[int]] = [[] for _ in range(n)]
+        for i, needs in enumerate(self.needs):
+            for j in _members(needs):
+                self.followers[j].append(i)
         self.start = sum(size[name] for name in graph.input_names)
         self.made = [sum(size[name] for name in op.outputs if name in size) for op in graph.ops]
         touched = [{alias.get(name, name) for name in (*_reads(op), *op.outputs)} for op in graph.ops]
         self.touched = [sorted((readers[b], size[b]) for b in t if b in readers) for t in touched]
 
-    def ready(self, done: int) -> list[int]:
-        """Ops that can run after the set `done`."""
-        return [i for i, needs in enumerate(self.needs) if not done >> i & 1 and not needs & ~done]
+    def ready_after(self, ready: int, done: int, i: int) -> int:
+        """Ops that can run after the set `done`, of which op i was the last; ready: before it."""
+        return ready & ~(1 << i) | sum(1 << j for j in self.followers[i] if not self.needs[j] & ~done)
 
     def run(self, done: int, live: int, i: int) -> tuple[int, int]:
         """Bytes that live while op i runs after the set `done`, and after it; live: bytes before it."""
         left = ~(done | 1 << i)
         during = live + self.made[i]
         return during, during - sum(size for readers, size in self.touched[i] if not readers & left)
+
+
+def _members(ops: int) -> Iterator[int]:
+    """The numbers in a set, ascending."""
+    while ops:
+        yield (ops & -ops).bit_length() - 1
+        ops &= ops - 1
 
 
 def _bytes(graph: Graph, name: str) -> int:
@@ -102,21 +114,23 @@ def _search(graph: Graph) -> list[int] | None:
         during, live = sets.run(done, live, i)
         given, done = max(given, during), done | 1 << i
     # Smallest peak first; then the most ops done, so that ties cost nothing; then the lowest set, for determinism.
-    heap: list[tuple[int, int, int, int, tuple[int, ...]]] = [(0, 0, 0, sets.start, ())]
+    heap: list[tuple[int, int, int, int, tuple[int, ...], int]] = [(0, 0, 0, sets.start, (), sets.ready)]
     seen: set[int] = set()
     limit = min(SEARCH_STATES, SEARCH_OPS // max(len(graph.ops), 1))
     while heap and len(seen) < limit:
-        top, _, done, live, order = heapq.heappop(heap)
+        top, _, done, live, order, ready = heapq.heappop(heap)
         if done == sets.all:
             return list(order)
         if done in seen:
             continue
         seen.add(done)
-        moves = [(i, *sets.run(done, live, i)) for i in sets.ready(done)]
+        moves = [(i, *sets.run(done, live, i)) for i in _members(ready)]
         # An op that neither lifts the peak nor leaves more behind can as well run now: any order with it later is no
         # smaller, because what it frees stays until it runs.
         free = [move for move in moves if move[1] <= top and move[2] <= live][:1]
         for i, during, after in free or moves:
-            if during < given and done | 1 << i not in seen:
-                heapq.heappush(heap, (max(top, during), -len(order) - 1, done | 1 << i, after, (*order, i)))
+            then = done | 1 << i
+            if during < given and then not in seen:
+                now = sets.ready_after(ready, then, i)
+                heapq.heappush(heap, (max(top, during), -len(order) - 1, then, after, (*order, i), now))
     return None
