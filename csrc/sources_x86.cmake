@@ -18,7 +18,7 @@ set(PYEDGE_AVX512_SOURCES
   kernels/avx512/requantize.c
   kernels/avx512/softmax_f32.c
   kernels/avx512/softmax_s8.c
-  kernels/avx512/training_f32.c
+  kernels/avx512/training.c
   kernels/avx512/wgrad_f32.c
 )
 set(PYEDGE_AVX512_FLAGS
@@ -38,7 +38,7 @@ set(PYEDGE_AVX2_SOURCES
   kernels/avx2/pool_s8.c
   kernels/avx2/softmax_f32.c
   kernels/avx2/softmax_s8.c
-  kernels/avx2/training_f32.c
+  kernels/avx2/training.c
   kernels/avx2/wgrad_f32.c
 )
 set(PYEDGE_AVX2_FLAGS -O3 -mavx2 -mfma -mf16c)

@@ -109,6 +109,7 @@
     X(linear_row_f32, avx512, linear_f32)               \
     X(linear_f32, avx512, linear_f32)                   \
     X(add_f32, avx512, add_f32)                         \
+    X(add_f16, avx512, add_f16)                         \
     X(avg_pool2d_f32, avx512, avg_pool2d_f32)           \
     X(mean_f32, avx512, mean_f32)                       \
     X(softmax_f32, avx512, softmax_f32)                 \
@@ -121,6 +122,8 @@
     X(sum_squares, avx512, sum_squares)                 \
     X(sgd_update, avx512, sgd_update)                   \
     X(momentum_update, avx512, momentum_update)         \
+    X(adam_update, avx512, adam_update)                 \
+    X(cast, avx512, cast)                               \
     X(conv2d_f16, avx512, conv2d_f16)                   \
     X(linear_f16, avx512, linear_f16)                   \
     X(depthwise_f16, avx512, depthwise_f16)
@@ -141,6 +144,7 @@
     X(linear_row_f32, avx2, linear_f32)               \
     X(linear_f32, avx2, linear_f32)                   \
     X(add_f32, avx2, add_f32)                         \
+    X(add_f16, avx2, add_f16)                         \
     X(avg_pool2d_f32, avx2, avg_pool2d_f32)           \
     X(mean_f32, avx2, mean_f32)                       \
     X(softmax_f32, avx2, softmax_f32)                 \
@@ -153,6 +157,8 @@
     X(sum_squares, avx2, sum_squares)                 \
     X(sgd_update, avx2, sgd_update)                   \
     X(momentum_update, avx2, momentum_update)         \
+    X(adam_update, avx2, adam_update)                 \
+    X(cast, avx2, cast)                               \
     X(conv2d_f16, avx2, conv2d_f16)                   \
     X(linear_f16, avx2, linear_f16)                   \
     X(depthwise_f16, avx2, depthwise_f16)

@@ -1,11 +1,11 @@
 #include "kernels/layers.h"
-#include "kernels/x86/f32.h"
+#include "kernels/x86/f16.h"
 #include "ops/reduce.h"
 
-/* add_f32 of equal shapes; avg_pool2d_f32 and mean_f32 over neighbouring axes, which are sums of rows of floats. */
+/* add_f32 and add_f16 of equal shapes; avg_pool2d_f32 and mean_f32 over neighbouring axes, which are sums of rows of floats. */
 
 typedef struct add {
-    size_t a, b, y, n; /* in the arena; floats */
+    size_t a, b, y, n; /* in the arena; elements */
     pe_clip clip;
 } add;
 
@@ -24,7 +24,7 @@ static void add_pack(const pe_call *c, void *packed)
     *(add *)packed = (add){.a = c->tensor[0]->offset,
                            .b = c->tensor[1]->offset,
                            .y = c->tensor[2]->offset,
-                           .n = c->tensor[2]->bytes / sizeof(float),
+                           .n = pe_tensor_elements(c->tensor[2]),
                            .clip = {p->f_min, p->f_max}};
 }
 
@@ -42,6 +42,18 @@ static void add_run(const void *packed, uint8_t *arena, uint8_t *work)
         const size_t rest = l->n - i;
         const pe_f32v sum = pe_f32v_add(pe_f32v_load_first(a + i, rest), pe_f32v_load_first(b + i, rest));
         pe_f32v_store_first(y + i, pe_f32v_clip(sum, &clip), rest);
+    }
+}
+
+static void add_f16_run(const void *packed, uint8_t *arena, uint8_t *work)
+{
+    const add *l = packed;
+    const pe_clip_v clip = pe_clip_all(&l->clip);
+    (void)work;
+    for (size_t i = 0; i < l->n; i += PE_LANES) {
+        const size_t n = l->n - i;
+        const pe_f32v a = pe_floatv_load(arena + l->a, i, n, true), b = pe_floatv_load(arena + l->b, i, n, true);
+        pe_floatv_store(arena + l->y, i, pe_f32v_clip(pe_f32v_add(a, b), &clip), n, true);
     }
 }
 
@@ -176,6 +188,7 @@ static void pool_run(const void *packed, uint8_t *arena, uint8_t *work)
 }
 
 const pe_layer PE_LEVEL(pe_layer_add_f32) = {PE_OP_ADD_F32, PE_LEVEL_NAME(add_f32), add_takes, add_pack, add_run};
+const pe_layer PE_LEVEL(pe_layer_add_f16) = {PE_OP_ADD_F16, PE_LEVEL_NAME(add_f16), add_takes, add_pack, add_f16_run};
 const pe_layer PE_LEVEL(pe_layer_avg_pool2d_f32) = {PE_OP_AVG_POOL2D_F32, PE_LEVEL_NAME(avg_pool2d_f32), pool_takes,
                                                     pool_pack, pool_run};
 const pe_layer PE_LEVEL(pe_layer_mean_f32) = {PE_OP_MEAN_F32, PE_LEVEL_NAME(mean_f32), mean_takes, mean_pack, pool_run};

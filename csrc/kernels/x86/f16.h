@@ -81,17 +81,33 @@ PE_INLINE pe_f32v pe_f16v_fma(pe_f32v a, pe_f32v b, pe_f32v c)
 
 #endif
 
+/* Elements of float16 or of floats, from `at` on: n >= 1, of which a vector has at most PE_LANES; lanes behind them are 0, or
+ * not stored. */
+PE_INLINE pe_f32v pe_floatv_load(const void *x, size_t at, size_t n, bool is_f16)
+{
+    const uint16_t *halves = (const uint16_t *)x + at;
+    const float *floats = (const float *)x + at;
+    if (is_f16)
+        return n >= PE_LANES ? pe_f16v_load(halves) : pe_f16v_load_first(halves, n);
+    return n >= PE_LANES ? pe_f32v_load(floats) : pe_f32v_load_first(floats, n);
+}
+
+PE_INLINE void pe_floatv_store(void *y, size_t at, pe_f32v v, size_t n, bool is_f16)
+{
+    float *floats = (float *)y + at;
+    if (is_f16)
+        pe_f16v_store_first((uint16_t *)y + at, v, n < PE_LANES ? n : PE_LANES);
+    else if (n >= PE_LANES)
+        pe_f32v_store(floats, v);
+    else
+        pe_f32v_store_first(floats, v, n);
+}
+
 /* n floats from a run of x, float16 or float. */
 static inline void pe_f16v_widen(float *to, const void *x, size_t first, size_t n, bool is_f16)
 {
-    const uint16_t *halves = (const uint16_t *)x + first;
-    const float *floats = (const float *)x + first;
-    size_t i = 0;
-    for (; i + PE_LANES <= n; i += PE_LANES)
-        pe_f32v_store(to + i, is_f16 ? pe_f16v_load(halves + i) : pe_f32v_load(floats + i));
-    if (i < n)
-        pe_f32v_store_first(
-            to + i, is_f16 ? pe_f16v_load_first(halves + i, n - i) : pe_f32v_load_first(floats + i, n - i), n - i);
+    for (size_t i = 0; i < n; i += PE_LANES)
+        pe_floatv_store(to, i, pe_floatv_load(x, first + i, n - i, is_f16), n - i, false);
 }
 
 #endif

@@ -61,6 +61,11 @@ PE_INLINE pe_f32v pe_f32v_div(pe_f32v a, pe_f32v b)
     return _mm512_div_ps(a, b);
 }
 
+PE_INLINE pe_f32v pe_f32v_sqrt(pe_f32v x)
+{
+    return _mm512_sqrt_ps(x);
+}
+
 /* The larger, the smaller; b where both are zeros or one is NaN. */
 PE_INLINE pe_f32v pe_f32v_max(pe_f32v a, pe_f32v b)
 {
@@ -130,6 +135,11 @@ PE_INLINE pe_f32v pe_f32v_mul(pe_f32v a, pe_f32v b)
 PE_INLINE pe_f32v pe_f32v_div(pe_f32v a, pe_f32v b)
 {
     return _mm256_div_ps(a, b);
+}
+
+PE_INLINE pe_f32v pe_f32v_sqrt(pe_f32v x)
+{
+    return _mm256_sqrt_ps(x);
 }
 
 PE_INLINE pe_f32v pe_f32v_max(pe_f32v a, pe_f32v b)

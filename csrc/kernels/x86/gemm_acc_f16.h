@@ -8,15 +8,11 @@
 
 enum { ROWS = 16, COLUMNS = 64, PRODUCTS = 64 };
 
-/* n elements from `at` on as floats, n >= 1; lanes behind them are 0. round: as float16 has them. */
+/* As pe_floatv_load. round: as float16 has them. */
 PE_INLINE pe_f32v load(const void *x, ptrdiff_t at, size_t n, bool is_f16, bool round)
 {
-    const uint16_t *halves = (const uint16_t *)x + at;
-    const float *floats = (const float *)x + at;
-    if (is_f16)
-        return n >= PE_LANES ? pe_f16v_load(halves) : pe_f16v_load_first(halves, n);
-    const pe_f32v v = n >= PE_LANES ? pe_f32v_load(floats) : pe_f32v_load_first(floats, n);
-    return round ? pe_f16v_round(v) : v;
+    const pe_f32v v = pe_floatv_load(x, (size_t)at, n, is_f16);
+    return round && !is_f16 ? pe_f16v_round(v) : v;
 }
 
 /* A block of an operand: rows of n elements, element (r, i) at r * row + i * step. */

@@ -1,1 +1,0 @@
-#include "kernels/x86/training_f32.h"
