@@ -141,6 +141,17 @@ def test_energy_mode_marks_the_runs_and_tells_no_time(kws: pe.Plan, tmp_path: Pa
     assert before >= 0 and after >= 0
 
 
+@needs_qemu
+def test_energy_mode_of_a_chip_with_pins() -> None:
+    """The line goes on after a mark, and a reset ends the mode."""
+    with pe.connect("sifive-e") as board:
+        runner = Runner(board.link.stream)
+        assert runner.ask("mode energy") == ["m-timestamp-mode-energy"]
+        assert runner.ask("timestamp") == []
+        board.reset()
+        assert len(runner.ask("timestamp")) == 1
+
+
 def test_a_board_without_a_pin_refuses_energy_mode(device) -> None:
     _, runner = device
     assert runner.ask("mode energy") == ["e-[This board has no pin for timestamps]"]
