@@ -188,12 +188,12 @@ def _conv_grads(t: Tape, g: str, x: str, w: str, attrs: Mapping[str, Any]) -> tu
 
 @vjp("conv_transpose")
 def _conv_transpose(t: Tape, op: Op, dy: Gradients) -> Gradients:
-    """Over a line or an image: a convolution of dy, by the weights with inputs and outputs swapped."""
+    """A convolution of dy, by the weights with inputs and outputs swapped."""
     x, w = str(op.inputs[0]), str(op.inputs[1])
-    if len(t.shape(x)) > 4:
-        return []
     g = t.before_activation(op, dy)
     db = _bias_grad(t, op, g)
+    if len(t.shape(x)) > 4:
+        return [*_conv_transpose_grads(t, g, x, w, op.attrs), db]
     image, wide = _as_image(t, x), _as_image(t, g)
     extra = (0,) * (2 - len(op.attrs["output_padding"])) + op.attrs["output_padding"]
     # Rows of the result behind the last window are of the bias alone. They are taken off dy where its padding,
@@ -210,6 +210,21 @@ def _conv_transpose(t: Tape, op: Op, dy: Gradients) -> Gradients:
     v = _swapped(t, _as_image(t, w), groups)
     dx = t.op("conv2d", wide, v, None, **steps, activation=None)
     return [t.reshape(dx, t.shape(x)), dw, db]
+
+
+def _conv_transpose_grads(t: Tape, g: str, x: str, w: str, attrs: Mapping[str, Any]) -> tuple[str, str]:
+    """The gradients of x and w, of any number of axes."""
+    extra = attrs["output_padding"]
+    sides = [(before, after - more) for (before, after), more in zip(attrs["pads"], extra, strict=True)]
+    wide = t.pad(g, [(0, 0), *sides, (0, 0)])
+    plain = {name: attrs[name] for name in ("strides", "dilations", "groups")} | {"pads": ((0, 0),) * len(sides)}
+    (co, *kernel, _), groups = t.shape(w), attrs["groups"]
+    flat = t.reshape(w, (co, math.prod(kernel), 1, t.shape(w)[-1]))
+    v = t.reshape(_swapped(t, flat, groups), (t.shape(x)[-1], *kernel, co // groups))
+    dx = t.op("conv", wide, v, None, **plain, activation=None)
+    _, dv = _conv_grads(t, x, wide, v, plain)
+    flat = t.reshape(dv, (t.shape(x)[-1], math.prod(kernel), 1, co // groups))
+    return dx, t.reshape(_swapped(t, flat, groups), t.shape(w))
 
 
 def _swapped(t: Tape, w: str, groups: int) -> str:

@@ -319,7 +319,7 @@ def test_conv_over_three_and_four_axes(x: Any, w: Any, attrs: Any) -> None:
 
 
 @pytest.mark.parametrize("output_padding", [0, 1])
-@pytest.mark.parametrize("x, w, attrs", LINES, ids=str)
+@pytest.mark.parametrize("x, w, attrs", [*LINES, *VOLUMES], ids=str)
 def test_conv_transpose(x: Any, w: Any, attrs: Any, output_padding: int) -> None:
     operands = {"x": real(*x), "w": real(*w), "b": real(w[0])}
     extra = tuple(output_padding if s > 1 else 0 for s in attrs["strides"])
