@@ -15,6 +15,9 @@ set(PYEDGE_NEON_SOURCES
   kernels/neon/depthwise_f16.c
   kernels/neon/depthwise_f32.c
   kernels/neon/depthwise_s8.c
+  kernels/neon/dwacc.c
+  kernels/neon/gemm_acc_f16.c
+  kernels/neon/gemm_acc_f32.c
   kernels/neon/gemm_f16.S
   kernels/neon/gemm_f16.c
   kernels/neon/pool_s8.c
@@ -23,6 +26,8 @@ set(PYEDGE_NEON_FLAGS -O3)
 set(PYEDGE_FP16_SOURCES
   kernels/fp16/conv2d_f16.c
   kernels/fp16/depthwise_f16.c
+  kernels/fp16/dwacc_fast16.c
+  kernels/fp16/gemm_acc_fast16.c
   kernels/fp16/gemm_fast16.S
 )
 set(PYEDGE_FP16_FLAGS -O3 -march=armv8.2-a+fp16)

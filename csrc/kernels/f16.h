@@ -1,6 +1,6 @@
 /* float16, IEEE binary16, as its 16 bits: every core has integers of that size, few have the type. Round to nearest
  * even, subnormals kept, infinity beyond 65504; sign and payload of a NaN are unspecified. By instructions of RISC-V cores
- * with Zfh, conversions with Zfhmin too; else in integers. */
+ * with Zfh, conversions with Zfhmin and on arm64 too; else in integers. */
 #ifndef PE_F16_H
 #define PE_F16_H
 #include <stdbool.h>
@@ -10,15 +10,21 @@
 
 #define PE_FAST16_RUN 32 /* products that are summed in float16 before the sum goes into a float (docs/arithmetic.md) */
 
-#ifdef __riscv_zfhmin /* Zfh has it too */
-static inline _Float16 pe_f16_from_bits(uint16_t bits)
+#if defined __riscv_zfhmin /* Zfh has it too */
+#define PE_HALF _Float16
+#elif defined __aarch64__
+#define PE_HALF __fp16 /* conversions alone: Armv8.0 has no more */
+#endif
+
+#ifdef PE_HALF
+static inline PE_HALF pe_f16_from_bits(uint16_t bits)
 {
-    _Float16 x;
+    PE_HALF x;
     __builtin_memcpy(&x, &bits, sizeof x);
     return x;
 }
 
-static inline uint16_t pe_f16_bits(_Float16 x)
+static inline uint16_t pe_f16_bits(PE_HALF x)
 {
     uint16_t bits;
     __builtin_memcpy(&bits, &x, sizeof bits);
@@ -29,7 +35,7 @@ static inline uint16_t pe_f16_bits(_Float16 x)
 /* Exact. */
 static inline float pe_f16_widen(uint16_t x)
 {
-#ifdef __riscv_zfhmin
+#ifdef PE_HALF
     return (float)pe_f16_from_bits(x);
 #else
     const uint32_t sign = (uint32_t)(x & 0x8000) << 16;
@@ -47,8 +53,8 @@ static inline float pe_f16_widen(uint16_t x)
 
 static inline uint16_t pe_f16_round(float x)
 {
-#ifdef __riscv_zfhmin
-    return pe_f16_bits((_Float16)x);
+#ifdef PE_HALF
+    return pe_f16_bits((PE_HALF)x);
 #else
     const uint32_t bits = pe_float_bits(x), magnitude = bits & 0x7FFFFFFF;
     const uint16_t sign = (uint16_t)(bits >> 16 & 0x8000);

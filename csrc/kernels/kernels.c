@@ -46,13 +46,17 @@
 #else
 #define PE_X86_NAMES
 #endif
-const char *const pe_kernel_names[] = {
-    PE_KERNELS(PE_KERNEL_NAME)
-        PE_RV32_NAMES PE_ARMV7EM_NAMES PE_MVE_NAMES PE_RVV_NAMES PE_ZVFH_NAMES PE_X86_NAMES PE_LAYERS(PE_LAYER_NAME)
-            NULL};
+#ifdef PE_WITH_ARM64
+#define PE_ARM64_NAMES PE_KERNELS_NEON(PE_KERNEL_NAME) PE_KERNELS_FP16(PE_KERNEL_NAME)
+#else
+#define PE_ARM64_NAMES
+#endif
+const char *const pe_kernel_names[] = {PE_KERNELS(PE_KERNEL_NAME)
+                                           PE_RV32_NAMES PE_ARMV7EM_NAMES PE_MVE_NAMES PE_RVV_NAMES PE_ZVFH_NAMES
+                                               PE_X86_NAMES PE_ARM64_NAMES PE_LAYERS(PE_LAYER_NAME) NULL};
 
-/* By the kernels of gradients, which x86-64 has at its levels too: hosts learn. */
-#define SET(GEMM_ACC_F32, GEMM_ACC_F16, GEMM_ACC_FAST16, DWACC_F32, DWACC_F16, DWACC_FAST16)                          \
+/* By the kernels of gradients, which x86-64 and arm64 have at their levels too: hosts learn. */
+#define SET(GEMM_ACC_F32, GEMM_ACC_F16, GEMM_ACC_FAST16, FAST16_ROWS, DWACC_F32, DWACC_F16, DWACC_FAST16)             \
     {                                                                                                                 \
         .gemm_s8 = PE_IF_KEPT(conv2d_s8, 1, 0) || PE_IF_KEPT(linear_s8, 1, 0)                                         \
                        ? PE_ARMV7EM(pe_gemm_s8__armv7em_2x2, PE_MVE(pe_gemm_s8__mve_3x4, pe_gemm_s8__portable_2x4))   \
@@ -83,6 +87,7 @@ const char *const pe_kernel_names[] = {
                                    PE_IF_KEPT(conv2d_dgrad_f16, 1, 0) || PE_IF_KEPT(conv2d_wgrad_f16, 1, 0)           \
                                ? GEMM_ACC_FAST16                                                                      \
                                : NULL,                                                                                \
+        .fast16_rows = FAST16_ROWS,                                                                                   \
         .dwacc_f32 =                                                                                                  \
             PE_IF_KEPT(depthwise_dgrad_f32, 1, 0) || PE_IF_KEPT(depthwise_wgrad_f32, 1, 0) ? DWACC_F32 : NULL,        \
         .dwacc_f16 =                                                                                                  \
@@ -102,15 +107,21 @@ const char *const pe_kernel_names[] = {
     }
 
 static const pe_kernels portable =
-    SET(pe_gemm_acc_f32__portable_4x4, pe_gemm_acc_f16__portable_2x4, pe_gemm_acc_fast16__portable_1x1,
+    SET(pe_gemm_acc_f32__portable_4x4, pe_gemm_acc_f16__portable_2x4, pe_gemm_acc_fast16__portable_1x1, false,
         pe_dwacc_f32__portable_1x4, pe_dwacc_f16__portable_1x1, pe_dwacc_fast16__portable_1x1);
 #ifdef PE_WITH_X86
 static const pe_kernels avx2 =
-    SET(pe_gemm_acc_f32__avx2_6x16, pe_gemm_acc_f16__avx2_6x16, pe_gemm_acc_fast16__avx2_4x16, pe_dwacc_f32__avx2_1x32,
-        pe_dwacc_f16__avx2_1x8, pe_dwacc_fast16__avx2_1x8);
+    SET(pe_gemm_acc_f32__avx2_6x16, pe_gemm_acc_f16__avx2_6x16, pe_gemm_acc_fast16__avx2_4x16, false,
+        pe_dwacc_f32__avx2_1x32, pe_dwacc_f16__avx2_1x8, pe_dwacc_fast16__avx2_1x8);
 static const pe_kernels avx512 =
-    SET(pe_gemm_acc_f32__avx512_8x48, pe_gemm_acc_f16__avx512_8x48, pe_gemm_acc_fast16__avx512_4x32,
+    SET(pe_gemm_acc_f32__avx512_8x48, pe_gemm_acc_f16__avx512_8x48, pe_gemm_acc_fast16__avx512_4x32, false,
         pe_dwacc_f32__avx512_1x64, pe_dwacc_f16__avx512_1x16, pe_dwacc_fast16__avx512_1x16);
+#elif defined PE_WITH_ARM64
+static const pe_kernels neon =
+    SET(pe_gemm_acc_f32__neon_8x8, pe_gemm_acc_f16__neon_8x8, pe_gemm_acc_fast16__portable_1x1, false,
+        pe_dwacc_f32__neon_1x16, pe_dwacc_f16__neon_1x16, pe_dwacc_fast16__portable_1x1);
+static const pe_kernels fp16 = SET(pe_gemm_acc_f32__neon_8x8, pe_gemm_acc_f16__neon_8x8, pe_gemm_acc_fast16__fp16_8x16,
+                                   true, pe_dwacc_f32__neon_1x16, pe_dwacc_f16__neon_1x16, pe_dwacc_fast16__fp16_1x8);
 #endif
 
 bool pe_kernels_take(uint32_t layout)
@@ -136,6 +147,11 @@ const pe_kernels *pe_kernels_best(uint32_t features)
         return &avx512;
     if ((features & PE_NEEDS_avx2) == PE_NEEDS_avx2)
         return &avx2;
+#elif defined PE_WITH_ARM64
+    if ((features & PE_NEEDS_fp16) == PE_NEEDS_fp16)
+        return &fp16;
+    if ((features & PE_NEEDS_neon) == PE_NEEDS_neon)
+        return &neon;
 #else
     (void)features; /* all that is faster is a layer (layers.h) */
 #endif

@@ -66,6 +66,16 @@
     X(dwacc_f16, avx512, 1, 16, 1, CANONICAL, AVX512)       \
     X(dwacc_fast16, avx512, 1, 16, 1, CANONICAL, AVX512)
 
+/* Of arm64 levels, likewise. */
+#define PE_KERNELS_NEON(X)                          \
+    X(gemm_acc_f32, neon, 8, 8, 1, CANONICAL, NEON) \
+    X(gemm_acc_f16, neon, 8, 8, 1, CANONICAL, NEON) \
+    X(dwacc_f32, neon, 1, 16, 1, CANONICAL, NEON)   \
+    X(dwacc_f16, neon, 1, 16, 1, CANONICAL, NEON)
+#define PE_KERNELS_FP16(X)                              \
+    X(gemm_acc_fast16, fp16, 8, 16, 1, CANONICAL, FP16) \
+    X(dwacc_fast16, fp16, 1, 8, 1, CANONICAL, FP16)
+
 /* Whole ops (pe_op_fn): X(name, arch, op kind), for pe_<name>__<arch>. */
 #define PE_OPS_RV32(X)            \
     X(conv2d_s8, rv32, conv2d_s8) \

@@ -1,6 +1,8 @@
 #include "kernels/neon/conv2d.h"
 
+#include "kernels/neon/pack.h"
 #include "kernels/neon/stage.h"
+#include "kernels/place.h"
 #include "ops/window.h"
 
 #define BAND_BYTES 16384      /* staged rows at once, if that is more than one row of y needs */
@@ -23,8 +25,12 @@ typedef struct layer {
     size_t window_row, elements;        /* of a row of a window; with its padding, as tiles see it */
     size_t pixel;                       /* staged bytes from one pixel of y to the next */
     uint32_t channels, blocks, nr, element;
-    size_t constants, block_constants; /* offset from the start of the layer; bytes of a block */
-    size_t weights, block_weights;
+    size_t block_constants;        /* bytes of a block; those of all stand before the weights */
+    size_t weights, block_weights; /* offset from the first constants; bytes of a block */
+    bool learns; /* weights are not known before a run: constants are in work, else behind the layer */
+    size_t work_constants;
+    pe_place w_place, bias_place;
+    bool has_bias;
     int32_t gather_rows; /* at once */
     size_t gather_at;    /* in work */
     const pe_neon_tiles *tiles;
@@ -65,9 +71,15 @@ static bool describe(const pe_call *c, const pe_neon_tiles *tiles, layer *l, pe_
     const pe_tensor *x = c->tensor[0], *w = c->tensor[1], *y = c->tensor[c->inputs];
     const bool is_conv = w->rank == 4, is_float = x->dtype == PE_F32;
     const pe_tensor *q = c->inputs > 2 ? c->tensor[2] : NULL;
-    if (!pe_in_arena(x) || pe_in_arena(w) || (q && pe_in_arena(q)))
+    const bool learns = pe_in_arena(w) || (q && pe_in_arena(q));
+    if (!pe_in_arena(x) || (learns && !is_float))
         return false;
-    *l = (layer){.element = tiles->element, .tiles = tiles};
+    *l = (layer){.element = tiles->element,
+                 .tiles = tiles,
+                 .learns = learns,
+                 .w_place = pe_place_of(c, 1),
+                 .bias_place = pe_place_of(c, 2),
+                 .has_bias = q};
     pe_axis h = {1, 1, 1, 1, 1, 0}, v = {x->dims[0], y->dims[0], 1, 1, 1, 0}; /* linear: pixels are the rows of x */
     int32_t c_in = x->dims[1], c_out = y->dims[1], images = 1, x_zero_point = 0;
     if (is_conv) {
@@ -154,11 +166,13 @@ static bool describe(const pe_call *c, const pe_neon_tiles *tiles, layer *l, pe_
             bytes->work += (size_t)l->gather_rows * (size_t)l->cols * l->elements + SLACK;
         }
     }
-    l->constants = ALIGN(sizeof *l);
     l->block_constants = is_float ? l->nr * sizeof(float) : sizeof(pe_neon_rq);
-    l->weights = ALIGN(l->constants + l->blocks * l->block_constants);
+    l->weights = ALIGN(l->blocks * l->block_constants);
     l->block_weights = (l->gathered ? 1 : (size_t)l->taps) * l->elements * l->nr * l->element;
-    bytes->packed = l->weights + l->blocks * l->block_weights;
+    const size_t constants = l->weights + l->blocks * l->block_weights;
+    bytes->packed = ALIGN(sizeof *l) + (learns ? 0 : constants);
+    l->work_constants = ALIGN(bytes->work);
+    bytes->work = l->work_constants + (learns ? constants : 0);
     return bytes->work <= WORK_BYTES;
 }
 
@@ -168,6 +182,43 @@ bool pe_neon_conv_takes(const pe_call *c, const pe_neon_tiles *tiles, pe_layer_b
     return describe(c, tiles, &l, bytes);
 }
 
+/* Bias and weights of floats of blocks first .. end - 1, as tiles take them. */
+static void pack_f32(const layer *l, const float *w, const float *bias, uint32_t first, uint32_t end, uint8_t *to)
+{
+    const size_t row = l->window_row, step = l->gathered ? row : l->elements, window = (size_t)l->taps * row;
+    for (uint32_t b = first; b < end; b++) {
+        const size_t channel = (size_t)b * l->nr, left = l->channels - channel, n = left < l->nr ? left : l->nr;
+        const size_t nr = l->half && b == l->blocks - 1 ? l->nr / 2 : l->nr;
+        float *const start = (float *)(void *)(to + b * l->block_constants);
+        float *const weights = (float *)(void *)(to + l->weights + b * l->block_weights);
+        for (size_t i = 0; i < l->nr; i++)
+            start[i] = bias && i < n ? bias[channel + i] : 0;
+        if (n < nr || window * nr * sizeof *w < l->block_weights)
+            __builtin_memset(weights, 0, l->block_weights);
+        for (size_t t = 0; t < (size_t)l->taps; t++)
+            pe_neon_pack_f32(weights + t * step * nr, nr, w + channel * window + t * row, window, n, row);
+    }
+}
+
+static void pack_s8(layer *l, const pe_call *c, uint8_t *to)
+{
+    const int8_t *w = c->data[1];
+    const pe_channel *q = c->data[2];
+    const size_t kr = l->tiles->kr;
+    l->form = pe_neon_form_of(q, l->channels, &l->out);
+    for (size_t channel = 0; channel < l->channels; channel++) {
+        const size_t block = channel / l->nr, lane = channel % l->nr;
+        const size_t nr = l->half && block == l->blocks - 1 ? l->nr / 2 : l->nr;
+        uint8_t *weights = to + l->weights + block * l->block_weights;
+        pe_neon_rq_set((void *)(to + block * l->block_constants), lane, q + channel);
+        for (size_t t = 0; t < (size_t)l->taps; t++)
+            for (size_t k = 0; k < l->window_row; k++) {
+                const size_t at = t * (l->gathered ? l->window_row : l->elements) + k;
+                weights[(at / kr * nr + lane) * kr + at % kr] = (uint8_t)*w++;
+            }
+    }
+}
+
 void pe_neon_conv_pack(const pe_call *c, const pe_neon_tiles *tiles, void *packed)
 {
     layer *l = packed;
@@ -175,32 +226,17 @@ void pe_neon_conv_pack(const pe_call *c, const pe_neon_tiles *tiles, void *packe
     describe(c, tiles, l, &bytes);
     uint8_t *to = packed;
     __builtin_memset(to + sizeof *l, 0, bytes.packed - sizeof *l);
-    const uint8_t *w = c->data[1];
-    const void *q = c->inputs > 2 && c->tensor[2] ? c->data[2] : NULL;
-    const size_t kr = tiles->kr, element = l->element;
-    if (element == 1)
-        l->form = pe_neon_form_of(q, l->channels, &l->out);
-    for (size_t channel = 0; channel < l->channels; channel++) {
-        const size_t block = channel / l->nr, lane = channel % l->nr;
-        const size_t nr = l->half && block == l->blocks - 1 ? l->nr / 2 : l->nr;
-        uint8_t *constants = to + l->constants + block * l->block_constants;
-        uint8_t *weights = to + l->weights + block * l->block_weights;
-        if (element == 1)
-            pe_neon_rq_set((void *)constants, lane, (const pe_channel *)q + channel);
-        else if (q)
-            ((float *)(void *)constants)[lane] = ((const float *)q)[channel];
-        for (size_t t = 0; t < (size_t)l->taps; t++)
-            for (size_t k = 0; k < l->window_row; k++, w += element) {
-                const size_t at = t * (l->gathered ? l->window_row : l->elements) + k;
-                __builtin_memcpy(weights + ((at / kr * nr + lane) * kr + at % kr) * element, w, element);
-            }
-    }
+    if (l->element == 1)
+        pack_s8(l, c, to + ALIGN(sizeof *l));
+    else if (!l->learns)
+        pack_f32(l, c->data[1], l->has_bias ? c->data[2] : NULL, 0, l->blocks, to + ALIGN(sizeof *l));
 }
 
 /* What is to be done of a layer: from the first to before the last. Rows of y in one image. */
 typedef struct range {
     int32_t row, row_end, col, col_end;
     uint32_t block, block_end;
+    const uint8_t *constants; /* of all blocks, and their weights */
 } range;
 
 /* Copies the windows of a row of y, each rounded up to `elements`. Rows of GATHER bytes are copied: the next one takes what
@@ -249,8 +285,8 @@ static void run_tiles(const layer *l, const range *r, const uint8_t *x, size_t t
         const uint32_t end = b < wholes && wholes < r->block_end ? wholes : r->block_end;
         j.blocks = end - b;
         j.channels = l->channels - b * l->nr;
-        j.weights = (const uint8_t *)l + l->weights + b * l->block_weights;
-        j.constants = (const uint8_t *)l + l->constants + b * l->block_constants;
+        j.weights = r->constants + l->weights + b * l->block_weights;
+        j.constants = r->constants + b * l->block_constants;
         (b < wholes ? whole : half)(&j, x, step, y + b * l->nr * l->element, pixels);
     }
 }
@@ -297,7 +333,7 @@ static void run_image(const layer *l, const range *r, const uint8_t *x, uint8_t 
 static void run_part(const void *packed, uint8_t *arena, uint8_t *work, uint32_t part, uint32_t parts)
 {
     const layer *l = packed;
-    range all = {0, l->images * l->rows, 0, l->cols, 0, l->blocks};
+    range all = {0, l->images * l->rows, 0, l->cols, 0, l->blocks, (const uint8_t *)packed + ALIGN(sizeof *l)};
     switch (l->split) {
     case SPLIT_ROWS:
         all.row = pe_share(all.row_end, part, parts);
@@ -314,6 +350,11 @@ static void run_part(const void *packed, uint8_t *arena, uint8_t *work, uint32_t
     }
     if (all.col == all.col_end || all.block == all.block_end)
         return;
+    if (l->learns) {
+        const float *bias = l->has_bias ? pe_place_at(&l->bias_place, arena) : NULL;
+        pack_f32(l, pe_place_at(&l->w_place, arena), bias, all.block, all.block_end, work + l->work_constants);
+        all.constants = work + l->work_constants;
+    }
     while (all.row < all.row_end) {
         const int32_t n = all.row / l->rows, first = n * l->rows;
         range image = all;

@@ -1,6 +1,8 @@
 #include "kernels/neon/gemm_f16.h"
 
 #include "kernels/neon/convert.h"
+#include "kernels/neon/pack.h"
+#include "kernels/place.h"
 #include "ops/window.h"
 
 #define PANEL_BYTES (256 << 10) /* of x at once, if that is more than a tile: half of the L2 cache of a Cortex-A76 */
@@ -23,11 +25,16 @@ typedef struct layer {
     size_t blocks;         /* of channels, in a group */
     bool x_is_f16, y_is_f16, clips;
     bool direct;                      /* a window is a run of bytes in x */
+    bool by_rows;                     /* rows of windows inside x are put into the panel from where they lie */
     int32_t run;                      /* taps of a row that are neighbours in x: all or 1 */
     size_t tiles, chunk;              /* tiles of pixels; of them in the panel */
     size_t panel_tile;                /* bytes */
-    size_t bias, weights, block;      /* offsets from the start of the layer; bytes of a block of weights */
+    size_t bias, weights, block;      /* offsets from the constants; bytes of a block of weights */
     size_t work_weights, work_window; /* behind the panel: a block of float weights, one window */
+    bool learns; /* weights are not known before a run: constants are in work, else behind the layer */
+    size_t work_constants;
+    pe_place w_place, bias_place;
+    bool has_bias;
     float min, max;
 } layer;
 
@@ -46,7 +53,11 @@ static void describe(const pe_call *c, const pe_gemm_panels *p, layer *l, pe_lay
                  .w = {x->dims[0], y->dims[0], 1, 1, 1, 0}, /* linear: pixels are the rows of x */
                  .groups = 1,
                  .x_is_f16 = x->dtype == PE_F16,
-                 .y_is_f16 = y->dtype == PE_F16};
+                 .y_is_f16 = y->dtype == PE_F16,
+                 .w_place = pe_place_of(c, 1),
+                 .bias_place = pe_place_of(c, 2),
+                 .has_bias = c->inputs > 2 && c->tensor[2]};
+    l->learns = pe_in_arena(w) || (l->has_bias && pe_in_arena(c->tensor[2]));
     const size_t element = l->x_is_f16 ? 2 : 4, panel_element = 16 / p->lanes;
     size_t images = 1, c_in = (size_t)x->dims[1], c_out = (size_t)w->dims[0];
     if (w->rank == 4) {
@@ -80,27 +91,29 @@ static void describe(const pe_call *c, const pe_gemm_panels *p, layer *l, pe_lay
     l->k = (l->depth + K_STEP - 1) / K_STEP * K_STEP;
     l->run = l->groups == 1 && l->w.dilation == 1 ? l->w.taps : 1;
     l->direct = l->h.taps == 1 && l->run == l->w.taps && pe_axis_inside(&l->h) && pe_axis_inside(&l->w);
+    l->by_rows = l->run == l->w.taps && (size_t)l->w.taps * l->tap % (K_STEP * element) == 0;
     l->group = c_out / l->groups;
     l->blocks = (l->group + p->nr - 1) / p->nr;
     l->tiles = (l->pixels + PE_PANEL_ROWS - 1) / PE_PANEL_ROWS;
     l->panel_tile = l->k * PE_PANEL_ROWS * panel_element;
     l->chunk = min_size(l->tiles, PANEL_BYTES / l->panel_tile);
     l->chunk += l->chunk == 0;
-    l->bias = ALIGN(sizeof *l);
+    l->bias = 0;
     l->weights = ALIGN(l->bias + l->groups * l->blocks * p->nr * sizeof(float));
     l->block = l->k * p->nr * sizeof(uint16_t);
-    bytes->packed = l->weights + l->groups * l->blocks * l->block + SLACK;
+    const size_t constants = l->weights + l->groups * l->blocks * l->block + SLACK;
+    bytes->packed = ALIGN(sizeof *l) + (l->learns ? 0 : constants);
     l->work_weights = ALIGN(l->chunk * l->panel_tile + SLACK);
     l->work_window = l->work_weights + (p->widen ? ALIGN(l->k * p->nr * sizeof(float) + SLACK) : 0);
-    bytes->work = l->work_window + (l->direct ? 0 : l->depth * element);
+    l->work_constants = ALIGN(l->work_window + (l->direct ? 0 : l->depth * element));
+    bytes->work = l->work_constants + (l->learns ? constants : 0);
 }
 
 static void run_part(const void *packed, uint8_t *arena, uint8_t *work, uint32_t part, uint32_t parts);
 
 bool pe_neon_panels_takes(const pe_call *c, const pe_gemm_panels *p, pe_layer_bytes *bytes)
 {
-    const pe_tensor *bias = c->inputs > 2 ? c->tensor[2] : NULL;
-    if (!pe_in_arena(c->tensor[0]) || pe_in_arena(c->tensor[1]) || (bias && pe_in_arena(bias)))
+    if (!pe_in_arena(c->tensor[0]))
         return false;
     layer l;
     describe(c, p, &l, bytes);
@@ -108,24 +121,33 @@ bool pe_neon_panels_takes(const pe_call *c, const pe_gemm_panels *p, pe_layer_by
     return bytes->work <= WORK_BYTES;
 }
 
+/* Bias and weights of blocks first .. end - 1, as kernels take them. */
+static void pack_blocks(const layer *l, const uint16_t *w, const float *bias, size_t first, size_t end, uint8_t *to)
+{
+    const size_t nr = l->kernels.nr;
+    for (size_t b = first; b < end; b++) {
+        const size_t in_group = b % l->blocks * nr, n = min_size(l->group - in_group, nr);
+        const size_t channel = b / l->blocks * l->group + in_group;
+        uint16_t *const weights = (uint16_t *)(void *)(to + l->weights + b * l->block);
+        float *const start = (float *)(void *)(to + l->bias) + b * nr;
+        for (size_t i = 0; i < nr; i++)
+            start[i] = bias && i < n ? bias[channel + i] : 0;
+        if (n < nr)
+            __builtin_memset(weights, 0, l->block);
+        pe_neon_pack_f16(weights, nr, w + channel * l->depth, l->depth, n, l->depth);
+        for (size_t i = l->depth * nr; i < l->k * nr; i++)
+            weights[i] = NEGATIVE_ZERO;
+    }
+}
+
 void pe_neon_panels_pack(const pe_call *c, const pe_gemm_panels *p, void *packed)
 {
     layer *l = packed;
     pe_layer_bytes bytes = {0};
     describe(c, p, l, &bytes);
-    uint8_t *to = packed;
-    __builtin_memset(to + sizeof *l, 0, bytes.packed - sizeof *l);
-    const uint16_t *w = c->data[1];
-    const float *bias = c->inputs > 2 && c->tensor[2] ? c->data[2] : NULL;
-    const size_t nr = p->nr;
-    for (size_t channel = 0; channel < l->groups * l->group; channel++) {
-        const size_t in_group = channel % l->group, block = channel / l->group * l->blocks + in_group / nr;
-        uint16_t *weights = (uint16_t *)(void *)(to + l->weights + block * l->block) + in_group % nr;
-        if (bias)
-            ((float *)(void *)(to + l->bias))[block * nr + in_group % nr] = bias[channel];
-        for (size_t k = 0; k < l->k; k++)
-            weights[k * nr] = k < l->depth ? *w++ : NEGATIVE_ZERO;
-    }
+    if (!l->learns)
+        pack_blocks(l, c->data[1], l->has_bias ? c->data[2] : NULL, 0, l->groups * l->blocks,
+                    (uint8_t *)packed + ALIGN(sizeof *l));
 }
 
 /* Copies the taps of one row of a window, from column `col` of x on; those in the padding are +0. from: the row, or NULL.
@@ -195,6 +217,13 @@ static void copy_window(const layer *l, const uint8_t *x, const place *p, uint8_
         to = copy_taps(l, row >= 0 && row < l->h.in ? x + (size_t)row * l->x_row : NULL, col, to);
 }
 
+/* The window of a pixel is in x whole. */
+static bool is_inside(const layer *l, const place *p)
+{
+    const int32_t row = p->row * l->h.stride - l->h.pad, col = p->col * l->w.stride - l->w.pad;
+    return row >= 0 && row + (l->h.taps - 1) * l->h.dilation < l->h.in && col >= 0 && col + l->w.taps <= l->w.in;
+}
+
 /* 8 elements to the panel. Returns the end. */
 PE_INLINE uint8_t *put_8(const uint8_t *from, uint8_t *to, const bool from_f16, const bool to_f16)
 {
@@ -208,8 +237,8 @@ PE_INLINE uint8_t *put_8(const uint8_t *from, uint8_t *to, const bool from_f16, 
     return to + 2 * STEP;
 }
 
-/* A window as a row of a tile. to: the row's first register. */
-PE_INLINE void put(const uint8_t *from, size_t depth, uint8_t *to, const bool from_f16, const bool to_f16)
+/* Elements of a window to a row of a tile. to: the register of the first. Returns the end. */
+PE_INLINE uint8_t *put(const uint8_t *from, size_t depth, uint8_t *to, const bool from_f16, const bool to_f16)
 {
     const size_t step = K_STEP * (from_f16 ? 2 : 4);
     for (; depth >= 4 * K_STEP; depth -= 4 * K_STEP)
@@ -222,8 +251,9 @@ PE_INLINE void put(const uint8_t *from, size_t depth, uint8_t *to, const bool fr
     if (depth) {
         uint8_t last[K_STEP * 4] = {0};
         __builtin_memcpy(last, from, depth * step / K_STEP);
-        put_8(last, to, from_f16, to_f16);
+        to = put_8(last, to, from_f16, to_f16);
     }
+    return to;
 }
 
 /* Rows of the kernel for a tile with n pixels. */
@@ -241,14 +271,23 @@ static size_t pixels_of(const layer *l, size_t tile)
 PE_INLINE void fill_of(const layer *l, const uint8_t *x, size_t first, size_t n, uint8_t *panel, uint8_t *to,
                        const bool from_f16, const bool to_f16)
 {
-    const size_t depth = l->depth;
+    const size_t depth = l->depth, row_elements = depth / (size_t)l->h.taps;
+    const ptrdiff_t pixel = (ptrdiff_t)l->pixel, above = l->h.pad * (ptrdiff_t)l->x_row;
+    const ptrdiff_t tap_row = l->h.dilation * (ptrdiff_t)l->x_row;
     place p = place_of(l, x, first * PE_PANEL_ROWS);
     for (size_t tile = first; tile < first + n; tile++, panel += l->panel_tile) {
         const size_t pixels = pixels_of(l, tile), m = rows_for(pixels);
         for (size_t row = 0; row < m; row++) {
-            if (!l->direct)
-                copy_window(l, x, &p, to);
-            put(l->direct ? p.direct : to, depth, panel + row * 16, from_f16, to_f16);
+            uint8_t *at = panel + row * 16;
+            if (l->by_rows && !l->direct && is_inside(l, &p)) {
+                const uint8_t *from = row_of(l, x, &p) + ((p.col * l->w.stride - l->w.pad) * pixel - above);
+                for (int32_t i = 0; i < l->h.taps; i++, from += tap_row)
+                    at = put(from, row_elements, at, from_f16, to_f16);
+            } else {
+                if (!l->direct)
+                    copy_window(l, x, &p, to);
+                put(l->direct ? p.direct : to, depth, at, from_f16, to_f16);
+            }
             if (row + 1 < pixels || pixels == m)
                 next(l, x, &p);
         }
@@ -337,8 +376,8 @@ static void run_eights(const columns *c, pe_gemm_panel_fn *gemm, size_t n, size_
 }
 
 /* Tiles first .. first + n - 1, which are in the panel, by blocks b .. end - 1 of one group. */
-static void run_blocks(const layer *l, size_t first, size_t n, size_t b, size_t end, const uint8_t *panel, float *wide,
-                       uint8_t *y)
+static void run_blocks(const layer *l, const uint8_t *constants, size_t first, size_t n, size_t b, size_t end,
+                       const uint8_t *panel, float *wide, uint8_t *y)
 {
     const pe_gemm_panels *g = &l->kernels;
     const size_t element = l->y_is_f16 ? 2 : 4, y_row = l->groups * l->group * element;
@@ -350,7 +389,7 @@ static void run_blocks(const layer *l, size_t first, size_t n, size_t b, size_t 
         blocks = row ? PE_PANEL_BLOCKS : 1;
         const columns c = {.k = l->k,
                            .block = l->block,
-                           .bias = (const float *)(const void *)((const uint8_t *)l + l->bias) + b * g->nr,
+                           .bias = (const float *)(const void *)(constants + l->bias) + b * g->nr,
                            .width = blocks * g->nr,
                            .n = min_size(l->group - in_group, blocks * g->nr),
                            .y_row = y_row,
@@ -359,7 +398,7 @@ static void run_blocks(const layer *l, size_t first, size_t n, size_t b, size_t 
                            .in_place = !l->y_is_f16 && !l->clips && l->group - in_group >= blocks * g->nr,
                            .min = l->min,
                            .max = l->max};
-        const uint8_t *const weights = (const uint8_t *)l + l->weights + b * l->block;
+        const uint8_t *const weights = constants + l->weights + b * l->block;
         const void *w = weights;
         pe_gemm_panel_fn *const gemm = row ? g->one_by_four : few;
         if (g->widen && (eights || m == 8)) {
@@ -393,13 +432,21 @@ static void run_part(const void *packed, uint8_t *arena, uint8_t *work, uint32_t
         begin = share(end, part, parts);
         end = share(end, part + 1, parts);
     }
+    const uint8_t *constants = (const uint8_t *)packed + ALIGN(sizeof *l);
+    if (l->learns && tile < tiles) {
+        const float *bias = l->has_bias ? pe_place_at(&l->bias_place, arena) : NULL;
+        pack_blocks(l, (const uint16_t *)(const void *)pe_place_at(&l->w_place, arena), bias, begin, end,
+                    work + l->work_constants);
+        constants = work + l->work_constants;
+    }
     for (size_t n; tile < tiles; tile += n) {
         n = min_size(tiles - tile, l->chunk);
         for (size_t b = begin, group_end; b < end; b = group_end) {
             const size_t group = b / l->blocks;
             group_end = min_size(end, (group + 1) * l->blocks);
             fill(l, arena + l->x + group * l->tap, tile, n, work, work + l->work_window);
-            run_blocks(l, tile, n, b, group_end, work, (float *)(void *)(work + l->work_weights), arena + l->y);
+            run_blocks(l, constants, tile, n, b, group_end, work, (float *)(void *)(work + l->work_weights),
+                       arena + l->y);
         }
     }
 }

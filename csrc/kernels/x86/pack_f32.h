@@ -2,23 +2,8 @@
 #ifndef PE_X86_PACK_F32_H
 #define PE_X86_PACK_F32_H
 #include "kernels/layers.h"
+#include "kernels/place.h"
 #include "kernels/x86/f32.h"
-
-/* Where an operand is. */
-typedef struct pe_place {
-    const void *data; /* a constant; NULL: in the arena, or absent */
-    size_t offset;
-} pe_place;
-
-static inline pe_place pe_place_of(const pe_call *c, uint32_t i)
-{
-    return i < c->inputs && c->tensor[i] ? (pe_place){c->data[i], c->tensor[i]->offset} : (pe_place){0};
-}
-
-static inline const float *pe_place_at(const pe_place *p, const uint8_t *arena)
-{
-    return p->data ? p->data : (const float *)(arena + p->offset);
-}
 
 /* Rows 4 l + i in block l of r[i], four floats each; columns come out, row 4 l + e in element e of block l. */
 PE_INLINE void pe_turn_fours(pe_f32v r[4])
