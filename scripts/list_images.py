@@ -1,4 +1,6 @@
-"""The firmware images of the board profiles, one a line, port;isa;file;family: for CMake. Usage: list_images.py BOARDS
+"""The firmware images that a wheel brings, one a line, port;isa;file;family: for CMake. Usage: list_images.py BOARDS
+
+Those of the emulated boards. Firmware of a real one is built when it is flashed, mostly for the ops of its plans alone.
 
 family: the toolchain files of firmware/cmake, <compiler>-<family>.cmake.
 """
@@ -13,9 +15,9 @@ else:
 
 
 def images(boards: Path) -> list[tuple[str, str, str]]:
-    """(port, ISA, file) of each image, in the order of the profiles' names. Boards without firmware have none."""
+    """(port, ISA, file) of each image, in the order of the profiles' names."""
     profiles = [tomllib.loads(path.read_text(encoding="utf-8")) for path in sorted(boards.glob("*.toml"))]
-    return [(p["port"], image["isa"], image["file"]) for p in profiles for image in p.get("images", [])]
+    return [(p["port"], image["isa"], image["file"]) for p in profiles if "emulator" in p for image in p["images"]]
 
 
 def family(isa: str) -> str:

@@ -57,6 +57,7 @@ class Link:
     baud: int
     buf_bytes: int = 512  # largest decoded frame that the firmware takes; the board's own word (hello) goes first
     usb: tuple[str, ...] = ()  # "vid:pid", hexadecimal, of the serial adapters that this board shows
+    wiring: str = ""  # how the line is wired, where the board's own USB plug does not have it: for people
 
 
 @dataclass(frozen=True)

@@ -115,6 +115,8 @@ def _lines(profile: Profile) -> Iterator[tuple[str, str]]:
     if profile.link:
         usb = f", USB {', '.join(profile.link.usb)}" if profile.link.usb else ""
         yield "link", f"{profile.link.baud} baud{usb}"
+        if profile.link.wiring:
+            yield "wiring", profile.link.wiring
     if profile.flasher:
         usb = f", USB {', '.join(profile.flash_usb)}" if profile.flash_usb else ""
         yield "flasher", f"{profile.flasher}{usb}"

@@ -70,8 +70,10 @@ def command(
     after a reset. On an emulated board the flash is kept for later commands, and so is firmware with custom ops,
     or for release.
 
-    With --image a firmware file is written to a real board by the program that its profile names (esptool, openocd,
-    dfu-util, wlink, bflb-mcu-tool, picotool), or copied to the drive that a board shows: then --port is its folder.
+    A real board is flashed by the program that its profile names (esptool, openocd, dfu-util, wlink, bflb-mcu-tool,
+    picotool), or by copying to the drive that it shows: then --port is its folder. Small ones need --trim-to.
+
+    With --image a firmware file of your own is written there in the same way.
 
     \b
     Examples:
@@ -111,8 +113,12 @@ def command(
     table(
         ("firmware", "bytes"), [*rows, ("flash: all but zeroed data", size.code + size.rodata + size.data)], right=(1,)
     )
+    for line in report.commands if dry_run else ():
+        click.echo(shlex.join(line))
     if dry_run:
         console().print("\ndry run: no board was touched")
+    elif not report.answered:
+        console().print(f"\n{board}: the firmware is in its flash; no port to ask it; see: pyedge boards {board}")
     elif plan is not None:
         console().print(
             f"\n{board}: the plan of {plan.flash_bytes:,} bytes is in flash, its hash read back after a reset"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import os
+import re
 import struct
 import subprocess
 import tempfile
@@ -131,7 +132,7 @@ def firmware(
     with sources() as folder:
         compiler = [f"{p} {os.stat(p).st_size} {os.stat(p).st_mtime_ns}" for p in tools.programs]
         facts = [_source_hash(folder).hex(), profile.port, image.isa, tools.name, *compiler, _version(), repr(kinds)]
-        facts += [custom.source_digest(file).hex() for file in kernels] + [repr(sorted(options.items()))]
+        facts += [profile.name, *(custom.source_digest(file).hex() for file in kernels), repr(sorted(options.items()))]
         key = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:24]
         place = folders.cache_folder() / "firmware" / key / image.file
         if not place.is_file():
@@ -178,6 +179,7 @@ def _cmake(
     define = {
         **cross,
         "PYEDGE_BOARD": profile.port,
+        "PYEDGE_NAME": profile.name,
         "PYEDGE_OUTPUT": image.file,
         "PYEDGE_VERSION": _version(),
         **({"PYEDGE_TRIM": ";".join(ops)} if ops is not None else {}),
@@ -198,6 +200,14 @@ def _run(command: list[str], work: Path) -> None:
     env = {key: value for key, value in os.environ.items() if key not in _FLAGS}
     result = subprocess.run(command, stdout=subprocess.PIPE, stderr=together, stdin=nothing, cwd=work, env=env)
     if result.returncode:
+        # As lld and GNU ld say it, once for each section that does not fit: the last one is all that is too much.
+        too_much = re.findall(rb"region [`'](\w+)':? overflowed by (\d+) bytes", result.stdout)
+        if too_much:
+            region, by = max(too_much, key=lambda found: int(found[1]))
+            raise ToolError(
+                f"the firmware is {int(by)} bytes larger than the {region.decode()} of this board has room for; keep"
+                " only the ops that your plans need: pyedge flash --trim-to PLAN"
+            )
         raise ToolError(f"building the firmware failed: {complaint(result.stdout)}")
 
 

@@ -60,7 +60,7 @@ class Fact:
 
 def checkup() -> list[Fact]:
     """All facts, the basic ones first. Starts nothing but `--version` of the tools that it finds, and `vcgencmd`."""
-    facts = [*_python(), *_emulators(), *_firmware(), *_serial(), *_ssh(), *_usb(), *_flashers()]
+    facts = [*_python(), *_emulators(), *_firmware(), *_serial(), *_ssh(), *_usb(), *_wiring(), *_flashers()]
     return [*facts, *_meters(), *_extras()]
 
 
@@ -126,7 +126,7 @@ def _emulators() -> Iterator[Fact]:
 
 def _firmware() -> Iterator[Fact]:
     profiles = list_profiles()
-    images = {image.file: image for profile in profiles for image in profile.images}
+    images = {image.file: image for profile in profiles if profile.emulator for image in profile.images}
     there = [name for name in images if _resources.find("_firmware", "prebuilt", name)]
     missing = [name for name in images if name not in there]
     isas = sorted({image.isa for image in images.values()})
@@ -240,6 +240,14 @@ def _usb() -> Iterator[Fact]:
             rule = f'SUBSYSTEM=="usb", ATTR{{idVendor}}=="{vid}", ATTR{{idProduct}}=="{pid}", TAG+="uaccess"'
             advice = f"echo '{rule}' | sudo tee -a {_RULES} && sudo udevadm control --reload, then plug it in again"
             yield Fact(name, "fail", f"{what}: this user may not open it", advice, PermissionDeniedError.exit_code)
+
+
+def _wiring() -> Iterator[Fact]:
+    """How the link of a board is wired whose own plug does not have it, where the board or its probe is plugged in."""
+    plugged = {device.usb for device in ports.usb_devices()}
+    for profile in list_profiles():
+        if profile.link and profile.link.wiring and plugged & {*profile.flash_usb, *profile.link.usb}:
+            yield Fact(f"link of {profile.name}", "info", profile.link.wiring)
 
 
 def _flashers() -> Iterator[Fact]:

@@ -55,7 +55,10 @@ def _esptool(profile: Profile, tool: str, file: Path, port: str) -> list[Command
     chip, made = (tool, "--chip", profile.flash_chip), []
     if is_elf(file):
         out = _made(file, ".bin")
-        made, file = [(*chip, "elf2image", "--output", str(out), str(file))], out
+        # The ROM loads what goes into RAM, and is told of nothing else; it also takes the flash's size from the header.
+        sizes = [m.size_bytes >> 20 for m in profile.memories if m.kind == "flash"]
+        how = ("--ram-only-header", "--flash-mode", "dio", *(("--flash-size", f"{max(sizes)}MB") if sizes else ()))
+        made, file = [(*chip, "elf2image", *how, "--output", str(out), str(file))], out
     baud = str(profile.link.baud if profile.link else 115200)
     return [*made, (*chip, "--port", port, "--baud", baud, "write-flash", _address(profile), str(file))]
 
@@ -120,7 +123,7 @@ def write_firmware(
     Args:
         file: An ELF file; a raw image for the profile's flash_address; or UF2 where the board takes it.
         port: As ports.choose, for flashers on a serial port; or the folder where a UF2 drive is mounted.
-        dry_run: Only say what would be started.
+        dry_run: Only say what would be started, with PORT for a port that is not there.
         progress: Called with percent done, and 100.
 
     Returns:
@@ -143,11 +146,11 @@ def write_firmware(
         raise ToolError(f"{file}: no such file, or an empty one")
     if flasher.name == "picotool" and (drive := _drive(profile, port)):
         return [_copy(_uf2(profile, file), drive, dry_run, progress)]
-    tool = program(flasher.name)
+    tool = program(flasher.name) or (flasher.name if dry_run else None)
     if tool is None:
         also = "; or hold BOOTSEL while you plug it in, and mount the drive" if flasher.name == "picotool" else ""
         raise MissingToolError(f"{profile.name}: {flasher.name} is not installed; try: {flasher.install}{also}")
-    device = choose(profile, port) if flasher.serial else ""
+    device = _device(profile, port, dry_run) if flasher.serial else ""
     commands = flasher.commands(profile, tool, file, device)
     if not dry_run:
         if flasher.serial and "://" not in device:  # no such port, no rights, busy: before a program goes on trying
@@ -155,6 +158,15 @@ def write_firmware(
         for command in commands:
             _run(profile, flasher, command, device, _LEAST_S + file.stat().st_size / _SLOWEST, progress)
     return commands
+
+
+def _device(profile: Profile, port: str | None, dry_run: bool) -> str:
+    try:
+        return choose(profile, port)
+    except BoardNotFoundError:
+        if dry_run and port is None:
+            return "PORT"
+        raise
 
 
 def _address(profile: Profile) -> str:

@@ -110,7 +110,8 @@ def choose(profile: Profile, port: str | None, ports: list[Port] | None = None) 
         names = ", ".join(map(str, found))
         raise BoardNotFoundError(f"{profile.name}: {len(found)} ports have {what}: {names}; choose one: {_HOW}")
     there = ", ".join(map(str, ports)) or "none at all"
-    raise BoardNotFoundError(f"{profile.name}: no port has {what}; there is {there}; give one: {_HOW}")
+    wiring = f"; {profile.link.wiring}" if profile.link and profile.link.wiring else ""
+    raise BoardNotFoundError(f"{profile.name}: no port has {what}; there is {there}; give one: {_HOW}{wiring}")
 
 
 def holder(device: str) -> str | None:

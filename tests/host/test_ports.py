@@ -178,6 +178,7 @@ def test_doctor_knows_a_board_that_waits_to_be_flashed(usb: Path) -> None:
     assert (locked.status, locked.exit_code) == ("fail", pe.PermissionDeniedError.exit_code)
     assert 'SUBSYSTEM=="usb", ATTR{idVendor}=="2e8a", ATTR{idProduct}=="000f"' in locked.advice
     assert "pico-2" in locked.found and "usb 046d:c077" not in facts
+    assert "Debug Probe" in facts["link of pico-2"].found and "link of bl618" not in facts
     (usb / "001" / "007").touch()
     assert {f.name: f for f in checkup()}["usb 2e8a:000f"].status == "ok"
 

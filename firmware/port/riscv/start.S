@@ -7,9 +7,11 @@
 _start:
     .option push
     .option norelax
-    la gp, __global_pointer$
+    lui t0, %hi(1f)             /* from here on where it is linked: a chip may start at an alias of its flash */
+    jr %lo(1f)(t0)
+1:  la gp, __global_pointer$
     .option pop
-    csrw mie, zero
+    csrci mstatus, 8            /* MIE: no interrupt is taken, whoever started this; not each core has mie */
     la t0, trap
     csrw mtvec, t0
 #ifdef __riscv_flen
@@ -44,7 +46,8 @@ _start:
     j 4b
 5:  call firmware_main
 
-    .align 2
+    .align 6                    /* what mtvec of the cores with CLIC or ECLIC takes */
+    .globl trap
 trap:
     la sp, __stack_top          /* what was there is lost anyway, and it may be what overflowed */
     csrr a0, mcause
