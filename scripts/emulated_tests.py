@@ -4,7 +4,8 @@
 
 Outputs recorded elsewhere (tests/golden) are computed on every CPU. Layer kernels are compared with the portable ones
 on one CPU: the tests go through the levels below its own as well. Those of a higher level run on one more, and those of
-float16, for which Cortex-A53 and FEAT_FHM have loops of their own, on these as well. try_wheel.py says what is needed.
+float16, for which Cortex-A53 and FEAT_FHM have loops of their own, on these as well. An autoencoder learns on two CPUs
+of arm64; with PYEDGE_TEST_ALL_ROWS=1 ResNet8 and DS-CNN too. try_wheel.py says what is needed.
 """
 
 from __future__ import annotations
@@ -23,6 +24,10 @@ PYTEST = ("iniconfig", "packaging", "pluggy", "pytest")
 RECORDED = ("tests/plan/test_litert_ops.py", "tests/test_golden_bits.py")
 LAYERS = ("tests/csrc/test_layers.py",)
 FLOAT16 = ("tests/csrc/test_layers_f16.py",)
+LEARNED = "tests/tune/test_learned_bits.py::test_this_cpu_learns_what_is_recorded"
+LEARN = (
+    (LEARNED,) if os.environ.get("PYEDGE_TEST_ALL_ROWS") else tuple(f"{LEARNED}[autoencoder-fp{n}-1]" for n in (16, 32))
+)
 LINEAR_F16 = (f"{FLOAT16[0]}::test_linear_has_the_portable_bits",)
 I8MM = tuple(f"{LAYERS[0]}::test_{op}_has_the_portable_bits" for op in ("conv2d_s8", "linear_s8"))
 
@@ -48,9 +53,9 @@ class Cpu:
 
 CPUS = {
     "aarch64": (
-        Cpu("cortex-a53", "neon", RECORDED + LINEAR_F16),
+        Cpu("cortex-a53", "neon", RECORDED + LINEAR_F16 + LEARN),
         Cpu("cortex-a72", "neon", RECORDED),
-        Cpu("cortex-a76", "dotprod", RECORDED + LAYERS + FLOAT16),
+        Cpu("cortex-a76", "dotprod", RECORDED + LAYERS + FLOAT16 + LEARN),
         # QEMU's way to sign pointers: that of Arm takes three times as long.
         Cpu("max,pauth-impdef=on", "i8mm", RECORDED + I8MM + LINEAR_F16),
     ),
