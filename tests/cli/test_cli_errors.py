@@ -97,7 +97,7 @@ def bad(tmp_path_factory, folder):
         ("profile digits.pedge --entry absent", 2, ["'absent'"]),
         ("run digits.pedge -b esp32-c6", 9, ["esp32-c6", "no firmware for it yet"]),
         ("run digits.pedge -b jetson-nano -p /dev/null", 9, ["jetson-nano", "runs on this board itself"]),
-        ("flash digits.pedge -b pico-2", 9, ["pico-2", "no firmware for it yet"]),
+        ("flash digits.pedge -b esp32-p4", 9, ["esp32-p4", "no firmware for it yet"]),
         ("boards -m digits.pedge", 2, ["--model", "BOARD"]),
         ("boards absent", 3, ["'absent'", "virt-rv32"]),
         ("boards absent.toml", 3, ["absent.toml"]),
