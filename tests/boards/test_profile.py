@@ -95,7 +95,7 @@ def test_a_plan_has_the_layout_of_its_board() -> None:
         ("slot_bytes = 4194304", "slot_bytes = 33554432", "lie outside 'nor'"),
         ("slot_bytes = 4194304", "slot_bytes = 4194305", "slots must be whole sectors"),
         ("flash_bytes = 33554432", "flash_bytes = 4096", "emulator.flash_bytes: 4096 is smaller than the store"),
-        ("[sources]\nisa =", "[sources]\nisas =", "sources: 'isa' is missing"),
+        ('isa = "QEMU', 'isas = "QEMU', "sources: 'isa' is missing"),
         ("[sources]", '[sources]\nmood = "good"', "sources: 'mood' is no key of a profile"),
         ("cores = 1", "cores = = 1", "Invalid value"),
         ('status = "emulated"', 'status = "described, no firmware yet"', "but there is firmware"),
