@@ -227,6 +227,8 @@ enum pe_op_kind {
     PE_OP_AVG_POOL2D_F16 = 247,
     PE_OP_MAX_POOL2D_F16 = 248,
     PE_OP_MEAN_F16 = 249,
+    PE_OP_CLIP_MASK = 250,        /* y float32 or float16              -> u8: a bit an element, min < y < max */
+    PE_OP_MASK_GRAD = 251,        /* dy, bits u8                       -> dx: dy where the bit is set, else 0 */
     PE_OP_SGD_UPDATE = 260,       /* w g lr factor step, elements start .. of w -> w */
     PE_OP_MOMENTUM_UPDATE = 261,  /* .. m                              -> w m */
     PE_OP_ADAM_UPDATE = 262,      /* .. m v                            -> w m v */

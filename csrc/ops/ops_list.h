@@ -154,6 +154,8 @@
     X(avg_pool2d_f16, AVG_POOL2D_F16)                           \
     X(max_pool2d_f16, MAX_POOL2D_F16)                           \
     X(mean_f16, MEAN_F16)                                       \
+    X(clip_mask, CLIP_MASK)                                     \
+    X(mask_grad, MASK_GRAD)                                     \
     X(sgd_update, SGD_UPDATE)                                   \
     X(momentum_update, MOMENTUM_UPDATE)                         \
     X(adam_update, ADAM_UPDATE)                                 \

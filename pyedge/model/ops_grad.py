@@ -12,6 +12,8 @@
 | max_pool_grad | dy[N,O..,C] x[N,D..,C] -> dx, 1 to 4 axes | kernels, strides, dilations, pads, dtype |
 | avg_pool_grad | dy[N,O..,C] -> dx[N,D..,C] | as max_pool_grad, and size (D..), count_include_pad |
 | clip_grad | dy y -> dx of dy's dtype: dy where min < y < max, else 0 | min, max |
+| clip_mask | y -> uint8[ceil(n / 8)], a bit for each of n elements: min < y < max | min, max |
+| mask_grad | dy bits -> dx of dy's dtype: dy where the bit is set, else 0 | |
 
 Operands are float32 or float16, each by itself; dtype is that of the result, one of these. stride, dilation, padding
 and groups are those of the layer, kernels, strides, dilations and pads those of max_pool and avg_pool; multiplier is
@@ -145,6 +147,23 @@ def _clip_grad(op: Op, operands: Operands) -> Result:
     return dy.shape, dy.dtype
 
 
+def _clip_mask(op: Op, operands: Operands) -> Result:
+    y = need(op, operands, 0)
+    if y.dtype not in FLOATS:
+        raise misfit(op, y, "float32 or float16")
+    return (None if None in y.shape else -(-_size(y.shape) // 8),), "uint8"
+
+
+def _mask_grad(op: Op, operands: Operands) -> Result:
+    dy, bits = need(op, operands, 0), need(op, operands, 1)
+    if dy.dtype not in FLOATS:
+        raise misfit(op, dy, "float32 or float16")
+    expected = None if None in dy.shape else -(-_size(dy.shape) // 8)
+    if bits.dtype != "uint8" or not _fits(bits.shape, (expected,)):
+        raise misfit(op, bits, f"uint8 {show((expected,))}, a bit for each element of tensor {dy.name!r}")
+    return dy.shape, dy.dtype
+
+
 def _size(shape: Shape) -> int:
     return math.prod(d or 0 for d in shape)
 
@@ -177,6 +196,8 @@ KINDS.update(
         "max_pool_grad": Kind(2, (*_POOL, "dtype"), _pool_grad),
         "avg_pool_grad": Kind(1, (*_POOL, "size", "count_include_pad", "dtype"), _pool_grad),
         "clip_grad": Kind(2, ("min", "max"), _clip_grad),
+        "clip_mask": Kind(1, ("min", "max"), _clip_mask),
+        "mask_grad": Kind(2, (), _mask_grad),
     }
 )
 GRADIENTS = tuple(kind for kind in KINDS if kind.endswith(("_dgrad", "_wgrad", "_grad")))

@@ -133,10 +133,22 @@ def _pool_grad(op: Op, v: Arrays, t: Tensors, mode: str) -> np.ndarray:
     return dx
 
 
+def _inside(op: Op, y: np.ndarray) -> np.ndarray:
+    y = y.astype(np.float32)
+    return np.asarray((y > np.float32(op.attrs["min"])) & (y < np.float32(op.attrs["max"])))
+
+
 def _clip_grad(op: Op, v: Arrays, t: Tensors, mode: str) -> np.ndarray:
-    y = v[1].astype(np.float32)
-    low, high = np.float32(op.attrs["min"]), np.float32(op.attrs["max"])
-    return np.asarray(np.where((y > low) & (y < high), v[0], v[0].dtype.type(0)))
+    return np.asarray(np.where(_inside(op, v[1]), v[0], v[0].dtype.type(0)))
+
+
+def _clip_mask(op: Op, v: Arrays, t: Tensors, mode: str) -> np.ndarray:
+    return np.packbits(_inside(op, v[0]), axis=None, bitorder="little")
+
+
+def _mask_grad(op: Op, v: Arrays, t: Tensors, mode: str) -> np.ndarray:
+    bits = np.unpackbits(v[1], count=v[0].size, bitorder="little").astype(bool)
+    return np.asarray(np.where(bits.reshape(v[0].shape), v[0], v[0].dtype.type(0)))
 
 
 RULES |= {
@@ -150,5 +162,7 @@ RULES |= {
     "max_pool_grad": _pool_grad,
     "avg_pool_grad": _pool_grad,
     "clip_grad": _clip_grad,
+    "clip_mask": _clip_mask,
+    "mask_grad": _mask_grad,
 }
 BY_MODE.update(GRADIENTS)

@@ -19,6 +19,7 @@ from .program import Program, Step, Value
 _BANDS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 _LAYERS = 6  # of a chain at most
 _FAMILIES = ("conv2d", "depthwise", "avg_pool2d", "max_pool2d")
+_POINTWISE = ("dequantize_s8_f32", "quantize_f32_s8")  # as layers whose windows are one element
 
 
 def in_bands(program: Program) -> Program:
@@ -84,6 +85,8 @@ class _Layer:
 
     def on(self, begin: int) -> bytes:
         """Params with what is above the rows needed by those from row begin of y on."""
+        if not self.params["pad_top"]:
+            return self.step.params
         above = max(self.params["pad_top"] - begin * self.params["stride_h"], 0)
         return structs.pack_params(self.step.kind, **{**self.params, "pad_top": above})
 
@@ -92,12 +95,15 @@ def _layer(program: Program, at: int) -> _Layer | None:
     """None: another step."""
     step = program.steps[at]
     family = next((f for f in _FAMILIES if step.kind.startswith(f"{f}_")), None)
-    if family is None or step.inputs[0] is None or step.kind.endswith(("_hybrid", "_zero_point")):
+    pointwise = step.kind in _POINTWISE
+    if not (family or pointwise) or step.inputs[0] is None or step.kind.endswith(("_hybrid", "_zero_point")):
         return None
     x, y = program.values[step.inputs[0]], program.values[step.outputs[0]]
     states = {x.storage, y.storage} & set(program.states)
-    if x.dims[0] != 1 or x.data is not None or x.offset or y.offset or states:
+    if len(x.dims) != 4 or x.dims[0] != 1 or x.data is not None or x.offset or y.offset or states:
         return None
+    if pointwise:
+        return _Layer(step, {"stride_h": 1, "pad_top": 0}, 1, 1, x.dims[1], y.dims[1]) if x.dims == y.dims else None
     p = structs.unpack_params(step.kind, step.params)
     if "kernel_h" in p:
         return _Layer(step, p, p["kernel_h"], 1, x.dims[1], y.dims[1])

@@ -71,7 +71,12 @@ def _bias(b: Builder, op: Op) -> None:
     b.emit("bias_grad", op.name, [b.input(op, 0)], [b.result(op)])
 
 
-@lowers("clip_grad")
+@lowers("clip_grad", "clip_mask")
 def _clip(b: Builder, op: Op) -> None:
     bounds = {"f_min": op.attrs["min"], "f_max": op.attrs["max"]}
-    b.emit("clip_grad", op.name, [b.input(op, 0), b.input(op, 1)], [b.result(op)], **bounds)
+    b.emit(op.kind, op.name, [b.input(op, i) for i in range(len(op.inputs))], [b.result(op)], **bounds)
+
+
+@lowers("mask_grad")
+def _mask(b: Builder, op: Op) -> None:
+    b.emit("mask_grad", op.name, [b.input(op, 0), b.input(op, 1)], [b.result(op)])

@@ -13,7 +13,9 @@ from ..tensor import array_dtype
 Keep = Literal["all"] | None
 
 # Kinds whose output may lie on an input of the same size: each output element depends on the same element alone.
-IN_PLACE = frozenset({"add_s8", "add_f32", "clip_s8", "clip_f32", "requantize_s8", "copy", "clip_grad", "add_f16"})
+IN_PLACE = frozenset(
+    {"add_s8", "add_f32", "add_f16", "clip_s8", "clip_f32", "requantize_s8", "copy", "clip_grad", "mask_grad"}
+)
 
 # Of kinds that give a state's next value: output -> the input, the old value, on which it may lie.
 OVER_INPUT = {

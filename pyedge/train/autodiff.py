@@ -12,13 +12,13 @@ from ..model.ops import infer_shapes
 from ..model.ops_elementwise import FLOATS
 from . import batch_norm, vjp_elementwise, vjp_move, vjp_nn, vjp_reduce  # noqa: F401  they fill RULES
 from .branches import differentiate_if
-from .recompute import recompute_cheap
+from .recompute import mask_clips, recompute_cheap
 from .tape import CONSTANT, RULES, Tape, reads
 from .unroll import unroll
 
 
 def gradients(
-    graph: Graph, loss: str, wrt: Sequence[str], seed: str | None = None, recompute: bool = False
+    graph: Graph, loss: str, wrt: Sequence[str], seed: str | None = None, recompute: bool = False, masks: bool = False
 ) -> tuple[Graph, dict[str, str]]:
     """Return a copy of graph with ops behind its own that compute the gradients of a tensor.
 
@@ -33,6 +33,8 @@ def gradients(
         seed: A tensor by which the gradients are multiplied, of the loss's dtype and of a shape that broadcasts to its
             shape: a loss scale. 1 without it.
         recompute: Compute results of cheap ops a second time where that leaves less memory alive, with the same bits.
+        masks: Keep of a result that only the gradient of its clip (relu, relu6) needs a bit for each element, where
+            such results are at least half of what lives on into the backward half; with the same bits.
 
     Returns:
         The new graph, and for each of wrt the name of its gradient, a tensor of its shape and dtype.
@@ -55,6 +57,8 @@ def gradients(
         if name not in found:
             raise ModelError(f"{loss!r} does not depend on {name!r} by ops that have a gradient")
     tape.remove_dead([found[name] for name in wrt])
+    if masks:
+        graph, forward = mask_clips(graph, forward)
     if recompute:
         graph = recompute_cheap(graph, forward, [found[name] for name in wrt])
     return graph, {name: found[name] for name in wrt}

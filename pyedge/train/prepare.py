@@ -43,10 +43,10 @@ class Settings:
         batch: Samples that go through at once.
         accumulate: Batches whose mean gradient makes a step: the first of them run the entry "accumulate".
         in_turn: Each weight is updated as soon as its gradient is there, a few rows at a time, and rows whose gradient
-            is not finite are left out instead of the whole step.
+            is not finite are left out instead of the whole step. With masks, as in `gradients`.
         seed: Of noise and stochastic rounding.
         output: Name of the output that the loss is of.
-        recompute: As in `gradients`.
+        recompute: As in `gradients`, with masks.
         latent: The frozen part is an entry of its own; "train" and "accumulate" take what it gives (`latent.features`).
     """
 
@@ -166,7 +166,7 @@ def _backward(forward: Graph, target: str, s: Settings) -> tuple[Tape, str, dict
     loss = t.op("reduce_mean", losses, axes=(0,), keepdims=True)
     scale = _state(t, SCALE, np.full(1, s.loss_scale)) if s.loss_scale is not None else None
     graph.output_names = [loss]
-    graph, found = gradients(graph, loss, s.learning, scale, s.recompute)
+    graph, found = gradients(graph, loss, s.learning, scale, s.recompute, masks=s.in_turn or s.recompute)
     t = Tape(graph)
     t.stem = "train"
     order = {name: i for i, op in enumerate(graph.ops) for name in op.outputs}

@@ -1,4 +1,4 @@
-"""Less memory for more work: forward tensors that the backward half reads are computed there again."""
+"""Less memory for more work: forward tensors that the backward half reads are computed there again, or kept as bits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ CHEAP = {
 }
 # Ops that may be computed again for one tensor: chains, as those of a recurrent cell's steps, are kept in between.
 LONGEST = 8
-_OVER_OPERAND = {"add", "relu", "relu6", "clip", "clip_grad"}  # whose result may lie on an operand that ends there
+# Kinds whose result may lie on an operand that ends there.
+_OVER_OPERAND = {"add", "relu", "relu6", "clip", "clip_grad", "mask_grad"}
 _WORK = 200_000  # ops looked at in all: of large graphs only the largest tensors are tried
 
 
@@ -44,6 +45,48 @@ def recompute_cheap(graph: Graph, forward: int, results: Collection[str]) -> Gra
             chosen |= made
             halves.kept = (halves.kept - {name}) | leaves
     return best if peak < _peak(graph, results) else graph
+
+
+def mask_clips(graph: Graph, forward: int) -> tuple[Graph, int]:
+    """Return a copy that keeps a bit for each element of values that the backward half needs for clip_grad alone.
+
+    So it is where layers don't learn, or by their biases alone: no gradient of a weight reads what lies between them.
+    A mask is one more pass over the values, so a graph in which these are less than half of the bytes that live on into
+    the backward half is returned as it is. Gradients stay as they are, to the bit.
+
+    forward: number of the ops of the forward half.
+
+    Returns:
+        The graph and the number of the ops of its forward half.
+    """
+    halves = _Halves(graph, forward)
+    readers = [(op, i, n) for op in graph.ops[forward:] for i, n in enumerate(op.inputs) if n in halves.here]
+    values = {halves.base(str(n)) for op, i, n in readers if (op.kind, i) != ("clip_grad", 1)}
+    masked = halves.kept.intersection(halves.makers) - values - halves.fixed
+    of_masked, of_all = (sum(_bytes(graph, n) for n in names) for names in (masked, halves.kept))
+    if not masked or 2 * of_masked < of_all:
+        return graph, forward
+
+    bounds: dict[str, list[tuple[float, float]]] = {}  # by value
+    for op, _, n in readers:
+        if (y := halves.base(str(n))) in masked:
+            bounds.setdefault(y, []).append((op.attrs["min"], op.attrs["max"]))
+    graph = graph.copy()
+    front, back, graph.ops = graph.ops[:forward], graph.ops[forward:], []
+    tape, bits = Tape(graph), {}
+    for op in front:
+        graph.ops.append(op)
+        tape.stem = op.name
+        for y in op.outputs:
+            for low, high in dict.fromkeys(bounds.get(y, [])):
+                bits[y, low, high] = tape.op("clip_mask", y, min=low, max=high)
+    forward = len(graph.ops)
+    for op in back:
+        if op.kind == "clip_grad" and (y := halves.base(str(op.inputs[1]))) in masked:
+            found = bits[y, op.attrs["min"], op.attrs["max"]]
+            op = Op("mask_grad", op.name, [op.inputs[0], found], op.outputs)
+        graph.ops.append(op)
+    return graph, forward
 
 
 class _Halves:

@@ -463,6 +463,7 @@ def _gradients(dtype: str) -> Graph:
     steps: dict[str, Any] = {"dilation": (1, 1), "padding": "same"}
     dy = layer(0, "linear", b.input("dy", (2, 5), dtype), b.input("x0", (2, 24), dtype), weight(5, 24))
     dy = b.op("clip_grad", b.reshape(dy, (2, 3, 2, 4)), b.input("y0", (2, 3, 2, 4), dtype), min=0.0, max=6.0)[0]
+    dy = b.op("mask_grad", dy, b.op("clip_mask", b.input("y1", (3, 2, 8), dtype), min=0.0, max=6.0)[0])[0]
     dy = pooled("max_pool_grad", dy, b.input("x1", (2, 3, 3, 4), dtype))
     dy = layer(1, "depthwise", dy, b.input("x2", (2, 5, 6, 2), dtype), weight(3, 2, 4), stride=(2, 2), **steps)
     dy = pooled("avg_pool_grad", dy, size=(5, 11), count_include_pad=True)

@@ -125,6 +125,15 @@ def test_clip_grad_is_zero_at_the_bounds_beyond_and_for_nan() -> None:
     assert dx.tolist() == [0, 0, -2, 0, 0, 0] and not np.signbit(dx[[0, 1, 3, 4, 5]]).any()
 
 
+def test_a_mask_has_the_lowest_bit_first_and_passes_what_clip_grad_does() -> None:
+    y = np.array([-1, -0.0, 0.5, 6, 7, np.nan, 5.5, 1e-9, np.inf, 3], np.float32)
+    bits = compute("clip_mask", y.reshape(5, 2), min=0.0, max=6.0)
+    assert bits.dtype == np.uint8 and bits.tolist() == [0b11000100, 0b10]
+    dy = np.full(10, -2, np.float16)
+    dx = compute("mask_grad", dy, bits)
+    assert dx.tobytes() == compute("clip_grad", dy, y, min=0.0, max=6.0).tobytes()
+
+
 def test_float16_sums_follow_the_mode() -> None:
     """4097 products of 1: in float16 a sum stops at 2048, a run of 32 doesn't; in float32 the result is exact."""
     ones = np.ones((4097, 1), np.float16)
@@ -164,6 +173,7 @@ REFUSED: list[tuple[str, list[tuple[int, ...]], dict[str, Any], str]] = [
     ("max_pool_grad", [(1, 3, 2), (1, 4, 2)], POOL, r"expected \[1, 2, 2\]"),
     (*("avg_pool_grad", [(1, 3, 2)]), {**POOL, "size": (4, 4), "count_include_pad": False}, "1 axes"),
     ("clip_grad", [(2, 3), (3, 2)], {"min": 0.0, "max": 6.0}, "expected float32 or float16, as tensor 't1'"),
+    ("mask_grad", [(2, 3), (1,)], {}, r"expected uint8 \[1\], a bit for each element of tensor 't0'"),
 ]
 
 

@@ -116,6 +116,19 @@ def test_the_largest_live_set_is_what_falls() -> None:
     assert max(live_bytes(in_bands(program))) <= 2 * 4 * 64 * 16 + 8 * row
 
 
+def test_codes_become_floats_a_band_of_rows_at_a_time() -> None:
+    """Layers of floats behind an int8 part: the floats between are never whole. And codes behind floats."""
+    rng = np.random.default_rng(1)
+    b = pe.GraphBuilder()
+    x = b.input("x", (1, 48, 16, 4), "int8", scale=0.1, zero_point=3)
+    h = b.conv2d(b.op("dequantize", x)[0], rng.normal(size=(2, 3, 3, 4)).astype(np.float32))
+    b.output("y", b.max_pool2d(h, 2, padding="same"))
+    graph = b.build()
+    whole, bands = pe.compile(graph), pe.compile(graph, low_memory=True)
+    assert bands.arena_bytes < 0.6 * whole.arena_bytes
+    assert outputs(bands, 1) == outputs(whole, 1)
+
+
 def test_a_plan_that_does_not_fit_is_made_in_bands(monkeypatch: pytest.MonkeyPatch) -> None:
     """And says so."""
     b = pe.GraphBuilder()

@@ -54,11 +54,15 @@ def test_layers_of_small_networks_need_little_scratch(dtypes: str, most: int) ->
 
 
 def test_the_gradient_of_an_activation_lies_on_that_of_its_result() -> None:
-    """clip_grad writes over dy, which nothing reads afterwards."""
-    b = pe.GraphBuilder()
-    dy = b.add(b.input("dy", (1, 1000)), b.input("more", (1, 1000)))
-    b.output("dx", b.op("clip_grad", dy, b.input("y", (1, 1000)), min=0.0, max=6.0)[0])
-    assert pe.compile(b.build()).arena_bytes <= 3 * 4000 + 64
+    """clip_grad and mask_grad write over dy, which nothing reads afterwards."""
+    for kind, size, dtype, of in (
+        ("clip_grad", 1000, "float32", {"min": 0.0, "max": 6.0}),
+        ("mask_grad", 125, "uint8", {}),
+    ):
+        b = pe.GraphBuilder()
+        dy = b.add(b.input("dy", (1, 1000)), b.input("more", (1, 1000)))
+        b.output("dx", b.op(kind, dy, b.input("y", (1, 1000) if of else (size,), dtype), **of)[0])
+        assert pe.compile(b.build()).arena_bytes <= 2 * 4000 + size * (4 if of else 1) + 64
 
 
 def test_a_plan_counts_the_macs_of_the_graph() -> None:
@@ -91,6 +95,12 @@ REFUSED: list[tuple[str, list[tuple[str, tuple[int, ...]]], dict[str, Any], str]
     ("avg_pool_grad", [("float32", (1, 2, 1)), ("int8", (1, 4, 1))], {}, "neither float32 nor float16"),
     ("bias_grad", [("float32", (2, 3)), ("float32", (4,))], {}, "do not fit"),
     ("clip_grad", [("float32", (4,)), ("float32", (4,)), ("float32", (4,))], {"f_min": 1.0, "f_max": 0.0}, "no range"),
+    ("clip_mask", [("float32", (9,)), ("uint8", (1,))], {"f_max": 6.0}, "a bit for each element"),
+    ("clip_mask", [("int8", (8,)), ("uint8", (1,))], {"f_max": 6.0}, "neither float32 nor float16"),
+    ("clip_mask", [("float16", (9,)), ("uint8", (2,))], {"f_min": 1.0, "f_max": 0.0}, "no range"),
+    ("mask_grad", [("float16", (9,)), ("uint8", (3,)), ("float16", (9,))], {}, "a bit for each element"),
+    ("mask_grad", [("float16", (9,)), ("int8", (2,)), ("float16", (9,))], {}, "a bit for each element"),
+    ("mask_grad", [("float16", (9,)), ("uint8", (2,)), ("float32", (9,))], {}, "differ in size or dtype"),
 ]  # fmt: skip
 
 

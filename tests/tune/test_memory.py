@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 import pyedge as pe
 
@@ -48,6 +49,23 @@ def test_two_layers_of_mobilenet_learn_in_256_kilobytes(data_dir: Path) -> None:
         in_turn=True,
     )
     assert trainer.compile(board="virt-rv32").arena_bytes <= 192 * 1024
+
+
+@pytest.mark.parametrize("layers, most", [("last:2", 256 * 1024), ("last:3", 259 * 1024)])
+def test_all_biases_and_the_last_layers_of_mobilenet_learn(layers: str, most: int, data_dir: Path) -> None:
+    """Of the results in front of the last layers a bit for each element is kept; the image is floats band by band."""
+    graph = pe.load(data_dir / "models" / "mlperf_vww_mbv1_int8.tflite")
+    assert isinstance(graph, pe.Graph)
+    trainer = pe.Trainer(
+        graph,
+        optimizer=pe.SGD(0.01),
+        precision="mixed:int8:fp16",
+        trainable=["bias", layers],
+        rounding="stochastic",
+        in_turn=True,
+    )
+    plan = trainer.compile(board="virt-rv32", low_memory=True)
+    assert plan.arena_bytes <= most
 
 
 def test_resnet8_learns_whole_in_350_kilobytes(data_dir: Path) -> None:
