@@ -21,10 +21,10 @@ def plan() -> pe.Plan:
 
 
 def board(ram: tuple[int, ...], flash: tuple[int, ...] = ()) -> Profile:
-    """A board with memories of these sizes."""
+    """A board with memories of these sizes, and no slots for plans."""
     kinds = [("ram", n) for n in ram] + [("flash", n) for n in flash]
     memories = tuple(Memory(f"m{i}", kind, 0, n) for i, (kind, n) in enumerate(kinds))  # type: ignore[arg-type]
-    return replace(load_profile("esp32-c3"), name="kit", memories=memories)
+    return replace(load_profile("esp32-c3"), name="kit", memories=memories, store=None)
 
 
 def test_room_is_one_ram_and_a_slot_or_a_flash() -> None:
