@@ -124,12 +124,13 @@ def graph(front_end: FrontEnd = MICRO_SPEECH, stream: bool = False, **changes: A
     return b.build()
 
 
-def attach(model: Graph, front_end: FrontEnd = MICRO_SPEECH, **changes: Any) -> Graph:
+def attach(model: Graph, front_end: FrontEnd = MICRO_SPEECH, features: bool = False, **changes: Any) -> Graph:
     """Return a graph that takes the samples of one step a run and gives the model's outputs for the frames up to now.
 
     Args:
         model: Its one input holds frames times channels numbers, the oldest frame first: [1, 49, 40, 1], [1, 1960] ...
             It is float32, or int8 with a scale, to which features are rounded. Before the first run all frames are 0.
+        features: True: the newest frame is an output too, the last one, "features" [channels], as the model takes it.
         changes: Settings of the front end to change.
 
     Raises:
@@ -159,18 +160,28 @@ def attach(model: Graph, front_end: FrontEnd = MICRO_SPEECH, **changes: Any) -> 
         history = b.state("frames", np.full(rest, zero, x.dtype), x.scale, zero)
         frames = b.op("concat", history, newest, axis=0)[0]
         b.update(history, _part(b, frames, channels, channels + rest))
-    b.output("features", b.reshape(frames, shape))
+    b.output("window", b.reshape(frames, shape))
+    if features:
+        b.output("features", b.reshape(newest, (channels,)))
     front = b.build()
     # The front end takes the place of an op that gives the model's input; names that both have are told apart there.
     whole = model.copy()
     whole.tensors[x.name].shape = shape
-    samples = "samples"
-    while samples in whole.tensors:
-        samples += ":"
-    whole.add_tensor(Tensor(samples, front.inputs[0].shape, "int16"))
+    samples = _add(whole, replace(front.inputs[0], name="samples"))
     whole.input_names = [samples]
-    whole.ops.insert(0, Op("audio", "audio", [samples], [x.name]))
+    newest_names = [_add(whole, t) for t in front.outputs[1:]]
+    whole.output_names += newest_names
+    whole.ops.insert(0, Op("audio", "audio", [samples], [x.name, *newest_names]))
     return replace_op(whole, "audio", front)
+
+
+def _add(graph: Graph, like: Tensor) -> str:
+    """Adds a tensor, under another name if there is one of that name already."""
+    name = like.name
+    while name in graph.tensors:
+        name += ":"
+    graph.add_tensor(replace(like, name=name))
+    return name
 
 
 # --- samples ----------------------------------------------------------------------------------------------------------

@@ -94,12 +94,13 @@ def test_log_mel_is_the_formula_in_numpy():
     assert np.abs(ours - np.clip((10 * np.log10(energy) + 52) / 64, 0, 1)).max() < 1e-5
 
 
+@pytest.mark.parametrize("features", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "int8"])
 @pytest.mark.parametrize("front_end", [pe.audio.MicroSpeech(), pe.audio.LogMel()])
-def test_a_model_behind_a_front_end_sees_the_last_frames(front_end, dtype):
-    """Each run: the model's output for the features so far, zeros before them."""
+def test_a_model_behind_a_front_end_sees_the_last_frames(front_end, dtype, features):
+    """Each run: the model's output for the features so far, zeros before them; the newest ones too, where asked for."""
     behind = model((1, 4, 10, 1), dtype)
-    graph = pe.audio.attach(behind, front_end, channels=10)
+    graph = pe.audio.attach(behind, front_end, features, channels=10)
     (step,) = graph.inputs[0].shape
     session, alone = pe.Session(pe.compile(graph)), pe.Session(pe.compile(behind))
     stream = pe.Session(pe.compile(pe.audio.graph(front_end, stream=True, channels=10)))
@@ -112,8 +113,12 @@ def test_a_model_behind_a_front_end_sees_the_last_frames(front_end, dtype):
         seen = np.concatenate([seen[1:], (x.quantize(real) if dtype == "int8" else real.astype(np.float32))[None]])
         ours = session.run({graph.input_names[0]: part})
         expected = alone.run({"features": seen.reshape(1, 4, 10, 1)})["samples"]
-        assert list(ours) == ["samples"]
+        assert list(ours) == (["samples", "features:"] if features else ["samples"])  # the model has a "features"
         assert np.abs(ours["samples"] - expected).max() <= (0.5 if dtype == "int8" else 1e-4)
+        if features:
+            newest = ours["features:"]
+            assert newest.dtype == x.dtype and newest.shape == (10,)
+            assert np.abs(newest.astype(np.float64) - seen[-1]).max() <= (1 if dtype == "int8" else 1e-5)
 
 
 @pytest.mark.parametrize(

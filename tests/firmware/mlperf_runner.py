@@ -51,3 +51,32 @@ class Runner:
         values = lines[6].removeprefix("m-results-[").removesuffix("]")
         assert re.fullmatch(r"-?\d+\.\d\d\d(,-?\d+\.\d\d\d)*", values)
         return end - start, [float(v) for v in values.split(",")]
+
+
+class StreamRunner(Runner):
+    """A client of the streaming wakeword, as the one that sends a wave file over the line: it checks each echo."""
+
+    CHUNK = 38  # bytes of a db command, of 80 characters
+
+    def ask(self, command: str, line_s: float = 30.0) -> list[str]:
+        """Lines of the answer, without the echo and m-ready."""
+        echo, *lines = super().ask(command, line_s)
+        assert echo == f"Received command: {command}"
+        return lines
+
+    def load(self, data: bytes) -> None:
+        """Puts a chunk into the device, which tells how much it has."""
+        assert self.ask(f"db load {len(data)}") == [f"m-[Expecting {len(data)} bytes]"]
+        for at in range(0, len(data), self.CHUNK):
+            part = data[at : at + self.CHUNK]
+            end = at + len(part)
+            answer = self.ask(f"db {part.hex()}")
+            assert answer == (["m-load-done"] if end == len(data) else [f"{end} bytes received"])
+
+    def extract(self, samples: bytes) -> list[list[int]]:
+        """A chunk through the device: the features, where the plan gives them, and the activations."""
+        self.load(samples)
+        lines = self.ask("extract_uart_stream")
+        names = ["m-features-", "m-activations-"][-len(lines) :]
+        assert [re.sub(r"\[ ?[+-]\d+(,  ?[+-]\d+)*\]$", "", line) for line in lines] == names
+        return [[int(v) for v in line.split("[")[1].removesuffix("]").split(",")] for line in lines]
