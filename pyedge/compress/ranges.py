@@ -141,7 +141,7 @@ def _one_operand(op: Op, graph: Graph, known: Known, rounding: str) -> Range | N
         table = _evaluate(op, graph, codes)
         spans = [table[int(a) + 128 : int(b) + 129] for a, b in zip(r.low, r.high, strict=True)]
         return Range(np.array([s.min() for s in spans]), np.array([s.max() for s in spans]))
-    if op.kind == "dequantize":
+    if op.kind == "dequantize" and x.dtype == "int8":
         return Range(_evaluate(op, graph, r.low), _evaluate(op, graph, r.high))
     if op.kind == "quantize" and x.dtype == "float32":
         low, high = (_evaluate(op, graph, np.where(r.finite, b, 0)) for b in (r.low, r.high))

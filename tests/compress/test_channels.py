@@ -337,6 +337,14 @@ def test_every_value_lies_in_its_range(data: st.DataObject) -> None:
             assert (rows >= known[name].low).all() and (rows <= known[name].high).all(), name
 
 
+def test_int16_has_no_bounds() -> None:
+    """Its codes are not those of int8: what is dequantized from them can be anything."""
+    b = pe.GraphBuilder()
+    b.output("y", b.relu(b.dequantize(b.input("x", (1, 3), "int16", scale=0.5))))
+    known = ranges(b.build())["y"]
+    assert (known.low <= 0).all() and (known.high >= 32767 * 0.5).all()
+
+
 # --- a real model -----------------------------------------------------------------------------------------------------
 
 
