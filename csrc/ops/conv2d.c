@@ -46,70 +46,59 @@ static conv resolve(const pe_call *c, uint32_t element)
     return g;
 }
 
-/* Copies the window of output pixel (oy, ox) to `to`, where the taps of a row are one run of bytes in x. image: x at
- * one n. */
-static void gather_runs(const conv *g, const uint8_t *image, int32_t oy, int32_t ox, uint8_t fill, uint8_t *to)
+/* Copies the windows of `count` output pixels from (oy, ox) on to `to`, where the taps of a row are one run of bytes in
+ * x, which has all columns of them unless it is one. image: x at one n. */
+static void gather_runs(const conv *g, const uint8_t *image, int32_t oy, int32_t ox, size_t count, uint8_t fill,
+                        uint8_t *to)
 {
     const int32_t taps = g->w.taps, x0 = ox * g->w.stride - g->w.pad, left = x0 < 0 ? -x0 : 0, right = g->w.in - x0;
     const int32_t first = left < taps ? left : taps, end = right < 0 ? 0 : right < taps ? right : taps;
     const uint32_t before = (uint32_t)first * g->tap_bytes, inside = (uint32_t)(end - first) * g->tap_bytes;
     const uint32_t after = (uint32_t)(taps - end) * g->tap_bytes, stride = (uint32_t)g->w.in * g->pixel_bytes;
     int32_t iy = oy * g->h.stride - g->h.pad;
-    for (int32_t i = 0; i < g->h.taps; i++, iy += g->h.dilation) {
+    for (int32_t i = 0; i < g->h.taps; i++, iy += g->h.dilation, to += before + inside + after) {
         if (iy < 0 || iy >= g->h.in || inside == 0) {
-            pe_fill_bytes(to, fill, before + inside + after);
-            to += before + inside + after;
+            for (size_t window = 0; window < count; window++)
+                pe_fill_bytes(to + window * g->window_bytes, fill, before + inside + after);
             continue;
         }
         pe_fill_bytes(to, fill, before);
-        to += before;
-        pe_copy_bytes(to, image + (uint32_t)iy * stride + (uint32_t)(x0 + first) * g->pixel_bytes, inside);
-        to += inside;
-        pe_fill_bytes(to, fill, after);
-        to += after;
+        pe_copy_rows(to + before, g->window_bytes,
+                     image + (uint32_t)iy * stride + (uint32_t)(x0 + first) * g->pixel_bytes,
+                     (size_t)g->w.stride * g->pixel_bytes, inside, count);
+        pe_fill_bytes(to + before + inside, fill, after);
     }
 }
 
-/* Of `windows` pixels of a row, from ox on. Those whose columns all lie in x are copied tap row by tap row. */
-static void gather_row(const conv *g, const uint8_t *image, int32_t oy, int32_t ox, int32_t windows, uint8_t fill,
-                       uint8_t *to)
+/* Of `windows` pixels of a row, from ox on: those whose columns all lie in x at once. */
+static void gather_rows(const conv *g, const uint8_t *image, int32_t oy, int32_t ox, int32_t windows, uint8_t fill,
+                        uint8_t *to)
 {
     const int32_t end = ox + windows, spare = g->w.in - g->w.taps + g->w.pad;
-    int32_t inside = (g->w.pad + g->w.stride - 1) / g->w.stride, beyond = spare < 0 ? 0 : spare / g->w.stride + 1;
-    inside = inside < ox ? ox : inside < end ? inside : end;
-    beyond = beyond < inside ? inside : beyond < end ? beyond : end;
-    for (; ox < inside; ox++, to += g->window_bytes)
-        gather_runs(g, image, oy, ox, fill, to);
-    if (inside < beyond) {
-        const size_t count = (size_t)(beyond - inside), row = (size_t)g->w.taps * g->tap_bytes;
-        const uint8_t *from = image + (size_t)(inside * g->w.stride - g->w.pad) * g->pixel_bytes;
-        int32_t iy = oy * g->h.stride - g->h.pad;
-        for (int32_t i = 0; i < g->h.taps; i++, iy += g->h.dilation)
-            if (iy >= 0 && iy < g->h.in)
-                pe_copy_rows(to + (size_t)i * row, g->window_bytes,
-                             from + (size_t)iy * (size_t)g->w.in * g->pixel_bytes, (size_t)g->w.stride * g->pixel_bytes,
-                             row, count);
-            else
-                for (size_t window = 0; window < count; window++)
-                    pe_fill_bytes(to + window * g->window_bytes + (size_t)i * row, fill, row);
-        to += count * g->window_bytes;
+    const int32_t inside = (g->w.pad + g->w.stride - 1) / g->w.stride;
+    int32_t beyond = spare < 0 ? 0 : spare / g->w.stride + 1;
+    beyond = beyond < end ? beyond : end;
+    for (size_t count; ox < end; ox += (int32_t)count, to += count * g->window_bytes) {
+        count = ox >= inside && ox < beyond ? (size_t)(beyond - ox) : 1;
+        gather_runs(g, image, oy, ox, count, fill, to);
     }
-    for (ox = beyond; ox < end; ox++, to += g->window_bytes)
-        gather_runs(g, image, oy, ox, fill, to);
 }
 
 /* The same, tap by tap; image: x at one n and the first channel of the group. */
-static void gather_taps(const conv *g, const uint8_t *image, int32_t oy, int32_t ox, uint8_t fill, uint8_t *to)
+static void gather_taps(const conv *g, const uint8_t *image, int32_t oy, int32_t ox, int32_t windows, uint8_t fill,
+                        uint8_t *to)
 {
     const uint32_t stride = (uint32_t)g->w.in * g->pixel_bytes;
-    int32_t iy = oy * g->h.stride - g->h.pad;
-    for (int32_t i = 0; i < g->h.taps; i++, iy += g->h.dilation) {
-        int32_t ix = ox * g->w.stride - g->w.pad;
-        for (int32_t j = 0; j < g->w.taps; j++, ix += g->w.dilation, to += g->tap_bytes)
-            if (iy < 0 || iy >= g->h.in || ix < 0 || ix >= g->w.in)
-                pe_fill_bytes(to, fill, g->tap_bytes);
-            else
-                pe_copy_bytes(to, image + (uint32_t)iy * stride + (uint32_t)ix * g->pixel_bytes, g->tap_bytes);
+    for (const int32_t end = ox + windows; ox < end; ox++) {
+        int32_t iy = oy * g->h.stride - g->h.pad;
+        for (int32_t i = 0; i < g->h.taps; i++, iy += g->h.dilation) {
+            int32_t ix = ox * g->w.stride - g->w.pad;
+            for (int32_t j = 0; j < g->w.taps; j++, ix += g->w.dilation, to += g->tap_bytes)
+                if (iy < 0 || iy >= g->h.in || ix < 0 || ix >= g->w.in)
+                    pe_fill_bytes(to, fill, g->tap_bytes);
+                else
+                    pe_copy_bytes(to, image + (uint32_t)iy * stride + (uint32_t)ix * g->pixel_bytes, g->tap_bytes);
+        }
     }
 }
 
@@ -122,7 +111,8 @@ static void run(const pe_call *c, conv *g, uint8_t fill, uint32_t element, gemm_
     if (g->rows && c->scratch_bytes / g->window_bytes > g->rows)
         g->rows = c->scratch_bytes / g->window_bytes;
     const size_t images = (size_t)c->tensor[0]->dims[0], pixels = (size_t)g->h.out * (size_t)g->w.out;
-    const bool runs = g->groups == 1 && g->w.dilation == 1;
+    void (*const gather)(const conv *, const uint8_t *, int32_t, int32_t, int32_t, uint8_t, uint8_t *) =
+        g->groups == 1 && g->w.dilation == 1 ? gather_rows : gather_taps;
     const size_t image_bytes = (size_t)g->h.in * (size_t)g->w.in * g->pixel_bytes;
     for (size_t n = 0; n < images; n++)
         for (uint32_t group = 0; group < g->groups; group++) {
@@ -142,11 +132,7 @@ static void run(const pe_call *c, conv *g, uint8_t fill, uint32_t element, gemm_
                 size_t m = 0;
                 for (int32_t windows; m < g->rows && i + m < pixels; m += (size_t)windows) {
                     windows = (size_t)(g->w.out - ox) < g->rows - m ? g->w.out - ox : (int32_t)(g->rows - m);
-                    if (runs)
-                        gather_row(g, image, oy, ox, windows, fill, to);
-                    else
-                        for (int32_t j = 0; j < windows; j++)
-                            gather_taps(g, image, oy, ox + j, fill, to + (size_t)j * g->window_bytes);
+                    gather(g, image, oy, ox, windows, fill, to);
                     to += (size_t)windows * g->window_bytes;
                     ox += windows;
                     if (ox == g->w.out) {

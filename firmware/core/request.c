@@ -2,8 +2,14 @@
 
 #include "mem.h"
 
+#ifdef PE_WITH_SLOTS
+enum { KEY_BYTES = 8 };
+#else
+enum { KEY_BYTES = 5 };
+#endif
+
 static const struct {
-    char key[8];
+    char key[KEY_BYTES];
     uint8_t type;
     uint8_t place; /* of the number, or of the length of a string */
 } FIELDS[] = {

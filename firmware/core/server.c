@@ -168,20 +168,21 @@ static void cmd_use_slot(server *s, const request *q, cbor_writer *w, fault *f)
         cmd_plan(s, q, w, f);
 }
 
-/* The tensor of an input or output, or NULL after fail(). */
-static const pe_tensor *find_tensor(const server *s, const request *q, bool input, uint32_t *number, fault *f)
+/* Input or output i of q's entry, with room from off on, or NULL after fail(). */
+static const pe_tensor *find_tensor(const server *s, const request *q, bool input, uint32_t i, uint32_t off,
+                                    uint32_t *number, fault *f)
 {
     if (!s->session.plan) {
         fail(f, RC_STATE, "no plan");
         return NULL;
     }
-    *number = input ? pe_entry_input_tensor(&s->session, q->e, q->i) : pe_entry_output_tensor(&s->session, q->e, q->i);
+    *number = input ? pe_entry_input_tensor(&s->session, q->e, i) : pe_entry_output_tensor(&s->session, q->e, i);
     if (*number == PE_NONE) {
         fail(f, RC_VALUE, "no such entry or tensor");
         return NULL;
     }
     const pe_tensor *t = pe_tensor_at(&s->session, *number);
-    if (q->off > t->bytes || (input && t->kind != PE_TENSOR_ARENA)) {
+    if (off > t->bytes || (input && t->kind != PE_TENSOR_ARENA)) {
         fail(f, RC_VALUE, "outside the tensor");
         return NULL;
     }
@@ -194,22 +195,21 @@ static void cmd_input(server *s, const request *q, cbor_writer *w, fault *f)
         fail(f, RC_CORRUPT, "crc of data");
         return;
     }
-    const uint32_t next = q->off + q->data_bytes;
-    request part = *q;
+    const uint8_t *data = q->data;
+    uint32_t i = q->i, off = q->off, left = q->data_bytes;
     do { /* what goes beyond a tensor goes on in the next */
         uint32_t number;
-        const pe_tensor *t = find_tensor(s, &part, true, &number, f);
+        const pe_tensor *t = find_tensor(s, q, true, i++, off, &number, f);
         if (!t)
             return;
-        const uint32_t left = t->bytes - part.off, n = part.data_bytes < left ? part.data_bytes : left;
-        memcpy((uint8_t *)pe_tensor_data(&s->session, number) + part.off, part.data, n);
-        part.data += n;
-        part.data_bytes -= n;
-        part.off = 0;
-        part.i++;
-    } while (part.data_bytes);
+        const uint32_t room = t->bytes - off, n = left < room ? left : room;
+        memcpy((uint8_t *)pe_tensor_data(&s->session, number) + off, data, n);
+        data += n;
+        left -= n;
+        off = 0;
+    } while (left);
     cbor_map(w, 1);
-    put_uint(w, "off", next);
+    put_uint(w, "off", q->off + q->data_bytes);
 }
 
 static void run(server *s, const request *q, uint32_t repeats, fault *f)
@@ -257,7 +257,7 @@ static void cmd_run(server *s, const request *q, cbor_writer *w, fault *f)
 static void cmd_output(server *s, const request *q, cbor_writer *w, fault *f)
 {
     uint32_t number, off = q->off, n = q->n;
-    const pe_tensor *t = find_tensor(s, q, false, &number, f);
+    const pe_tensor *t = find_tensor(s, q, false, q->i, q->off, &number, f);
     if (!t)
         return;
     const uint8_t *data = (const uint8_t *)pe_tensor_data(&s->session, number) + off;

@@ -132,6 +132,9 @@ class Switch:
     def __init__(self, op: int, throw) -> None:
         self.op, self.throw, self._rest = op, throw, b""
 
+    def stall_s(self) -> float:
+        return 0
+
     def apply(self, data: bytes) -> bytes:
         *frames, self._rest = (self._rest + data).split(b"\0")
         for message in (frame.unpack(raw) for raw in frames if raw):
