@@ -75,7 +75,7 @@ def test_virt_rv32_has_the_bits_of_the_host(build: Build, plans: dict[str, Path]
 def test_sifive_e_executes_a_plan_from_flash(
     build: Build, plans: dict[str, Path], tmp_path: Path, compiler: str
 ) -> None:
-    """16 KiB of RAM: the plan stays in flash, and the firmware's own RAM is below 1,900 B with the stack it used."""
+    """16 KiB of RAM: the plan stays in flash, and the firmware's own RAM is below 1,950 B with the stack it used."""
     need("qemu-system-riscv32")
     image = build("sifive-e", compiler)
     for path in plans.values():
@@ -84,7 +84,7 @@ def test_sifive_e_executes_a_plan_from_flash(
             bound = board.ask(WRITE, PYEDGE, 8)
             assert bound is not None and bound["where"] == "slot" and bound["len"] == path.stat().st_size
             memory = check_bits(board, path)
-            assert memory["plan"] == 0 and memory["static"] + memory["stack"] < 1900, memory
+            assert memory["plan"] == 0 and memory["static"] + memory["stack"] < 1950, memory
             refused = board.ask(WRITE, IMAGE, 1, {"off": 0, "data": b"1", "len": 1, "sha": bytes(32)})
             assert refused is not None and refused["rc"] == 8
 
