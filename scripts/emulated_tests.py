@@ -5,7 +5,7 @@
 Outputs recorded elsewhere (tests/golden) are computed on every CPU. Layer kernels are compared with the portable ones
 on one CPU: the tests go through the levels below its own as well. Those of a higher level run on one more, and those of
 float16, for which Cortex-A53 and FEAT_FHM have loops of their own, on these as well. An autoencoder learns on two CPUs
-of arm64; with PYEDGE_TEST_ALL_ROWS=1 ResNet8 and DS-CNN too. try_wheel.py says what is needed.
+of arm64 and one of riscv64; with PYEDGE_TEST_ALL_ROWS=1 ResNet8 and DS-CNN too. try_wheel.py says what is needed.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ CPUS = {
     ),
     "riscv64": (
         Cpu("rv64,v=false", "portable", RECORDED),
-        Cpu("rv64,v=true,vlen=128", "rvv", RECORDED + LAYERS),
+        Cpu("rv64,v=true,vlen=128", "rvv", RECORDED + LAYERS + LEARN),
         Cpu("rv64,v=true,vlen=512", "rvv", RECORDED),
         *(Cpu(f"rv64,v=true,zfh=true,zvfh=true,vlen={vlen}", "zvfh", RECORDED) for vlen in (128, 256, 512)),
     ),
