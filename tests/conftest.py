@@ -11,13 +11,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
+# Firmware is built dozens of times from mostly the same files.
+if shutil.which("ccache"):
+    os.environ.setdefault("CMAKE_C_COMPILER_LAUNCHER", "ccache")
+    os.environ.setdefault("CCACHE_DIR", str(ROOT / "build/ccache"))
+    os.environ.setdefault("CCACHE_NOHASHDIR", "1")  # folders of builds are not in what is compiled
+
 # Programs that a shell starts in the background have Ctrl-C ignored, and so have their children; some tests send it.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 DATA = Path(os.environ.get("PYEDGE_TEST_DATA") or ROOT.parent / "shared" / "data")
-
-SANITIZE = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 
 
 @pytest.fixture(scope="session")
