@@ -219,7 +219,7 @@ enum pe_op_kind {
     PE_OP_CONV2D_WGRAD_F16 = 239,
     PE_OP_DEPTHWISE_DGRAD_F16 = 240,
     PE_OP_DEPTHWISE_WGRAD_F16 = 241,
-    PE_OP_BIAS_GRAD = 242,           /* dy[..,C]                          -> db[C]; float32 or float16, as the next */
+    PE_OP_BIAS_GRAD = 242,           /* dy[..,C] [before[C]]              -> db[C]; float32 or float16, as the next */
     PE_OP_CLIP_GRAD = 243,           /* dy y                              -> dx: dy where min < y < max, else 0 */
     PE_OP_MAX_POOL_GRAD = 244,       /* dy[N,O..,C] x[N,D..,C]            -> dx, 1 to 4 axes */
     PE_OP_AVG_POOL_GRAD = 245,       /* dy                                -> dx */

@@ -2,8 +2,8 @@
 #include "kernels/f16.h"
 #include "ops.h"
 
-/* bias_grad: db[c] = sum over rows of dy[.., c], ascending. clip_grad: dx = dy where min < y < max, else +0. clip_mask and
- * mask_grad: the same in two halves, a bit an element between them, the lowest bit of a byte first. */
+/* bias_grad: db[c] = sum over rows of dy[.., c], ascending, from before[c] or +0 on. clip_grad: dx = dy where min < y < max,
+ * else +0. clip_mask and mask_grad: the same in two halves, a bit an element between them, the lowest bit of a byte first. */
 
 static bool is_float(const pe_tensor *t)
 {
@@ -12,24 +12,27 @@ static bool is_float(const pe_tensor *t)
 
 static void run_bias(const pe_call *c)
 {
-    const pe_tensor *dy = c->tensor[0], *db = c->tensor[1];
+    const pe_tensor *dy = c->tensor[0], *db = c->tensor[c->inputs];
+    const float *before = c->inputs > 1 && c->tensor[1] ? c->data[1] : NULL;
     const size_t channels = pe_tensor_elements(db), elements = pe_tensor_elements(dy);
     for (size_t i = 0; i < channels; i++) {
-        float sum = 0;
+        float sum = before ? before[i] : 0;
         for (size_t at = i; at < elements; at += channels)
             sum += pe_float_at(c->data[0], (ptrdiff_t)at, dy->dtype == PE_F16);
-        pe_float_put(c->data[1], i, db->dtype == PE_F16, sum);
+        pe_float_put(c->data[c->inputs], i, db->dtype == PE_F16, sum);
     }
 }
 
 static pe_status check_bias(const pe_call *c, uint32_t *scratch_bytes, const char **text)
 {
-    const pe_tensor *dy = c->tensor[0], *db = c->tensor[1];
+    const pe_tensor *dy = c->tensor[0], *before = c->inputs > 1 ? c->tensor[1] : NULL, *db = c->tensor[c->inputs];
     (void)scratch_bytes;
     *text = "bias_grad: dy [.., C] and db [C] do not fit together, or are neither float32 nor float16";
-    return is_float(dy) && is_float(db) && dy->rank >= 1 && db->rank == 1 && dy->dims[dy->rank - 1] == db->dims[0]
-               ? PE_OK
-               : PE_ERR_SHAPE;
+    if (!is_float(dy) || !is_float(db) || dy->rank < 1 || db->rank != 1 || dy->dims[dy->rank - 1] != db->dims[0])
+        return PE_ERR_SHAPE;
+    *text = "bias_grad: what db goes on from is not float32[C]";
+    return !before || (before->dtype == PE_F32 && before->rank == 1 && before->dims[0] == db->dims[0]) ? PE_OK
+                                                                                                       : PE_ERR_SHAPE;
 }
 
 /* Whether element i of a result of a clip is inside its bounds: whether a gradient passes. */
@@ -123,8 +126,9 @@ const pe_op_def pe_op_def_bias_grad = {
     .kind = PE_OP_BIAS_GRAD,
     .params_bytes = 0,
     .min_inputs = 1,
-    .max_inputs = 1,
+    .max_inputs = 2,
     .outputs = 1,
+    .optional = 1 << 1,
     .name = "bias_grad",
     .check = check_bias,
     .run = run_bias,

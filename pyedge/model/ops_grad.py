@@ -8,7 +8,7 @@
 | conv2d_wgrad | dy x[N,H,W,C] -> dw[Co,kh,kw,C/g] | stride, dilation, padding, groups, kernel (kh, kw), dtype |
 | depthwise_dgrad | dy[N,Ho,Wo,Co] w[kh,kw,Co] -> dx[N,H,W,C] | stride, dilation, padding, size, multiplier, dtype |
 | depthwise_wgrad | dy x[N,H,W,C] -> dw[kh,kw,Co] | stride, dilation, padding, kernel, dtype |
-| bias_grad | dy[...,C] -> db[C] | dtype |
+| bias_grad | dy[...,C] before[C] or None -> db[C], a sum that goes on from float32 `before` | dtype |
 | max_pool_grad | dy[N,O..,C] x[N,D..,C] -> dx, 1 to 4 axes | kernels, strides, dilations, pads, dtype |
 | avg_pool_grad | dy[N,O..,C] -> dx[N,D..,C] | as max_pool_grad, and size (D..), count_include_pad |
 | clip_grad | dy y -> dx of dy's dtype: dy where min < y < max, else 0 | min, max |
@@ -111,7 +111,10 @@ def _wgrad(op: Op, operands: Operands) -> Result:
 
 
 def _bias_grad(op: Op, operands: Operands) -> Result:
-    return _rows(op, operands, 0).shape[-1:], op.attrs["dtype"]
+    shape, before = _rows(op, operands, 0).shape[-1:], operands[1] if len(operands) > 1 else None
+    if before is not None and (before.dtype != "float32" or not _fits(before.shape, shape)):
+        raise misfit(op, before, f"float32{show(shape)}")
+    return shape, op.attrs["dtype"]
 
 
 def _pool_grad(op: Op, operands: Operands) -> Result:
@@ -192,7 +195,7 @@ KINDS.update(
         "conv2d_wgrad": Kind(2, (*_CONV, "groups", "kernel", "dtype"), _wgrad, (), _wgrad_macs),
         "depthwise_dgrad": Kind(2, (*_CONV, "size", "multiplier", "dtype"), _dgrad, (), _dgrad_macs),
         "depthwise_wgrad": Kind(2, (*_CONV, "kernel", "dtype"), _wgrad, (), _wgrad_macs),
-        "bias_grad": Kind(1, ("dtype",), _bias_grad),
+        "bias_grad": Kind(2, ("dtype",), _bias_grad, (1,)),
         "max_pool_grad": Kind(2, (*_POOL, "dtype"), _pool_grad),
         "avg_pool_grad": Kind(1, (*_POOL, "size", "count_include_pad", "dtype"), _pool_grad),
         "clip_grad": Kind(2, ("min", "max"), _clip_grad),

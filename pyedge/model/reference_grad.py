@@ -91,7 +91,8 @@ def _depthwise_wgrad(op: Op, v: Arrays, t: Tensors, mode: str) -> np.ndarray:
 
 
 def _bias_grad(op: Op, v: Arrays, t: Tensors, mode: str) -> np.ndarray:
-    acc = np.zeros(v[0].shape[-1], np.float32)
+    before = v[1] if len(v) > 1 else None
+    acc = np.zeros(v[0].shape[-1], np.float32) if before is None else before
     for row in v[0].reshape(-1, v[0].shape[-1]):
         acc = acc + row.astype(np.float32)
     return acc

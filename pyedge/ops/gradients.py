@@ -100,9 +100,9 @@ def depthwise_conv2d_wgrad(
     return _run("depthwise_wgrad", {"dy": dy, "x": x}, attrs, out, mode, y_dtype)
 
 
-def bias_grad(dy: Array, *, y_dtype: str | None = None, out: Array | None = None) -> Array:
-    """dy [..., C] -> the gradient of a bias [C]."""
-    return _run("bias_grad", {"dy": dy}, {}, out, "exact", y_dtype)
+def bias_grad(dy: Array, before: Array | None = None, *, y_dtype: str | None = None, out: Array | None = None) -> Array:
+    """dy [..., C] -> the gradient of a bias [C]; the sum goes on from `before`, float32 [C], that of earlier rows."""
+    return _run("bias_grad", {"dy": dy, "before": before}, {}, out, "exact", y_dtype)
 
 
 def max_pool2d_grad(

@@ -68,7 +68,9 @@ def _pool(b: Builder, op: Op) -> None:
 
 @lowers("bias_grad")
 def _bias(b: Builder, op: Op) -> None:
-    b.emit("bias_grad", op.name, [b.input(op, 0)], [b.result(op)])
+    before = b.optional_input(op, 1)
+    inputs = [b.input(op, 0)] if before is None else [b.input(op, 0), before]
+    b.emit("bias_grad", op.name, inputs, [b.result(op)])
 
 
 @lowers("clip_grad", "clip_mask")

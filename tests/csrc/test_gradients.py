@@ -150,11 +150,19 @@ def test_gradients_of_pools_have_the_references_bits(pool: Any, types: tuple[str
 def test_gradients_of_biases_and_clips_have_the_references_bits(types: tuple[str, str]) -> None:
     rng = np.random.default_rng(9)
     for shape in ((1,), (7, 5), (2, 3, 4, 9)):
-        check("bias_grad", numbers(rng, shape, types[0], 0.01), dtype=types[1])
+        rows = numbers(rng, shape, types[0], 0.01)
+        check("bias_grad", rows, dtype=types[1])
+        check("bias_grad", rows, numbers(rng, shape[-1:], "float32", 0.01), dtype=types[1])
         dy, y = numbers(rng, shape, types[0], 0.1), numbers(rng, shape, types[1], 0.2)
         for low, high in ((0.0, np.inf), (0.0, 0.5), (-1.0, 1.0), (-np.inf, np.inf)):
             check("clip_grad", dy, y, min=float(low), max=float(high))
             check("mask_grad", dy, check("clip_mask", y, min=float(low), max=float(high)))
+
+
+def test_a_gradient_of_a_bias_goes_on_from_that_of_earlier_rows() -> None:
+    """The bits of one sum over all rows."""
+    dy = numbers(np.random.default_rng(10), (50, 9), np.float16)
+    same_bits(pe.ops.bias_grad(dy[20:], pe.ops.bias_grad(dy[:20], y_dtype="float32")), pe.ops.bias_grad(dy))
 
 
 def test_a_gradient_of_float16_operands_has_the_bits_of_float32() -> None:

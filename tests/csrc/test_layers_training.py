@@ -78,6 +78,10 @@ def test_gradients_of_clips_and_biases_have_the_portable_bits(shape: Any, dtypes
     b = pe.GraphBuilder()
     b.output("db", b.op("bias_grad", b.input("dy", shape, dtypes[0]), dtype=dtypes[1])[0])
     check(b.build(), rng, "bias_grad")
+    b = pe.GraphBuilder()
+    dy, before = b.input("dy", shape, dtypes[0]), b.input("before", shape[1:])
+    b.output("db", b.op("bias_grad", dy, before, dtype=dtypes[1])[0])
+    check(b.build(), rng, "bias_grad")
 
 
 @pytest.mark.parametrize("n", SIZES)

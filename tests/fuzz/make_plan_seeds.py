@@ -453,7 +453,8 @@ def _gradients(dtype: str) -> Graph:
         size = {} if kind == "linear" else {"size": x.shape[1:3]}
         size |= {"multiplier": 2} if kind == "depthwise" else {}
         b.output(f"dw{i}", b.op(f"{kind}_wgrad", dy, x, **attrs, **kernel, dtype=["float32", dtype][i % 2])[0])
-        b.output(f"db{i}", b.op("bias_grad", dy, dtype="float32")[0])
+        db = b.op("bias_grad", dy, dtype="float32")[0]
+        b.output(f"db{i}", b.op("bias_grad", dy, db, dtype=["float32", dtype][i % 2])[0])
         return b.op(f"{kind}_dgrad", dy, w, **attrs, **size, dtype=[dtype, "float32"][i % 2])[0]
 
     def pooled(kind: str, *operands: Tensor, **attrs: Any) -> Tensor:

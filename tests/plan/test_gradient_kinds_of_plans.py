@@ -95,6 +95,7 @@ REFUSED: list[tuple[str, list[tuple[str, tuple[int, ...]]], dict[str, Any], str]
     ("max_pool_grad", [("float32", (1, 2, 1)), ("float32", (1, 5, 1)), ("float32", (1, 4, 1))], {}, "differ in shape"),
     ("avg_pool_grad", [("float32", (1, 2, 1)), ("int8", (1, 4, 1))], {}, "neither float32 nor float16"),
     ("bias_grad", [("float32", (2, 3)), ("float32", (4,))], {}, "do not fit"),
+    ("bias_grad", [("float32", (2, 3)), ("float16", (3,)), ("float32", (3,))], {}, "goes on from"),
     ("clip_grad", [("float32", (4,)), ("float32", (4,)), ("float32", (4,))], {"f_min": 1.0, "f_max": 0.0}, "no range"),
     ("clip_mask", [("float32", (9,)), ("uint8", (1,))], {"f_max": 6.0}, "a bit for each element"),
     ("clip_mask", [("int8", (8,)), ("uint8", (1,))], {"f_max": 6.0}, "neither float32 nor float16"),

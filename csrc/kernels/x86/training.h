@@ -66,9 +66,9 @@ static void clip_run(const void *packed, uint8_t *arena, uint8_t *work)
 /* bias_grad */
 
 typedef struct bias {
-    pe_place dy;
+    pe_place dy, before;
     size_t db, rows, channels;
-    bool dy_is_f16, db_is_f16;
+    bool has_before, dy_is_f16, db_is_f16;
 } bias;
 
 static bool bias_takes(const pe_call *c, pe_layer_bytes *bytes)
@@ -80,21 +80,27 @@ static bool bias_takes(const pe_call *c, pe_layer_bytes *bytes)
 
 static void bias_pack(const pe_call *c, void *packed)
 {
-    const size_t channels = (size_t)c->tensor[1]->dims[0];
+    const pe_tensor *db = c->tensor[c->inputs];
+    const size_t channels = (size_t)db->dims[0];
+    const bool has_before = c->inputs > 1 && c->tensor[1];
     *(bias *)packed = (bias){.dy = pe_place_of(c, 0),
-                             .db = c->tensor[1]->offset,
+                             .before = pe_place_of(c, 1),
+                             .db = db->offset,
                              .rows = pe_tensor_elements(c->tensor[0]) / channels,
                              .channels = channels,
+                             .has_before = has_before,
                              .dy_is_f16 = is_f16(c->tensor[0]),
-                             .db_is_f16 = is_f16(c->tensor[1])};
+                             .db_is_f16 = is_f16(db)};
 }
 
 /* NR vectors of channels from `first` on, n of them or less; each lane has the sum of its channel. */
-PE_INLINE void sum_rows(const bias *l, const float *dy, size_t first, size_t n, void *db, const int NR)
+PE_INLINE void sum_rows(const bias *l, const float *dy, const float *before, size_t first, size_t n, void *db,
+                        const int NR)
 {
     pe_f32v sum[4];
     PE_FOR (i, NR)
-        sum[i] = pe_f32v_all(0);
+        sum[i] = l->has_before ? pe_floatv_load(before, first + PE_LANES * i, n - PE_LANES * (size_t)i, false)
+                               : pe_f32v_all(0);
     for (size_t row = l->rows, at = first; row; row--, at += l->channels)
         PE_FOR (i, NR)
             sum[i] = pe_f32v_add(sum[i], pe_floatv_load(dy, at + PE_LANES * i, n - PE_LANES * (size_t)i, l->dy_is_f16));
@@ -105,13 +111,13 @@ PE_INLINE void sum_rows(const bias *l, const float *dy, size_t first, size_t n, 
 static void bias_run(const void *packed, uint8_t *arena, uint8_t *work)
 {
     const bias *l = packed;
-    const float *dy = pe_place_at(&l->dy, arena);
+    const float *dy = pe_place_at(&l->dy, arena), *before = pe_place_at(&l->before, arena);
     size_t i = 0;
     (void)work;
     for (; i + 4 * PE_LANES <= l->channels; i += 4 * PE_LANES)
-        sum_rows(l, dy, i, 4 * PE_LANES, arena + l->db, 4);
+        sum_rows(l, dy, before, i, 4 * PE_LANES, arena + l->db, 4);
     for (; i < l->channels; i += PE_LANES)
-        sum_rows(l, dy, i, l->channels - i, arena + l->db, 1);
+        sum_rows(l, dy, before, i, l->channels - i, arena + l->db, 1);
 }
 
 /* sum_squares */
