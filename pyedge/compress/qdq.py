@@ -95,14 +95,14 @@ def _to_int8(graph: Graph, outer: Tensors) -> None:
             op.kind, op.inputs, op.attrs = "quantize", op.inputs[:1], {}
             codes.dtype, codes.quant = "int8", p.quant
             for o in followers:
-                _dequantize(graph, o, codes, tensors, p.dtype)
+                _dequantize(o, codes, tensors, p.dtype)
         elif op.kind == "dequantize_linear":
             codes = tensors[op.inputs[0] or ""]
             if codes.dtype == "int8" and codes.data is None and codes.name in graph.tensors:
-                _dequantize(graph, op, codes, tensors, "int8")
+                _dequantize(op, codes, tensors, "int8")
 
 
-def _dequantize(graph: Graph, op: Op, codes: Tensor, tensors: Tensors, written: str) -> None:
+def _dequantize(op: Op, codes: Tensor, tensors: Tensors, written: str) -> None:
     if op.kind != "dequantize_linear":
         return
     p = _params(op, tensors, Tensor(codes.name, codes.shape, written))
@@ -140,7 +140,7 @@ def _fold_before(graph: Graph, outer: Tensors, quantize: Op) -> None:
     if inputs is None or quant is None:
         return
     if op.kind == "concat":
-        inputs = _requantized(graph, quantize, inputs, quant)
+        inputs = _requantized(graph, inputs, quant)
     direct = quant is y.quant
     name = y.name if direct else unused({**tensors, **graph.tensors}, f"{y.name}:codes")
     new = Op(op.kind, op.name, list(inputs), [name], dict(op.attrs))
@@ -247,7 +247,7 @@ def _close(a: Quantization, b: Quantization) -> bool:
     return bool(a.scale.size == b.scale.size == 1 and a.scale[0] == b.scale[0] and a.zero_point[0] == b.zero_point[0])
 
 
-def _requantized(graph: Graph, before: Op, names: list[str | None], quant: Quantization) -> list[str | None]:
+def _requantized(graph: Graph, names: list[str | None], quant: Quantization) -> list[str | None]:
     """Operands of concat, all in the scale of its result."""
     result: list[str | None] = []
     for name in names:

@@ -50,7 +50,7 @@ def _round(graph: Graph, outer: Tensors) -> None:
         tensors = {**outer, **graph.tensors}
         made = makers(graph)
         if op.kind == "transpose":
-            _merge(graph, op, made, tensors)
+            _merge(op, made, tensors)
         elif op.kind == "reshape":
             _reshape(graph, op, made, tensors)
         elif op.kind == "linear":
@@ -63,7 +63,7 @@ def _shape(t: Tensor) -> list[int]:
     return [d for d in t.shape if d is not None]
 
 
-def _merge(graph: Graph, op: Op, made: dict[str, Op], tensors: Tensors) -> None:
+def _merge(op: Op, made: dict[str, Op], tensors: Tensors) -> None:
     """A transpose of a transpose is one; one that only moves axes of size 1 is a reshape."""
     before = made.get(op.inputs[0] or "")
     if before is not None and before.kind == "transpose":

@@ -21,7 +21,7 @@ _AXES = 4  # of windows, as in pe_conv_nd_params
 # --- matrix products ------------------------------------------------------------------------------------------------
 
 
-def _matrices(b: Builder, op: Op, a: int, w: int, y: int) -> tuple[int, int, int]:
+def _matrices(b: Builder, a: int, w: int, y: int) -> tuple[int, int, int]:
     """Views in which vectors are matrices: [K] as [1, K] at the left and [K, 1] at the right, and y to match."""
     a_dims, w_dims = b.program.values[a].dims, b.program.values[w].dims
     if len(a_dims) == 1:
@@ -42,7 +42,7 @@ def _matmul(b: Builder, op: Op) -> None:
     dtype, clamp = b.program.values[y].dtype, op.attrs["activation"]
     if dtype == "float32":
         params |= clamps(b, op, y)
-        a, w, y = _matrices(b, op, a, w, y)
+        a, w, y = _matrices(b, a, w, y)
         b.emit("matmul_f32", op.name, [a, w], [y], **params)
         return
     if dtype == "int8" and b.program.values[y].scale > 0:
@@ -50,12 +50,12 @@ def _matmul(b: Builder, op: Op) -> None:
         factor = quantmath.quantize_multiplier(float(quantmath.linear_scales(sa, sw, sy)[0]))
         params |= {"a_zero_point": za, "b_zero_point": zw, "y_zero_point": zy, **clamps(b, op, y)}
         params |= {"multiplier": factor.multiplier, "shift": factor.shift}
-        a, w, y = _matrices(b, op, a, w, y)
+        a, w, y = _matrices(b, a, w, y)
         b.emit("matmul_s8", op.name, [a, w], [y], **params)
         return
     if clamp is not None:
         raise PlanError(f"op {op.name!r} (matmul): no kernel of {dtype} has an activation")
-    a, w, y = _matrices(b, op, a, w, y)
+    a, w, y = _matrices(b, a, w, y)
     rank = len(b.program.values[y].dims)
     batch = [f"b{i}" for i in range(rank - 2)]
 
@@ -116,14 +116,14 @@ def _contract(
 
 @lowers("matmul_integer")
 def _matmul_integer(b: Builder, op: Op) -> None:
-    a, w, y = _matrices(b, op, b.input(op, 0), b.input(op, 1), b.result(op))
+    a, w, y = _matrices(b, b.input(op, 0), b.input(op, 1), b.result(op))
     b.emit("matmul_integer", op.name, [a, w, b.optional_input(op, 2), b.optional_input(op, 3)], [y])
 
 
 @lowers("qlinear_matmul")
 def _qlinear_matmul(b: Builder, op: Op) -> None:
     inputs = [b.input(op, i) for i in range(8)]
-    inputs[0], inputs[3], y = _matrices(b, op, inputs[0], inputs[3], b.result(op))
+    inputs[0], inputs[3], y = _matrices(b, inputs[0], inputs[3], b.result(op))
     b.emit("qlinear_matmul", op.name, inputs, [y])
 
 

@@ -19,11 +19,11 @@ def densities(plan: Plan, entry: Entry, inputs: float = 1.0) -> list[float]:
         operands = [known.get(i, 1.0) for i in op.inputs if i is not None and not plan.tensors[i].constant]
         found.append(operands[0] if operands else 1.0)
         for number in op.outputs:
-            known[number] = _result(plan, op, operands or [1.0])
+            known[number] = _result(op, operands or [1.0])
     return found
 
 
-def _result(plan: Plan, op: PlanOp, operands: list[float]) -> float:
+def _result(op: PlanOp, operands: list[float]) -> float:
     first = operands[0]
     rectifies = op.params.get("f_min") == 0 and op.params.get("f_max", 0) > 0
     if op.kind.startswith("clip_f32"):

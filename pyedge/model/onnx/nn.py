@@ -26,7 +26,7 @@ def sizes(x: Tensor) -> list[int]:
 # --- windows ----------------------------------------------------------------------------------------------------------
 
 
-def window(n: Node, image: Sequence[int], kernel: Sequence[int], ceil: bool = False) -> dict[str, Any]:
+def window(n: Node, image: Sequence[int], kernel: Sequence[int]) -> dict[str, Any]:
     """stride, dilation and padding of windows over the spatial axes, the padding resolved as ((before, after), ...)."""
     axes = len(kernel)
     stride = [int(v) for v in n.attr("strides", [1] * axes)]
