@@ -2,66 +2,17 @@
  * before, with or without the one that was on its way, and takes more. Sectors are small, so that banks change. */
 #include "reservoir.h"
 
-#include <setjmp.h>
-#include <string.h>
+enum { SECTOR = 256, UNIT = 8, SIZE = 14 * SECTOR, AT = 0, BEGIN = SECTOR, END = 13 * SECTOR };
+#include "nor.h"
 
-#include "unit.h"
+enum { ROW = 150, KEPT = 6, CLASSES = 3 };
 
-enum {
-    SECTOR = 256,
-    UNIT = 8,
-    SIZE = 14 * SECTOR,
-    BEGIN = SECTOR,
-    END = 13 * SECTOR,
-    ROW = 150,
-    KEPT = 6,
-    CLASSES = 3
-};
-enum { NONE, PARTIAL, NOISY, WAYS };
-
-static _Alignas(64) uint8_t flash[SIZE];
 static const port_store nor = {flash, SECTOR, SIZE, UNIT};
 static const uint8_t owner[RESERVOIR_SHA] = "a plan!", other[RESERVOIR_SHA] = "another";
 static const reservoir_area area = {&nor, BEGIN, END, ROW, owner, 1};
 static reservoir_facts facts = {KEPT, 7, CLASSES, 1};
-static int operations, cut_at, cut_how;
-static jmp_buf power;
 static uint32_t ram[KEPT + 3 * CLASSES + 8];
 static reservoir r; /* not on the stack: longjmp leaves what it holds */
-
-static void operate(uint32_t offset, const uint8_t *want, uint32_t n)
-{
-    CHECK(offset >= BEGIN && offset + n <= END);
-    if (++operations != cut_at) {
-        memcpy(flash + offset, want, n);
-        return;
-    }
-    uint32_t whole = cut_how == NONE ? 0 : (uint32_t)rand() % (n + 1);
-    memcpy(flash + offset, want, whole);
-    for (uint32_t i = whole; cut_how == NOISY && i < n; i++) {
-        uint8_t mix = (uint8_t)(rand() >> 5);
-        flash[offset + i] = (uint8_t)((flash[offset + i] & mix) | (want[i] & ~mix));
-    }
-    longjmp(power, 1);
-}
-
-int port_erase(uint32_t offset)
-{
-    uint8_t erased[SECTOR];
-    memset(erased, 0xFF, sizeof erased);
-    CHECK(offset % SECTOR == 0);
-    operate(offset, erased, SECTOR);
-    return 0;
-}
-
-int port_program(uint32_t offset, const uint8_t *data, uint32_t n)
-{
-    CHECK(offset % UNIT == 0 && n % UNIT == 0);
-    for (uint32_t i = 0; i < n; i++)
-        CHECK(flash[offset + i] == 0xFF);
-    operate(offset, data, n);
-    return 0;
-}
 
 /* A sample that says its number, and is of class number % CLASSES. */
 static offer_result offer(uint32_t number)

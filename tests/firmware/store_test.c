@@ -1,59 +1,14 @@
 /* store.c on a simulated NOR flash whose power is cut at every operation, in three ways: afterwards a whole plan is active, the
  * old or the new one, and the next update works; its states are those kept before or those being kept, whole. Sectors are small,
  * so that the journal turns over. */
-#include <setjmp.h>
-#include <stdint.h>
-#include <string.h>
-
 #include "pyedge.h"
 #include "sha256.h"
 #include "store.h"
-#include "unit.h"
 
-enum { SECTOR = 256, SLOT = 1536, UNIT = 8, SIZE = 2 * SECTOR + 2 * SLOT };
-enum { NONE, PARTIAL, NOISY, WAYS };
+enum { SECTOR = 256, SLOT = 1536, UNIT = 8, SIZE = 2 * SECTOR + 2 * SLOT, AT = 0, BEGIN = 0, END = SIZE };
+#include "nor.h"
 
-static _Alignas(64) uint8_t flash[SIZE];
 static const port_store nor = {flash, SECTOR, SLOT, UNIT};
-static int operations, cut_at, cut_how;
-static jmp_buf power;
-
-static void operate(uint32_t offset, const uint8_t *want, uint32_t n)
-{
-    CHECK(offset + n <= SIZE);
-    if (++operations != cut_at) {
-        memcpy(flash + offset, want, n);
-        return;
-    }
-    uint32_t whole = cut_how == NONE ? 0 : (uint32_t)rand() % (n + 1);
-    memcpy(flash + offset, want, whole);
-    for (uint32_t i = whole; cut_how == NOISY && i < n; i++) {
-        uint8_t mix = (uint8_t)(rand() >> 5);
-        flash[offset + i] = (uint8_t)((flash[offset + i] & mix) | (want[i] & ~mix));
-    }
-    longjmp(power, 1);
-}
-
-int port_erase(uint32_t offset)
-{
-    uint8_t erased[SECTOR];
-    memset(erased, 0xFF, sizeof erased);
-    CHECK(offset % SECTOR == 0);
-    operate(offset, erased, SECTOR);
-    return 0;
-}
-
-int port_program(uint32_t offset, const uint8_t *data, uint32_t n)
-{
-    uint8_t want[SLOT];
-    CHECK(offset % UNIT == 0 && n % UNIT == 0 && n <= sizeof want);
-    for (uint32_t i = 0; i < n; i++) {
-        CHECK(flash[offset + i] == 0xFF); /* the store never programs twice, which ECC flash could not bear */
-        want[i] = data[i];
-    }
-    operate(offset, want, n);
-    return 0;
-}
 
 static void make_plan(uint8_t *plan, uint32_t *bytes, unsigned seed)
 {
