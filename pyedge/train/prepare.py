@@ -6,7 +6,7 @@ Entries share the weights that learn, their moments and the counters as states. 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -95,7 +95,7 @@ def prepare(graph: Graph, s: Settings) -> dict[str, Graph]:
     forward = with_batch_statistics(forward, s.learning)
     entries["train"] = _train(forward, target, statistics, s)
     if s.accumulate > 1:
-        entries["accumulate"] = _accumulate(forward, target, s)
+        entries["accumulate"] = _accumulate(forward, target, statistics, s)
     return entries
 
 
@@ -188,8 +188,10 @@ def _update(t: Tape, state: str, value: str) -> None:
     next(s for s in t.graph.states if s.name == state).next = value
 
 
-def _accumulate(forward: Graph, target: str, s: Settings) -> Graph:
+def _accumulate(forward: Graph, target: str, statistics: Sequence[str], s: Settings) -> Graph:
     t, loss, found = _backward(forward, target, s)
+    if statistics:
+        _follow_if(t, t.compare("less", _sum_squares(t, found.values()), math.inf), statistics)
     for weight, total in _totals(t, found).items():
         _update(t, f"{weight}/gradient", total)
     t.graph.output_names = [_renamed(t.graph, loss, "loss")]
@@ -219,10 +221,7 @@ def _train(forward: Graph, target: str, statistics: Sequence[str], s: Settings) 
 
 def _updates(t: Tape, found: Mapping[str, str], s: Settings) -> str:
     """The updates of all weights, if all gradients are finite; gives whether they are, bool[1]."""
-    square: str | None = None
-    for gradient in found.values():
-        square = t.op("sum_squares", gradient, square)
-    assert square is not None
+    square = _sum_squares(t, found.values())
     good = t.compare("less", square, math.inf)
     lr, step = _rate(t, s)
     factor = _unless(t, good, _clipped(t, square, _unscaled(t, s), s))
@@ -298,6 +297,15 @@ def _row_gradients(t: Tape, op: Op) -> list[tuple[int, Callable[[], str]]]:
     return [(first, partial(part, first)) for first in range(0, rows, size)]
 
 
+def _sum_squares(t: Tape, gradients: Iterable[str]) -> str:
+    """The sum of the squares of all elements, float32[1]; no finite number unless all gradients are."""
+    square: str | None = None
+    for gradient in gradients:
+        square = t.op("sum_squares", gradient, square)
+    assert square is not None
+    return square
+
+
 def _rate(t: Tape, s: Settings) -> tuple[str, str]:
     """The learning rate of this step, and its number from 1."""
     before, lr = _state(t, STEP, np.zeros(1)), s.optimizer.lr
@@ -337,8 +345,7 @@ def _count(t: Tape, good: str, statistics: Sequence[str], s: Settings) -> str:
     more = t.where(good, skipped, t.shift(skipped, 1))
     _update(t, STEP, t.where(good, t.shift(before, 1), before))
     _update(t, SKIPPED, more)
-    for name in statistics:
-        _update(t, name, t.where(good, next(state.next for state in t.graph.states if state.name == name), name))
+    _follow_if(t, good, statistics)
     if s.loss_scale is not None:
         counted = t.shift(_state(t, GOOD, np.zeros(1)), 1)
         full = t.compare("greater_equal", counted, GROW_AFTER)
@@ -348,6 +355,12 @@ def _count(t: Tape, good: str, statistics: Sequence[str], s: Settings) -> str:
         _update(t, SCALE, t.where(good, t.where(full, grown, SCALE), halved))
         _update(t, GOOD, t.where(good, t.where(full, zero, counted), zero))
     return more
+
+
+def _follow_if(t: Tape, good: str, statistics: Sequence[str]) -> None:
+    """Running statistics keep their values where gradients are not good."""
+    for name in statistics:
+        _update(t, name, t.where(good, next(state.next for state in t.graph.states if state.name == name), name))
 
 
 def _step(t: Tape, s: Settings, weight: str, gradient: str, rates: Sequence[str], clip: float) -> None:
