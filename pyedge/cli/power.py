@@ -7,7 +7,7 @@ from typing import get_args
 
 import click
 
-from ..host.power import METERS, measure, model_energy, open_meter
+from ..host.power import measure, model_energy
 from ..host.power.energy import WINDOWS, Mark
 from ._common import (
     board_option,
@@ -25,6 +25,7 @@ from ._common import (
     runner,
     store_option,
 )
+from ._meters import meter_options, metered
 
 
 @click.command("power")
@@ -38,11 +39,8 @@ from ._common import (
 @click.option(
     "--model", "modelled", is_flag=True, help="Model it from the counts of a board that no meter can measure."
 )
-@click.option("--meter", "-m", type=click.Choice(list(METERS)), help="What measures.")
-@click.option("--meter-port", metavar="PORT", help="Where it is: a serial port, or BUS:ADDRESS of I2C.")
-@click.option("--volts", type=click.FloatRange(0, min_open=True), help="Supply of a board at a ppk2 or lpm01a.")
+@meter_options("What measures.")
 @click.option("--ampere", is_flag=True, help="The board has its own supply; a ppk2 only measures.")
-@click.option("--shunt", metavar="OHM", type=click.FloatRange(0, min_open=True), help="Resistor at an ina.")
 @click.option(
     "--mark",
     type=click.Choice(get_args(Mark)),
@@ -102,15 +100,8 @@ def command(
         else:
             click.echo(found.table())
         return
-    try:
-        opened = open_meter(meter, meter_port, volts, shunt, not ampere)
-    except ValueError as error:
-        raise click.UsageError(str(error)) from None
-    try:
-        with runner(plan, board, port, isa) as target:
-            energy = measure(opened, target, inputs, entry=entry, mark=mark, pin=pin, runs=runs, windows=windows)
-    finally:
-        opened.close()
+    with metered(meter, meter_port, volts, shunt, not ampere) as opened, runner(plan, board, port, isa) as target:
+        energy = measure(opened, target, inputs, entry=entry, mark=mark, pin=pin, runs=runs, windows=windows)
     run = keep("power", energy.target, model, plan, energy.to_dict()) if stored else None
     if as_json:
         emit("power", 1, {"model": model, "energy": energy.to_dict(), "run": run})

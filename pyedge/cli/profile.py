@@ -20,7 +20,7 @@ from ..host.cluster import Clusters, profile_clusters
 from ..host.end_to_end import end_to_end
 from ..host.farm import Job, Outcome, profile_all, profile_on_farm
 from ..host.local import fastest_cpu, placed, roofs
-from ..host.power import BUILT_IN, METERS, open_meter
+from ..host.power import BUILT_IN
 from ..plan import Profile
 from ._common import (
     data_option,
@@ -39,6 +39,7 @@ from ._common import (
     store_option,
     table,
 )
+from ._meters import meter_options, metered
 
 
 def _cpus(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) -> tuple[set[int], ...]:
@@ -89,10 +90,7 @@ def _cpus(ctx: click.Context, param: click.Parameter, texts: tuple[str, ...]) ->
 @click.option(
     "--clusters", is_flag=True, help="Profile each kind of cores apart, and all together; --cpus names kinds."
 )
-@click.option("--meter", "-m", type=click.Choice(list(METERS)), help="With --clusters: measure the energy as well.")
-@click.option("--meter-port", metavar="PORT", help="Where it is: a serial port, or BUS:ADDRESS of I2C.")
-@click.option("--volts", type=click.FloatRange(0, min_open=True), help="Supply of a board at a ppk2 or lpm01a.")
-@click.option("--shunt", metavar="OHM", type=click.FloatRange(0, min_open=True), help="Resistor at an ina.")
+@meter_options("With --clusters: measure the energy as well.")
 @store_option
 @json_option
 def command(
@@ -208,15 +206,8 @@ def _clusters(
     with runner(plan, board, port, isa) as target:
         if isinstance(target, Remote) and name in BUILT_IN:
             raise click.UsageError(f"--meter {name} is of this computer: call pyedge on the board to use its own")
-        try:
-            opened = None if name is None else open_meter(name, place, volts, ohm)
-        except ValueError as error:
-            raise click.UsageError(str(error)) from None
-        try:
+        with nullcontext() if name is None else metered(name, place, volts, ohm) as opened:
             return profile_clusters(target, inputs, cpus=cpus, entry=entry, meter=opened, **limits)
-        finally:
-            if opened is not None:
-                opened.close()
 
 
 def _profile_many(
