@@ -35,7 +35,7 @@ def faults(wheel: Path) -> list[str]:
         "pyedge/_plan_structs.py",
         *(p.relative_to(ROOT).as_posix() for p in (ROOT / "pyedge").rglob("*.py")),
         *(f"pyedge/_boards/{p.relative_to(ROOT / 'boards').as_posix()}" for p in (ROOT / "boards").rglob("*.*")),
-        *(f"pyedge/_firmware/prebuilt/{file}" for _, _, file in images(ROOT / "boards")),
+        *(f"pyedge/_firmware/prebuilt/{file}" for _, _, file, _ in images(ROOT / "boards")),
         *(f"{SOURCES}/{p.relative_to(ROOT).as_posix()}" for p in sources),
     }
     must = {name for name in must if not FORBIDDEN.search(name)}

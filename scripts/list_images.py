@@ -1,8 +1,8 @@
-"""The firmware images that a wheel brings, one a line, port;isa;file;family: for CMake. Usage: list_images.py BOARDS
+"""The firmware images of a wheel, one a line, port;isa;file;family;mark: for CMake. Usage: list_images.py BOARDS
 
 Those of the emulated boards. Firmware of a real one is built when it is flashed, mostly for the ops of its plans alone.
 
-family: the toolchain files of firmware/cmake, <compiler>-<family>.cmake.
+family: the toolchain files of firmware/cmake, <compiler>-<family>.cmake. mark: PYEDGE_MARK of firmware/CMakeLists.txt.
 """
 
 import sys
@@ -14,10 +14,11 @@ else:
     import tomli as tomllib
 
 
-def images(boards: Path) -> list[tuple[str, str, str]]:
-    """(port, ISA, file) of each image, in the order of the profiles' names."""
+def images(boards: Path) -> list[tuple[str, str, str, str]]:
+    """(port, ISA, file, mark) of each image, in the order of the profiles' names."""
     profiles = [tomllib.loads(path.read_text(encoding="utf-8")) for path in sorted(boards.glob("*.toml"))]
-    return [(p["port"], image["isa"], image["file"]) for p in profiles if "emulator" in p for image in p["images"]]
+    emulated = [p for p in profiles if "emulator" in p]
+    return [(p["port"], i["isa"], i["file"], str(p.get("mark", ""))) for p in emulated for i in p["images"]]
 
 
 def family(isa: str) -> str:
@@ -26,5 +27,5 @@ def family(isa: str) -> str:
 
 
 if __name__ == "__main__":
-    for image in images(Path(sys.argv[1])):
-        print(*image, family(image[1]), sep=";")
+    for port, isa, file, mark in images(Path(sys.argv[1])):
+        print(port, isa, file, family(isa), mark, sep=";")

@@ -21,24 +21,33 @@ static const benchmark BENCHMARKS[] = {
 
 /* -- time ------------------------------------------------------------------------------------------------------------ */
 
-/* Microseconds of the board's counter; where that counts instructions, as if one took a nanosecond. */
+/* Of the board's counter; where that counts instructions, as if one took a nanosecond. */
+static uint32_t rate(const mlperf *m)
+{
+    return m->s->port->hz ? m->s->port->hz : 1000000000;
+}
+
 void say_timestamp(const mlperf *m, uint64_t count)
 {
-    uint32_t hz = m->s->port->hz ? m->s->port->hz : 1000000000;
+    uint32_t hz = rate(m);
     if (!m->energy)
         say_line("m-lap-us-", count / hz * 1000000 + count % hz * 1000000 / hz, "");
 }
 
-/* A port without a pin for marks has none of its own, and info.marks is false. */
-__attribute__((weak)) void port_mark(void)
+void pulse(const mlperf *m, uint32_t pin, bool high)
 {
+    port_pin(pin, !high); /* whatever it was before: a run by frames ends low */
+    port_pin(pin, high);
+    for (uint64_t start = port_count(NULL); port_count(NULL) - start <= rate(m) / 1000000;) {
+    }
+    port_pin(pin, !high);
 }
 
 uint64_t timestamp(const mlperf *m)
 {
     if (!m->energy)
         return port_count(NULL);
-    port_mark();
+    pulse(m, PIN_MARK, false);
     return 0;
 }
 
@@ -69,7 +78,7 @@ static bool recognise(const server *s, benchmark *b)
     *b = (benchmark){.id = "sww01", .in = in, .out = out, .elements = x->bytes / 2, .element_bytes = 2, .stream = true};
     if (x->kind != PE_TENSOR_ARENA)
         return false;
-    if (x->dtype == PE_S16 && y->dtype == PE_S8 && plan_header(s)->state_bytes)
+    if (x->dtype == PE_S16 && x->bytes && y->dtype == PE_S8 && y->bytes && plan_header(s)->state_bytes)
         return true;
     uint32_t size = x->dtype == PE_F32 ? sizeof(float) : 1;
     for (uint32_t i = 0; i < sizeof BENCHMARKS / sizeof BENCHMARKS[0]; i++) {
@@ -128,7 +137,7 @@ static int8_t quantize(float v, const pe_tensor *t)
     return q >= 127.0f ? 127 : (int8_t)(int32_t)(q < 0 ? q - 0.5f : q + 0.5f);
 }
 
-static float value(const pe_session *session, uint32_t tensor, uint32_t i)
+float real_value(const pe_session *session, uint32_t tensor, uint32_t i)
 {
     const pe_tensor *t = pe_tensor_at(session, tensor);
     const void *data = pe_tensor_data(session, tensor);
@@ -172,7 +181,7 @@ static void cmd_results(mlperf *m, const benchmark *b)
     if (b->error) {
         float sum = 0;
         for (uint32_t i = 0; i < n; i++) {
-            float d = value(session, b->out, i) - wire_float(data, i);
+            float d = real_value(session, b->out, i) - wire_float(data, i);
             sum += d * d;
         }
         say_float(sum / (float)n);
@@ -180,7 +189,7 @@ static void cmd_results(mlperf *m, const benchmark *b)
         for (uint32_t i = 0; i < n; i++) {
             if (i)
                 say(",");
-            say_float(value(session, b->out, i));
+            say_float(real_value(session, b->out, i));
         }
     }
     say("]\r\n");
@@ -252,6 +261,11 @@ static void load_bytes(mlperf *m, const char *digits, bool stream)
         say_line("", m->got, " bytes received");
 }
 
+void say_no_room(const mlperf *m)
+{
+    say_line("e-[No room for ", m->want, " bytes beside the plan]");
+}
+
 static void cmd_db(mlperf *m, char *rest, bool stream)
 {
     const char *word = next_word(&rest);
@@ -269,8 +283,8 @@ static void cmd_db(mlperf *m, char *rest, bool stream)
             if (input_buffer(m)) {
                 say_line("m-[Expecting ", n, " bytes]");
             } else {
+                say_no_room(m);
                 m->want = 0;
-                say_line("e-[No room for ", n, " bytes beside the plan]");
             }
         }
     } else if (same(word, "print")) {
@@ -298,6 +312,7 @@ static void cmd_mode(mlperf *m, char *rest)
         say("e-[This board has no pin for timestamps]\r\n");
     } else {
         m->energy = energy;
+        port_pin(PIN_MARK, energy); /* timestamps are falling edges */
         say(energy ? "m-timestamp-mode-energy\r\n" : "m-timestamp-mode-performance\r\n");
     }
 }
@@ -313,8 +328,7 @@ static void command(mlperf *m, char *text)
         say(text);
         say("\r\n");
     } else {
-        m->streaming = false;
-        m->activations = 0;
+        wakeword_end(m);
     }
     const char *word = next_word(&text);
     if (!word) {
@@ -338,6 +352,8 @@ static void command(mlperf *m, char *text)
         cmd_mode(m, text);
     } else if (same(word, "timestamp")) {
         say_timestamp(m, timestamp(m));
+    } else if (stream && wakeword_listens(m, word)) {
+        say("e-[Listening to the audio input: stop first]\r\n");
     } else if (same(word, "db")) {
         cmd_db(m, text, stream);
     } else if (same(word, "infer")) {
@@ -345,13 +361,22 @@ static void command(mlperf *m, char *text)
     } else if (same(word, "results")) {
         if (find_benchmark(s, &b))
             cmd_results(m, &b);
-    } else if (!stream || !wakeword_command(m, &b, word)) {
+    } else if (!stream || !wakeword_command(m, &b, word, &text)) {
         say("e-[Unknown command: ");
         say(word);
         say("]\r\n");
     }
     say("m-ready\r\n");
     m->spoke = true;
+}
+
+void mlperf_hear(mlperf *m)
+{
+    benchmark b;
+    if (m->s->session.plan && recognise(m->s, &b) && b.stream)
+        wakeword_hear(m, &b);
+    else
+        wakeword_end(m); /* another plan has taken its place */
 }
 
 bool mlperf_put(mlperf *m, uint8_t byte)

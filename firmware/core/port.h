@@ -26,17 +26,47 @@ typedef struct port_info {
     const uint8_t *stack;  /* lowest address of the stack, painted with PORT_PAINT; NULL: unknown */
     uint32_t stack_bytes;
     const port_store *store; /* NULL: none */
-    bool marks;              /* there is a pin for port_mark */
+    bool marks;              /* there is a PIN_MARK */
+    bool audio;              /* there is a sound input */
 } port_info;
 
 enum { PORT_PAINT = 0xA5 };
 
 void port_init(port_info *info);             /* fills all of info, brings up the link */
-uint32_t port_rx(uint8_t *data, uint32_t n); /* waits until bytes have come; returns how many, 1 .. n */
+uint32_t port_rx(uint8_t *data, uint32_t n); /* waits until bytes have come: how many, 1 .. n; 0: samples have */
 void port_tx(const uint8_t *data, uint32_t n);
 uint64_t port_count(void *ctx);  /* never runs backwards; ctx is not used */
 _Noreturn void port_reset(void); /* all that was sent before still arrives */
-void port_mark(void);            /* only where info.marks: the pin, which idles high, is low for 1 us or more */
+
+/* Pins for instruments, low after port_init; a port passes over those that it has not. MARK: high while runs are measured, or
+ * a timestamp of MLPerf Tiny. BUSY: high while sound is computed. HEARD: falls when the wakeword was heard. */
+enum { PIN_MARK, PIN_BUSY, PIN_HEARD };
+#ifdef PE_WITH_PINS
+void port_pin(uint32_t pin, bool high);
+#else
+static inline void port_pin(uint32_t pin, bool high)
+{
+    (void)pin, (void)high;
+}
+#endif
+
+/* Sound, 16,000 samples a second of one channel, where info.audio. From port_listen(true) on port_rx also ends, with 0, when
+ * samples have come; they are then to be taken. */
+#ifdef PE_WITH_AUDIO
+void port_listen(bool on);                           /* off and on: what came meanwhile is dropped */
+uint32_t port_samples(int16_t *samples, uint32_t n); /* as many as have come, at most n; while it listens */
+#else
+static inline void port_listen(bool on)
+{
+    (void)on;
+}
+
+static inline uint32_t port_samples(int16_t *samples, uint32_t n)
+{
+    (void)samples, (void)n;
+    return 0;
+}
+#endif
 
 /* Offsets from the base of the store of plans. 0 or a negative number. Not called where write_bytes is 0. */
 int port_erase(uint32_t offset); /* the sector that begins here */

@@ -230,11 +230,13 @@ static void run(server *s, const request *q, uint32_t repeats, fault *f)
         memset(s->counts, 0, plan_ops(s) * sizeof *s->counts);
     s->counted = profiled;
     uint64_t spent = 0;
+    port_pin(PIN_MARK, true);
     for (uint32_t i = 0; i < repeats; i++) {
         uint64_t start = port_count(NULL);
         pe_run(&s->session, q->e, profiled ? &profile : NULL);
         spent += port_count(NULL) - start;
     }
+    port_pin(PIN_MARK, false);
     end_run(s, q, spent, outputs_crc(s, q->e));
 }
 

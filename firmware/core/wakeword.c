@@ -5,7 +5,7 @@
 
 /* Source: mlcommons/tiny, the reference's sww_ref_util.c. */
 
-enum { VALUES = 16, IDLE = 0, STREAMING = 2 };
+enum { VALUES = 16, SECOND = 16000 };
 
 /* -- numbers --------------------------------------------------------------------------------------------------------- */
 
@@ -99,7 +99,7 @@ static bool run_chunk(mlperf *m, const benchmark *b, uint64_t *lap)
     if (lap)
         lap[1] = timestamp(m);
     m->ran = true;
-    if (m->streaming)
+    if (m->listening == LISTEN_STREAM)
         keep_activation(m, b);
     return true;
 }
@@ -125,53 +125,146 @@ static void cmd_run_model(mlperf *m, const benchmark *b)
     say_codes("Output = [", &m->s->session, b->out);
 }
 
-static void cmd_start(mlperf *m)
+/* -- sound ----------------------------------------------------------------------------------------------------------- */
+
+/* The buffer is for n samples of the port; false after an e- line: there is no room. */
+static bool take_buffer(mlperf *m, uint32_t n)
 {
-    if (m->streaming) {
+    m->want = n < UINT32_MAX / sizeof(int16_t) ? n * (uint32_t)sizeof(int16_t) : UINT32_MAX;
+    m->got = m->activations = m->samples = 0;
+    m->ran = false;
+    if (!input_buffer(m)) {
+        say_no_room(m);
+        m->want = 0;
+        return false;
+    }
+    return true;
+}
+
+void wakeword_end(mlperf *m)
+{
+    if (m->listening && m->s->port->audio)
+        port_listen(false);
+    m->listening = LISTEN_NOT;
+    m->activations = 0;
+}
+
+bool wakeword_listens(const mlperf *m, const char *word)
+{
+    return m->listening && m->s->port->audio &&
+           (same(word, "db") || same(word, "infer") || same(word, "extract_uart_stream") || same(word, "run_model"));
+}
+
+void wakeword_hear(mlperf *m, const benchmark *b)
+{
+    const bool stream = m->listening == LISTEN_STREAM, first = m->samples == 0;
+    if (stream && m->want != b->elements * b->element_bytes) { /* another plan of the kind */
+        m->want = b->elements * b->element_bytes;
+        m->got = 0;
+    }
+    uint8_t *data = input_buffer(m);
+    if (!data) {
+        wakeword_end(m);
+        return;
+    }
+    m->got += (uint32_t)sizeof(int16_t) *
+              port_samples((int16_t *)(data + m->got), (m->want - m->got) / (uint32_t)sizeof(int16_t));
+    if (m->got < m->want)
+        return;
+    if (!stream) {
+        port_listen(false);
+        m->listening = LISTEN_NOT;
+        return;
+    }
+    port_pin(PIN_BUSY, true);
+    run_chunk(m, b, NULL);
+    /* The first chunk is told as well, as in the reference: it says when the sound began. */
+    if (first || real_value(&m->s->session, b->out, 0) > 0.5f)
+        pulse(m, PIN_HEARD, false);
+    port_pin(PIN_BUSY, false);
+    m->got = 0;
+}
+
+static void cmd_start(mlperf *m, const benchmark *b)
+{
+    const bool audio = m->s->port->audio;
+    if (m->listening) {
         say("Streaming currently in progress. Ignoring request\r\n");
         return;
     }
-    m->streaming = true;
+    if (audio && !take_buffer(m, b->elements))
+        return;
+    m->listening = LISTEN_STREAM;
     m->activations = m->samples = 0;
     pe_session_reset(&m->s->session);
-    say("Listening: this board has no audio input, samples come by db and extract_uart_stream\r\n");
+    say(audio ? "Listening to the audio input\r\n"
+              : "Listening: this board has no audio input, samples come by db and extract_uart_stream\r\n");
     say_timestamp(m, timestamp(m));
+    if (audio) {
+        port_pin(PIN_HEARD, true);
+        pulse(m, PIN_BUSY, true); /* for instruments that see this pin alone */
+        port_listen(true);
+    }
+}
+
+static void cmd_capture(mlperf *m, uint32_t samples)
+{
+    if (!m->s->port->audio) {
+        say("e-[This board has no audio input: send samples by db, then extract_uart_stream]\r\n");
+    } else if (m->listening) {
+        say("Streaming currently in progress. Ignoring request\r\n");
+    } else if (samples < 1 || samples == UINT32_MAX) {
+        say("e-[Command 'i2scap' takes a number of samples]\r\n");
+    } else if (take_buffer(m, samples)) {
+        m->listening = LISTEN_CAPTURE;
+        say_line("Listening to the audio input for ", samples, " samples");
+        port_listen(true);
+    }
 }
 
 static void cmd_stop(mlperf *m)
 {
     const uint8_t *at = m->s->port->pool + m->s->port->pool_bytes;
-    if (!m->streaming) {
+    if (!m->listening) {
         say("Streaming is already idle. Ignoring stop request\r\n");
         return;
     }
+    if (m->listening == LISTEN_CAPTURE) {
+        wakeword_end(m);
+        say("Wav capture stopped.\r\n");
+        return;
+    }
+    if (m->s->port->audio)
+        port_listen(false);
     say_timestamp(m, timestamp(m));
     say("Streaming stopped.\r\ntarget activations: \r\n");
     for (uint32_t i = 0; i < m->activations; i++)
         say_item(i, (int8_t)*--at);
     end_list(m->activations);
-    m->streaming = false;
+    m->listening = LISTEN_NOT;
     m->activations = 0;
 }
 
-bool wakeword_command(mlperf *m, const benchmark *b, const char *word)
+bool wakeword_command(mlperf *m, const benchmark *b, const char *word, char **rest)
 {
     if (same(word, "extract_uart_stream")) {
         cmd_extract(m, b);
     } else if (same(word, "run_model")) {
         cmd_run_model(m, b);
     } else if (same(word, "start")) {
-        cmd_start(m);
+        cmd_start(m, b);
     } else if (same(word, "stop")) {
         cmd_stop(m);
     } else if (same(word, "state")) {
         say("g_i2s_state = ");
-        say_uint(m->streaming ? STREAMING : IDLE);
-        say_line(", g_int16s_read=", m->samples, "");
+        say_uint(m->listening);
+        say_line(", g_int16s_read=", m->listening == LISTEN_CAPTURE ? m->got / sizeof(int16_t) : m->samples, "");
     } else if (same(word, "log")) { /* in the reference what its audio input writes */
         say("Log contents[cp=0]:\r\n<>\r\n");
-    } else if (same(word, "i2scap") || same(word, "extract") || same(word, "infer_wav")) {
-        say("e-[This board has no audio input and no stored sound: send samples by db, then extract_uart_stream]\r\n");
+    } else if (same(word, "i2scap")) {
+        cmd_capture(m, number(next_word(rest), SECOND));
+    } else if (same(word, "extract") || same(word, "infer_wav")) {
+        say("e-[This board has no stored sound: send samples by db, then extract_uart_stream]\r\n");
     } else {
         return false;
     }

@@ -158,6 +158,7 @@ class Profile:
     flash_address: int | None = None  # where a firmware file without addresses goes, as the flasher counts
     reset: Literal["dtr-rts", "button", "debugger"] | None = None  # how it gets there
     meter: Literal["ina3221", "pi5-pmic"] | None = None  # power meter on the board
+    mark: int | None = None  # pin that the firmware holds high while runs are measured, as its port counts pins
     energy: EnergyModel | None = None
     store: Store | None = None
     emulator: Emulator | None = None

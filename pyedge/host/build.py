@@ -132,7 +132,8 @@ def firmware(
     with sources() as folder:
         compiler = [f"{p} {os.stat(p).st_size} {os.stat(p).st_mtime_ns}" for p in tools.programs]
         facts = [_source_hash(folder).hex(), profile.port, image.isa, tools.name, *compiler, _version(), repr(kinds)]
-        facts += [profile.name, *(custom.source_digest(file).hex() for file in kernels), repr(sorted(options.items()))]
+        facts += [profile.name, str(profile.mark), *(custom.source_digest(file).hex() for file in kernels)]
+        facts += [repr(sorted(options.items()))]
         key = hashlib.sha256("\n".join(facts).encode()).hexdigest()[:24]
         place = folders.cache_folder() / "firmware" / key / image.file
         if not place.is_file():
@@ -183,6 +184,7 @@ def _cmake(
         "PYEDGE_OUTPUT": image.file,
         "PYEDGE_VERSION": _version(),
         **({"PYEDGE_TRIM": ";".join(ops)} if ops is not None else {}),
+        **({"PYEDGE_MARK": str(profile.mark)} if profile.mark is not None else {}),
         **({"PYEDGE_CUSTOM": str(work / "custom")} if (work / "custom").is_dir() else {}),
         **({"PYEDGE_ZIG": tools.programs[0]} if tools.name == "zig" else {}),
         **({"CMAKE_C_COMPILER": tools.programs[0]} if tools.file is None else {}),

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
-import struct
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,11 +10,9 @@ import numpy as np
 import pytest
 
 import pyedge as pe
-from pyedge.boards import load_profile
-from pyedge.host.build import firmware as build_firmware
 from pyedge.host.link import GROUP_PYEDGE, Link
-from pyedge.host.stream import PtyStream
 
+from .interface_board import wired
 from .mlperf_runner import Runner
 
 needs_qemu = pytest.mark.skipif(
@@ -114,31 +108,37 @@ def test_its_time_is_that_of_frames(kws: pe.Plan) -> None:
 
 def test_energy_mode_marks_the_runs_and_tells_no_time(kws: pe.Plan, tmp_path: Path) -> None:
     """One falling edge a timestamp, around the runs alone; performance mode and a reset end it."""
-    profile = load_profile("host")
-    marks_read, marks = os.pipe()
-    ours, theirs = socket.socketpair()
-    firmware = [build_firmware(profile, profile.image()), "--fd", str(theirs.fileno()), "--marks", str(marks)]
-    with subprocess.Popen(firmware, pass_fds=(theirs.fileno(), marks), stdin=subprocess.DEVNULL):
-        theirs.close()
-        os.close(marks)
-        runner = Runner(PtyStream(ours.detach(), "host"))
-        link = Link(runner.stream)
-        link.buf_bytes = 4096
-        link.upload(GROUP_PYEDGE, 1, bytes(kws.data))
+    with wired(tmp_path / "wires", kws) as (dut, pins, _):
+        runner = Runner(dut)
         runner.load(wire_input("kws01"))
         before, results = runner.infer(1, 0)
         assert runner.ask("mode energy") == ["m-timestamp-mode-energy"]
         assert runner.ask("timestamp") == []
+        single = pins.edges()
         lines = runner.ask("infer 300 2")
         assert lines[:-1] == ["m-warmup-start-2", "m-warmup-done", "m-infer-start-300", "m-infer-done"]
         assert lines[-1] == "m-results-[" + ",".join(f"{v:.3f}" for v in results) + "]"
+        window = pins.edges()
         assert runner.ask("mode performance") == ["m-timestamp-mode-performance"]
         after, _ = runner.infer(1, 0)
-        runner.stream.close()
-        single, start, end = struct.unpack("<3Q", os.read(marks_read, 1000))
-    os.close(marks_read)
-    assert single < start < end
+        last = pins.edges()
+    assert [edge[1:] for edge in single] == [("mark", 1), ("mark", 0), ("mark", 1)]  # it idles high
+    assert [edge[1:] for edge in window] == [("mark", 0), ("mark", 1)] * 2
+    start, _, end, _ = (ns for ns, *_ in window)
+    assert single[-1][0] < start < end
+    assert [edge[1:] for edge in last] == [("mark", 0)]
     assert before >= 0 and after >= 0
+
+
+def test_frames_hold_the_mark_high_while_they_run(kws: pe.Plan, tmp_path: Path) -> None:
+    """Once a request, all its runs in it: what pyedge power takes from a meter's digital input."""
+    with wired(tmp_path / "wires", kws) as (dut, pins, _):
+        link = Link(dut)
+        link.buf_bytes = 4096
+        answer = link.write(GROUP_PYEDGE, 4, {"e": 0, "id": 1, "n": 30})
+        edges = pins.edges()
+    assert [edge[1:] for edge in edges] == [("mark", 1), ("mark", 0)]
+    assert edges[1][0] - edges[0][0] >= answer["count"]
 
 
 @needs_qemu

@@ -19,6 +19,7 @@
 
 #include "boot/host.h"
 #include "firmware.h"
+#include "host/instruments.h"
 
 enum {
     SECTOR = 64 * 1024,
@@ -36,14 +37,13 @@ static struct {
     bool pty;
     int idle; /* -1, or where it tells how many bytes it has taken when it waits for more */
     uint64_t taken;
-    int marks; /* -1, or where it writes the time of each mark */
     uint8_t *flash;
     uint32_t buf_bytes;
     unsigned long cut_at, operations; /* power is cut at this flash operation, counted from 1; 0: never */
     char cut_how;                     /* n: before it, p: half done, r: half done and noise in the rest */
-} host = {.fd = -1, .idle = -1, .marks = -1, .buf_bytes = 4096};
+} host = {.fd = -1, .idle = -1, .buf_bytes = 4096};
 
-static _Noreturn void die(const char *what)
+_Noreturn void host_die(const char *what)
 {
     fprintf(stderr, "pyedge host firmware: %s: %s\n", what, strerror(errno));
     exit(1);
@@ -53,12 +53,12 @@ static void open_pty(void)
 {
     host.fd = posix_openpt(O_RDWR | O_NOCTTY);
     if (host.fd < 0 || grantpt(host.fd) || unlockpt(host.fd))
-        die("pty");
+        host_die("pty");
     /* Our own end of the other side stays open: a client may come and go without an end of file here. */
     int other = open(ptsname(host.fd), O_RDWR | O_NOCTTY);
     struct termios raw;
     if (other < 0 || tcgetattr(other, &raw))
-        die("pty");
+        host_die("pty");
     cfmakeraw(&raw);
     tcsetattr(other, TCSANOW, &raw);
     puts(ptsname(host.fd));
@@ -75,10 +75,10 @@ static void open_flash(const char *path)
     int fd = path ? open(path, O_RDWR | O_CREAT, 0666) : -1;
     struct stat st = {0};
     if (path && (fd < 0 || fstat(fd, &st) || (st.st_size < FLASH && ftruncate(fd, FLASH))))
-        die(path);
+        host_die(path);
     host.flash = mmap(NULL, FLASH, PROT_READ | PROT_WRITE, path ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, fd, 0);
     if (host.flash == MAP_FAILED)
-        die("flash");
+        host_die("flash");
     if (st.st_size < FLASH)
         memset(host.flash + st.st_size, 0xFF, (size_t)(FLASH - st.st_size));
     if (path)
@@ -102,13 +102,14 @@ void port_init(port_info *info)
         .pool_bytes = POOL,
         .static_bytes = host.buf_bytes + 2,
         .store = &store,
-        .marks = host.marks >= 0,
+        .marks = host_has_pins(),
+        .audio = host_has_audio(),
     };
     if (!info->buf || !info->pool)
-        die("memory");
+        host_die("memory");
 }
 
-/* Waits for bytes. The process ends with the other side of the link, with standard input, or with its parent. */
+/* Waits for bytes, or for sound. The process ends with the other side of the link, with standard input, or its parent. */
 uint32_t port_rx(uint8_t *data, uint32_t n)
 {
     pid_t parent = getppid();
@@ -116,10 +117,11 @@ uint32_t port_rx(uint8_t *data, uint32_t n)
     if (host.idle >= 0 && poll(&come, 1, 0) == 0 && write(host.idle, &host.taken, sizeof host.taken) < 0)
         exit(0);
     for (;;) {
-        struct pollfd wait[2] = {{.fd = host.fd, .events = POLLIN},
-                                 {.fd = host.pty ? STDIN_FILENO : -1, .events = POLLIN}};
-        if (poll(wait, 2, 1000) < 0 && errno != EINTR)
-            die("poll");
+        struct pollfd wait[3] = {{.fd = host.fd, .events = POLLIN},
+                                 {.fd = host.pty ? STDIN_FILENO : -1, .events = POLLIN},
+                                 {.fd = host_audio_fd(), .events = POLLIN}};
+        if (poll(wait, 3, host_audio_ms()) < 0 && errno != EINTR)
+            host_die("poll");
         if (wait[0].revents) {
             ssize_t got = read(host.fd, data, n);
             if (got > 0) {
@@ -129,6 +131,8 @@ uint32_t port_rx(uint8_t *data, uint32_t n)
             if (got == 0 || (errno != EINTR && errno != EAGAIN))
                 exit(0);
         }
+        if (host_sound_has_come((wait[2].revents & POLLIN) != 0))
+            return 0;
         char ignored[64];
         if ((wait[1].revents && read(STDIN_FILENO, ignored, sizeof ignored) <= 0) || getppid() != parent)
             exit(0);
@@ -156,13 +160,6 @@ uint64_t port_count(void *ctx)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-void port_mark(void)
-{
-    uint64_t now = port_count(NULL);
-    if (write(host.marks, &now, sizeof now) < 0)
-        exit(0);
-}
-
 _Noreturn void host_start(int image)
 {
     char fd[16];
@@ -170,7 +167,7 @@ _Noreturn void host_start(int image)
     if (host.pty)
         setenv("PYEDGE_HOST_PTY", fd, 1);
     fexecve(image, host.argv, environ);
-    die("reset");
+    host_die("reset");
 }
 
 _Noreturn void port_reset(void)
@@ -214,7 +211,7 @@ int port_program(uint32_t offset, const uint8_t *data, uint32_t n)
 {
     uint8_t *want = malloc(n);
     if (!want || (offset | n) % UNIT || offset > FLASH || n > FLASH - offset)
-        die("bad program operation");
+        host_die("bad program operation");
     for (uint32_t i = 0; i < n; i++)
         want[i] = data[i] & host.flash[offset + i]; /* programming only clears bits */
     int bad = operate(offset, want, n);
@@ -224,7 +221,7 @@ int port_program(uint32_t offset, const uint8_t *data, uint32_t n)
 
 static _Noreturn void usage(void)
 {
-    fputs("usage: host [--flash FILE] [--fd N] [--idle N] [--marks N] [--buf BYTES]"
+    fputs("usage: host [--flash FILE] [--fd N] [--idle N] [--pins FILE] [--audio FILE] [--buf BYTES]"
 #ifndef PE_RELEASE
           " [--cut N:none|partial|noisy]"
 #endif
@@ -252,10 +249,10 @@ int main(int argc, char **argv)
             host.idle = (int)strtol(value, &end, 10);
             if (*end || host.idle < 0)
                 usage();
-        } else if (!strcmp(argv[i], "--marks")) {
-            host.marks = (int)strtol(value, &end, 10);
-            if (*end || host.marks < 0)
-                usage();
+        } else if (!strcmp(argv[i], "--pins")) {
+            host_open_pins(value);
+        } else if (!strcmp(argv[i], "--audio")) {
+            host_open_audio(value);
         } else if (!strcmp(argv[i], "--buf")) {
             host.buf_bytes = (uint32_t)strtoul(value, &end, 10);
             if (*end || host.buf_bytes < 256 || host.buf_bytes > 65535)

@@ -6,8 +6,7 @@
 
 enum { UART = 0x10013000, PLIC = 0x0C000000, UART_IRQ = 3, STORE = 0x20800000 };
 enum { UART_TX = 0x00, UART_RX = 0x04, UART_TXCTRL = 0x08, UART_RXCTRL = 0x0C, UART_IE = 0x10, IE_RX = 2 };
-enum { GPIO = 0x10012000, GPIO_OUTPUT_EN = 0x08, GPIO_OUTPUT = 0x0C, MARK = 1 << 23 }; /* D7 of a HiFive1 */
-enum { MARK_COUNTS = 400 };                                                            /* 1 us at up to 400 MHz */
+enum { GPIO = 0x10012000, GPIO_OUTPUT_EN = 0x08, GPIO_OUTPUT = 0x0C };
 enum { PLIC_ENABLE = PLIC + 0x2000, PLIC_THRESHOLD = PLIC + 0x200000, PLIC_CLAIM = PLIC + 0x200004, BUF = 512 };
 #define FULL_OR_EMPTY 0x80000000u /* of UART_TX: full; of UART_RX: empty */
 
@@ -28,9 +27,9 @@ void port_init(port_info *info)
     R32(PLIC_THRESHOLD) = 0;
     __asm__ volatile("csrs mie, %0" ::"r"(MIE_MEIE));
 
-    R32(GPIO + GPIO_OUTPUT) |= MARK;
-    R32(GPIO + GPIO_OUTPUT_EN) |= MARK;
-
+#ifdef PYEDGE_MARK
+    R32(GPIO + GPIO_OUTPUT_EN) |= 1u << PYEDGE_MARK;
+#endif
     *info = (port_info){
         .board = "sifive-e",
         .unit = "instructions",
@@ -43,17 +42,20 @@ void port_init(port_info *info)
         .stack = __stack_low,
         .stack_bytes = (uint32_t)(__stack_top - __stack_low),
         .store = &store,
+#ifdef PYEDGE_MARK
         .marks = true,
+#endif
     };
 }
 
-void port_mark(void)
+#ifdef PYEDGE_MARK
+void port_pin(uint32_t pin, bool high)
 {
-    R32(GPIO + GPIO_OUTPUT) &= ~(uint32_t)MARK;
-    for (uint64_t start = port_count(NULL); port_count(NULL) - start < MARK_COUNTS;) {
-    }
-    R32(GPIO + GPIO_OUTPUT) |= MARK;
+    const uint32_t bit = 1u << PYEDGE_MARK;
+    if (pin == PIN_MARK)
+        R32(GPIO + GPIO_OUTPUT) = high ? R32(GPIO + GPIO_OUTPUT) | bit : R32(GPIO + GPIO_OUTPUT) & ~bit;
 }
+#endif
 
 uint32_t port_rx(uint8_t *data, uint32_t n)
 {
