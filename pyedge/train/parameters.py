@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -70,17 +71,23 @@ def select(graph: Graph, trainable: Trainable, int8: bool = False) -> dict[str, 
     """
     known = parameters(graph, int8)
     if not known:
-        raise ModelError(f"graph {graph.name!r} has no weights of floats; of int8 try: precision='mixed:int8'")
-    if isinstance(trainable, Mapping):
-        chosen: dict[str, Range | None] = {}
-        for item, channels in trainable.items():
-            chosen.update(dict.fromkeys((p.name for p in _named(graph, known, item)), channels))
-        return chosen
+        what = "floats or int8 in layers that can learn" if int8 else "floats; of int8 try: precision='mixed:int8'"
+        raise ModelError(f"graph {graph.name!r} has no weights of {what}")
     items = [trainable] if isinstance(trainable, str) else list(trainable)
-    names = {p.name for item in items for p in _named(graph, known, item)}
+    names = {p.name: item for item in items for p in _named(graph, known, item)}
     if not names:
         raise ModelError(f"graph {graph.name!r}: trainable={trainable!r} names no weight")
+    if isinstance(trainable, Mapping):
+        return {name: _range(item, trainable[item]) for name, item in names.items()}
     return {p.name: None for p in known if p.name in names}
+
+
+def _range(item: str, channels: Sequence[int]) -> Range:
+    try:
+        first, end = map(operator.index, channels)
+    except (TypeError, ValueError):
+        raise ModelError(f"trainable={{{item!r}: {channels!r}}}: channels are (first, end)") from None
+    return first, end
 
 
 def _named(graph: Graph, known: Sequence[Parameter], item: str) -> list[Parameter]:

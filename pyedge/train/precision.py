@@ -9,36 +9,17 @@ import numpy as np
 from ..compress.float16 import to_float16
 from ..errors import ModelError
 from ..model.graph import Graph, Op, Quantization, Tensor
+from ..model.ops_elementwise import BINARY, UNARY
+from ..model.ops_move import MOVES
 from .tape import Tape
 
 _SUFFIX = ":float16"  # of what to_float16 makes of a weight
 # Kinds that mean the same on floats as on int8, and those that only change the code.
-_SAME = {"conv2d", "depthwise_conv2d", "linear", "add", "sub", "mul", "avg_pool2d", "max_pool2d", "mean", "softmax"}
-_SAME |= {
-    "reshape",
-    "relu",
-    "relu6",
-    "clip",
-    "sigmoid",
-    "tanh",
-    "hard_swish",
-    "leaky_relu",
-    "log_softmax",
-    "min",
-    "max",
-}
-_SAME |= {
-    "transpose",
-    "squeeze",
-    "concat",
-    "slice",
-    "strided_slice",
-    "split",
-    "reduce_sum",
-    "reduce_mean",
-    "reduce_max",
-}
-_CODES = {"quantize", "dequantize"}
+_SAME = {*UNARY, *BINARY, *MOVES, "reshape", "relu", "relu6", "clip", "any_ge", "where"}
+_SAME |= {"conv2d", "depthwise_conv2d", "linear", "conv_transpose", "matmul", "softmax", "log_softmax"}
+_SAME |= {"avg_pool2d", "max_pool2d", "mean", "reduce_mean", "reduce_sum", "reduce_max", "reduce_min", "cumsum"}
+_SAME |= {"arg_max", "arg_min", "topk"}
+_CODES = {"quantize", "dequantize", "rescale"}
 
 
 def to_half(graph: Graph) -> tuple[Graph, dict[str, np.ndarray]]:
@@ -104,7 +85,7 @@ def _as_float(t: Tape, graph: Graph, op: Op, i: int, name: str, real: dict[str, 
     """An operand of an op of the tail as floats."""
     x = graph.tensors[name]
     now = t.graph.tensors[name]
-    if now.dtype == "float32" or (x.quant is None and x.dtype != "int32"):
+    if now.dtype == "float32" or (x.quant is None and (x.dtype != "int32" or x.data is None)):
         return name
     if x.data is None:
         if name not in real:

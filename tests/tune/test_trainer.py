@@ -311,7 +311,9 @@ def test_a_batch_of_another_size_is_refused() -> None:
         ({"rounding": "up"}, "rounding='up' is not known"),
         ({"trainable": "conv2"}, "trainable='conv2' is no layer .* it has conv, depthwise, fc"),
         ({"trainable": []}, "names no weight"),
+        ({"trainable": {}}, "names no weight"),
         ({"trainable": {"conv": (6, 9)}}, "channels 6 .. 9"),
+        ({"trainable": {"conv": 6}}, "channels are .first, end."),
         ({"output": "z"}, "has no output 'z'; it has y"),
     ],
 )
@@ -412,10 +414,45 @@ def test_an_int8_model_learns_with_a_float_tail(precision: str, trainable: Any) 
         np.testing.assert_array_equal(t.data, int8.tensors[t.name].data)
 
 
+def int8_network() -> pe.Graph:
+    """Of int8, by ops that converters leave beside layers: padding, resizing, activations with weights, blocks."""
+    rng = np.random.default_rng(3)
+    b = pe.GraphBuilder()
+
+    def weight(*shape: int) -> Any:
+        return b.constant(rng.integers(-127, 128, shape).astype(np.int8), scale=np.full(shape[0], 0.002))
+
+    h = b.op("pad", b.input("x", (1, 6, 6, 2), "int8", 0.05, 3), mode="constant", pads=((0, 0), (0, 1), (0, 1), (0, 0)))
+    h = [b.conv2d(h[0], weight(4, 3, 3, 2), np.zeros(4, np.int32), stride=2, padding="valid", scale=0.03, name="conv")]
+    h = b.op("gather", h[0], np.array([0, 0, 1, 1, 2, 2], np.int32), axis=1, batch_dims=0)
+    left, right = b.op("split", h[0], outputs=2, axis=3, sizes=(2, 2))
+    left = b.op("prelu", left, b.constant(np.array([[[20, 40]]], np.int8), scale=0.01), scale=0.03)[0]
+    h = b.op("tile", b.op("sub", left, right, scale=0.03)[0], repeats=(1, 1, 2, 2))
+    h = b.op("reduce_max", b.op("depth_to_space", h[0], block=2, mode="DCR")[0], axes=(1,), keepdims=False)
+    y = b.linear(b.reshape(h[0], (1, 12)), weight(3, 12), np.zeros(3, np.int32), scale=0.02, name="fc")
+    b.output("y", b.softmax(y))
+    return b.build()
+
+
+def test_an_int8_model_s_tail_has_the_ops_between_its_layers() -> None:
+    int8 = int8_network()
+    trainer = pe.Trainer(int8, precision="mixed:int8", optimizer=pe.SGD(0.1))
+    session = pe.Session(pe.compile(int8))
+    before = [int8.outputs[0].dequantize(session.run([int8.inputs[0].quantize(x[None])])[0]) for x in X]
+    np.testing.assert_allclose(trainer.predict(X), np.concatenate(before), atol=0.04)
+    assert [op.kind for op in trainer.graph().ops][:2] == ["pad", "dequantize"]  # what is before the first layer stays
+    loss = trainer.fit(X, Y % 3, epochs=4).loss
+    assert loss[-1] < 0.8 * loss[0]
+
+
 def test_an_int8_model_says_what_it_needs() -> None:
-    """As it is it has nothing that can learn."""
+    """As it is it has nothing that can learn; where there are only codes of another type, nor as mixed:int8."""
     with pytest.raises(pe.ModelError, match="try: precision='mixed:int8'"):
         pe.Trainer(pe.quantize(network(batch=1), X))
+    b = pe.GraphBuilder()
+    b.output("y", b.relu(b.input("x", (1, 4), "int8", 0.1)))
+    with pytest.raises(pe.ModelError, match="no weights of floats or int8"):
+        pe.Trainer(b.build(), precision="mixed:int8")
 
 
 @pytest.mark.parametrize(
