@@ -6,6 +6,8 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -50,18 +52,30 @@ def build_c(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
         cc = next((c for c in ("clang-19", "clang", "gcc", "cc") if shutil.which(c)), None)
         if cc is None:
             pytest.skip("needs a C compiler")
-        program = tmp_path_factory.mktemp("c") / Path(source).stem
-        files = [ROOT / "tests" / source, *(_runtime_sources() if sources is None else sources)]
-        command = [cc, "-std=c11", "-O1" if sanitize else "-O2", "-g", "-Wall", "-Wextra", "-Werror"]
-        command += [
+        folder = tmp_path_factory.mktemp("c")
+        program = folder / Path(source).stem
+        more = [Path(f) for f in flags if f.endswith(".c")]
+        options = [f for f in flags if not f.endswith(".c")]
+        files = [ROOT / "tests" / source, *(_runtime_sources() if sources is None else sources), *more]
+        command = [
+            cc,
+            "-std=c11",
+            "-O1" if sanitize else "-O2",
+            "-g",
+            "-Wall",
+            "-Wextra",
+            "-Werror",
             "-ffp-contract=off",
-            f"-I{ROOT / 'csrc/include'}",
-            f"-I{ROOT / 'csrc'}",
-            *(SANITIZE if sanitize else ()),
-            *flags,
         ]
-        command += [*map(str, files), "-o", str(program), "-lm"]
-        subprocess.run(command, check=True)
+        command += [f"-I{ROOT / 'csrc/include'}", f"-I{ROOT / 'csrc'}", *(SANITIZE if sanitize else ())]
+        command += [f for f in options if not f.startswith("-Wl,")]
+        objects = [folder / f"{i}.o" for i in range(len(files))]
+        cached = ["ccache"] if shutil.which("ccache") else []
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            jobs = [[*cached, *command, "-c", str(f), "-o", str(o)] for f, o in zip(files, objects, strict=True)]
+            list(pool.map(partial(subprocess.run, check=True), jobs))
+        link = [cc, *(SANITIZE if sanitize else ()), *(f for f in options if f.startswith("-Wl,"))]
+        subprocess.run([*link, *map(str, objects), "-o", str(program), "-lm"], check=True)
         return program
 
     return build
