@@ -112,12 +112,12 @@ class Link:
         deadline = start + (timing.COMMAND_S + work_s + wire_s if deadline_s is None else deadline_s) + self._behind_s
         wait_s, sent = timing.ANSWER_S + wire_s, 0
         self._noise, self._noise_since = 0, None
-        while (now := self._now()) < deadline:
+        while self._now() < deadline:
             # A zero first ends whatever half a frame the board may hold.
             self.stream.write((b"\0" if sent or self._fresh else b"") + data)
             self._fresh = False
             sent += 1
-            answer = self._answer(op, group, id, answer_bytes, min(now + wait_s, deadline))
+            answer = self._answer(op, group, id, answer_bytes, min(self._now() + wait_s, deadline))
             if answer is not None:
                 self._behind_s = min((sent - 1) * (self._now() - start), timing.BEHIND_S)
                 return self._result(answer, group, id)
