@@ -123,8 +123,9 @@ class Learner(ABC):
         return self.state(Facts.of(self.plan).weights)
 
     def _samples(self, x: Samples, y: Array) -> dict[str, Array]:
-        classes, inputs = Facts.of(self.plan).classes, sample_inputs(self.plan)
-        return dict(zip((t.name for t in inputs), samples_for(inputs, x, np.asarray(y), classes), strict=True))
+        facts, inputs = Facts.of(self.plan), sample_inputs(self.plan)
+        found = samples_for(inputs, x, np.asarray(y), facts.classes, facts.binary)
+        return dict(zip((t.name for t in inputs), found, strict=True))
 
     def _rows(self, x: Samples, y: Array) -> list[Array]:
         return rows(self, self.plan, self._samples(x, y))
@@ -133,7 +134,8 @@ class Learner(ABC):
         """Samples for the entry "evaluate"."""
         if "evaluate" not in self.plan.entries:
             raise PlanError("the plan can't validate; try: trainer.compile(board, evaluate=True)")
-        return samples_for(self.plan.entry("evaluate").inputs, x, np.asarray(y), Facts.of(self.plan).classes)
+        facts, inputs = Facts.of(self.plan), self.plan.entry("evaluate").inputs
+        return samples_for(inputs, x, np.asarray(y), facts.classes, facts.binary)
 
     def _loop(self, history: History) -> Loop:
         accumulate = Facts.of(self.plan).accumulate

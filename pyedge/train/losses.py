@@ -168,11 +168,11 @@ LOSSES: Mapping[str, Loss] = {
 
 def find_loss(loss: str | Loss) -> Loss:
     """A loss by its name, or itself."""
-    if not isinstance(loss, str):
-        return loss
-    if loss not in LOSSES:
-        raise ModelError(f"loss {loss!r} is not known; one of {', '.join(LOSSES)}")
-    return LOSSES[loss]
+    if isinstance(loss, str) and loss in LOSSES:
+        return LOSSES[loss]
+    if isinstance(loss, str | type) or not hasattr(loss, "ops"):
+        raise ModelError(f"loss {loss!r} is not known; one of {', '.join(LOSSES)}, or one with options: pe.Huber(0.5)")
+    return loss
 
 
 def sample_losses(t: Tape, loss: Loss, y: str, target: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, SupportsFloat
 
 from .tape import Tape
 
@@ -112,8 +112,10 @@ class Optimizer(Protocol):
 
 def _check(o: Optimizer, weight_decay: float) -> None:
     _positive(**{n: v for n in ("clip_norm", "clip_value", "noise") if (v := getattr(o, n)) is not None})
-    if isinstance(o.lr, float | int):
-        _positive(lr=o.lr)
+    if isinstance(o.lr, SupportsFloat):
+        _positive(lr=float(o.lr))
+    elif isinstance(o.lr, type) or not hasattr(o.lr, "ops"):
+        raise ValueError(f"lr={o.lr!r}: a number, pe.StepDecay, pe.Cosine or pe.OneCycle")
     if not 0 <= weight_decay < math.inf:
         raise ValueError(f"weight_decay={weight_decay}: it must be 0 or above")
 

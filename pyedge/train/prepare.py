@@ -9,6 +9,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import SupportsFloat
 
 import numpy as np
 
@@ -309,7 +310,7 @@ def _sum_squares(t: Tape, gradients: Iterable[str]) -> str:
 def _rate(t: Tape, s: Settings) -> tuple[str, str]:
     """The learning rate of this step, and its number from 1."""
     before, lr = _state(t, STEP, np.zeros(1)), s.optimizer.lr
-    rate = t.constant([lr], "float32") if isinstance(lr, float | int) else lr.ops(t, before)
+    rate = t.constant([float(lr)], "float32") if isinstance(lr, SupportsFloat) else lr.ops(t, before)
     return rate, t.shift(before, 1)
 
 

@@ -35,24 +35,24 @@ def save(
     """Writes a file that `load` reads; at no time is there half of one under this name.
 
     Raises:
-        ModelError: A loss, optimizer or schedule of the user's own, which no file can hold.
+        ModelError: A loss, optimizer or schedule of the user's own, which no file can hold; no such folder, no room.
     """
     facts = {"version": _VERSION, "epoch": epoch, "made_of": {name: _plain(v) for name, v in made_of.items()}}
     arrays = {"facts": np.frombuffer(json.dumps(facts).encode(), np.uint8), **to_arrays(graph)}
     arrays |= {f"state/{name}": value for name, value in states.items()}
     arrays |= {f"kept/{name}": value for name, value in kept.items()}
     arrays["sha256"] = np.frombuffer(_hash(arrays), np.uint8)
-    target = os.path.abspath(path)
-    handle, temporary = tempfile.mkstemp(dir=os.path.dirname(target), prefix=".checkpoint")
+    target = os.path.realpath(path)
     try:
-        with os.fdopen(handle, "wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+        with tempfile.TemporaryDirectory(dir=os.path.dirname(target), prefix=".checkpoint") as folder:
+            new = os.path.join(folder, "new")  # with the rights of any new file, which a temporary one would lack
+            with open(new, "wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(new, target)
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror or error}") from None
 
 
 def load(path: str | PathLike[str]) -> tuple[Graph, dict[str, Any], int, Values, Values]:

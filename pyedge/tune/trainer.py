@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping, Sequence
+from operator import index
 from os import PathLike
 from typing import Any
 
@@ -85,8 +86,11 @@ class Trainer:
             raise ModelError(f"precision={precision!r} is not known; one of {', '.join(PRECISIONS)}")
         if rounding not in ("master", "stochastic"):
             raise ModelError(f"rounding={rounding!r} is not known; 'master' or 'stochastic'")
-        if replay < 0:
-            raise ValueError(f"replay={replay}: it must be 0 or above")
+        if isinstance(optimizer, str | type):
+            raise ModelError(f"optimizer={optimizer!r} is none; try: pe.SGD(lr=0.01), pe.Adam(1e-3)")
+        batch_size, accumulate, replay, seed = map(index, (batch_size, accumulate, replay, seed))
+        if replay < 0 or not 0 < loss_scale < math.inf:
+            raise ValueError(f"replay={replay}, loss_scale={loss_scale}: at least 0, and above 0")
         if batch_size < 1 or accumulate < 1 or not 0 <= seed < 2**32:
             raise ValueError(f"batch_size={batch_size}, accumulate={accumulate}, seed={seed}: at least 1, 1 and 0")
         self._made_of: dict[str, Any] = {
@@ -248,7 +252,7 @@ class Trainer:
 
     def _samples(self, x: Samples, y: Array) -> list[Array]:
         entry = self.plan.entry("evaluate")
-        return samples_for(entry.inputs, x, np.asarray(y), self._classes)
+        return samples_for(entry.inputs, x, np.asarray(y), self._classes, self._binary)
 
     def _rows(self, x: Samples, y: Array) -> list[Array]:
         """What a step takes of samples: with replay, what comes out of the frozen part."""
@@ -330,7 +334,11 @@ class Trainer:
         self._start(_with_values(self._entries, {name: states[name] for name in own}))
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Writes graph, weights, optimizer, counters, kept samples and a hash of all into a .npz, whole or not."""
+        """Writes graph, weights, optimizer, counters, kept samples and a hash of all into a .npz, whole or not.
+
+        Raises:
+            ModelError: A loss or optimizer of the user's own, no such folder, or no room.
+        """
         checkpoint.save(path, self._given, self._made_of, self._epoch, self._session.state(), self._kept.state())
 
     @classmethod

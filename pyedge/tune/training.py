@@ -222,19 +222,23 @@ def evaluate(runner: Runner, entry: Entry, arrays: Sequence[Array], binary: bool
     return result
 
 
-def samples_for(tensors: Sequence[PlanTensor], x: Samples, y: Array | None, classes: int) -> list[Array]:
+def samples_for(
+    tensors: Sequence[PlanTensor], x: Samples, y: Array | None, classes: int, binary: bool = False
+) -> list[Array]:
     """Arrays for some inputs, samples along the first axis: x by name or alone, and y for the last input.
 
     Args:
         classes: How many there are, where y are class numbers.
+        binary: y are in 0 .. 1.
 
     Raises:
         ShapeError: Missing or empty arrays, samples of another shape or dtype, other numbers of them, or labels that
-            are no class; names the tensor.
+            are no class or not in 0 .. 1; names the tensor.
     """
     given = dict(x) if isinstance(x, Mapping) else {tensors[0].name: x}
-    if y is not None:
-        given[tensors[-1].name] = y
+    if y is not None:  # values to learn may be integers or bools, such as 0 and 1
+        exact = y.dtype.kind in "biu" and tensors[-1].dtype == "float32"
+        given[tensors[-1].name] = y.astype(np.float32) if exact else y
     if missing := [t.name for t in tensors if t.name not in given]:
         raise ShapeError(f"input {missing[0]!r} is missing; given: {', '.join(given)}")
     if unknown := [n for n in given if n not in {t.name for t in tensors}]:
@@ -248,6 +252,9 @@ def samples_for(tensors: Sequence[PlanTensor], x: Samples, y: Array | None, clas
         if (wrong := np.argwhere((labels < 0) | (labels >= classes))).size:
             at = wrong[0]
             raise ShapeError(f"label {labels[tuple(at)]} of sample {at[0]} is no class: there are 0 .. {classes - 1}")
+    elif y is not None and binary and (wrong := np.argwhere((arrays[-1] < 0) | (arrays[-1] > 1))).size:
+        at = wrong[0]
+        raise ShapeError(f"target {arrays[-1][tuple(at)]} of sample {at[0]} is not in 0 .. 1, as bce takes them")
     return arrays
 
 

@@ -189,9 +189,22 @@ def test_a_failed_save_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.M
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(np, "savez", full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(pe.ModelError, match=r"state\.npz: No space left"):
         trainer.save(path)
     assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+    with pytest.raises(pe.ModelError, match=r"nowhere/state\.npz: No such file"):
+        trainer.save(tmp_path / "nowhere" / "state.npz")
+
+
+def test_a_checkpoint_has_the_rights_of_any_file(tmp_path: Path) -> None:
+    """And a link to it stays one."""
+    other, link = tmp_path / "other", tmp_path / "state.npz"
+    other.write_bytes(b"")
+    link.symlink_to(other)
+    pe.Trainer(network()).save(link)
+    assert link.is_symlink() and pe.Trainer.load(other).steps == 0
+    (tmp_path / "new").write_bytes(b"")
+    assert other.stat().st_mode == (tmp_path / "new").stat().st_mode
 
 
 def test_every_sample_comes_in_every_epoch() -> None:
@@ -315,11 +328,34 @@ def test_a_batch_of_another_size_is_refused() -> None:
         ({"trainable": {"conv": (6, 9)}}, "channels 6 .. 9"),
         ({"trainable": {"conv": 6}}, "channels are .first, end."),
         ({"output": "z"}, "has no output 'z'; it has y"),
+        ({"loss": pe.Huber}, "loss <class .*Huber'> is not known"),
+        ({"optimizer": "adam"}, r"optimizer='adam' is none; try: pe.SGD"),
     ],
 )
 def test_what_is_not_known_is_named(options: dict[str, Any], text: str) -> None:
     with pytest.raises(pe.ModelError, match=text):
         pe.Trainer(network(), **options)
+
+
+def test_values_of_any_numbers_are_learned() -> None:
+    """Targets that are 0 and 1 as integers or bools, and a learning rate that is a number of NumPy's."""
+    b = pe.GraphBuilder()
+    b.output("y", b.linear(b.input("x", (1, 2)), np.ones((3, 2)), np.zeros(3)))
+    graph, x, y = b.build(), np.ones((4, 2)), np.eye(4, 3) > 0
+    found = []
+    for values, lr in ((y, 0.5), (y.astype(np.uint8), np.float32(0.5)), (y.astype(np.float64), np.float16(0.5))):
+        trainer = pe.Trainer(graph, loss="bce", optimizer=pe.SGD(lr), batch_size=2)  # type: ignore[arg-type]
+        trainer.fit(x, values)
+        found.append(states(trainer))
+    assert found[0] == found[1] == found[2]
+
+
+def test_targets_of_bce_are_shares() -> None:
+    b = pe.GraphBuilder()
+    b.output("y", b.linear(b.input("x", (1, 2)), np.ones((3, 2)), np.zeros(3)))
+    trainer = pe.Trainer(b.build(), loss="bce")
+    with pytest.raises(pe.ShapeError, match=r"target 2\.0 of sample 1 is not in 0 \.\. 1"):
+        trainer.fit(np.ones((4, 2)), np.arange(4 * 3).reshape(4, 3) // 3 * 2)
 
 
 def test_an_op_without_gradient_in_the_trained_part_is_named() -> None:
