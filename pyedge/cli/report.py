@@ -12,7 +12,7 @@ from ._common import OutputFile, emit, json_option, table
 _LISTED = 20
 
 
-@click.command("report")
+@click.command("report", context_settings={"ignore_unknown_options": True})
 @click.argument("numbers", nargs=-1, type=int, metavar="[RUN]...")
 @click.option("--output", "-o", type=OutputFile(), help="The HTML file.  [default: run-RUN.html]")
 @click.option("--list", "listed", is_flag=True, help=f"List the newest {_LISTED} stored runs instead.")

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import ShapeError
 from ..plan import OpCount, PlanTensor, Profile, collect
+from ..plan.profile import EMULATOR_FLAG
 from ..session import Session
 from ..tune.feeds import feeds
 from .remote import Remote
@@ -81,7 +82,7 @@ def end_to_end(
         "received_bytes": sum(t.bytes for t in e.outputs),
     }
     emulated = isinstance(target, Remote) and target.board.emulated
-    flags = ["times of an emulator, not of a board"] if emulated else []
+    flags = [EMULATOR_FLAG] if emulated else []
     name = target.board.name if isinstance(target, Remote) else "host"
     ops = [OpCount(*stages[i], 0) for i in used]
     return Profile.from_samples(rows[:, used], ops, "ns", name, entry, conditions, (0, 0), flags)

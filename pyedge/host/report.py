@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+from ..plan.profile import origin
 from ..plan.report import svg
 from ..plan.roofline import Bound
 from .runs import Run
@@ -19,18 +20,22 @@ body { font: 15px/1.5 sans-serif; margin: 2em auto; max-width: 70em; padding: 0 
 h1 { font-size: 1.5em } h2 { font-size: 1.2em; margin-top: 2em; border-top: 1px solid #ccc; padding-top: 1em }
 h3 { font-size: 1em; margin: 1.5em 0 .3em }
 table { border-collapse: collapse; font-size: .9em } th { text-align: left }
-td, th { padding: .15em .8em .15em 0 } td.n { text-align: right; font-variant-numeric: tabular-nums }
+td, th { padding: .15em .8em .15em 0 }
+td.n { text-align: right; white-space: nowrap; font-variant-numeric: tabular-nums }
 svg { max-width: 100%; height: auto } .doubt { color: #a00 }
 """
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM = 900, 260, 70, 30
+_LETTER = 6.5  # width of a letter at the drawings' size, at most
 _BARS = ("#4c78a8", "#f58518", "#54a24b", "#b279a2", "#e45756", "#72b7b2")
 
 
 def html(runs: Sequence[Run]) -> str:
     """The page: a comparison if there are several runs, then each run with its drawings."""
     title = runs[0].title if len(runs) == 1 else f"{len(runs)} runs"
-    parts = [_comparison(runs)] if len(runs) > 1 else []
-    parts += [_section(run) for run in runs]
+    if len(runs) == 1:
+        parts = [_section(runs[0])]
+    else:
+        parts = [_comparison(runs), *(f"<h2>{escape(run.title)}</h2>{_section(run)}" for run in runs)]
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>pyedge: {escape(title)}</title>'
         f"<style>{_STYLE}</style></head><body><h1>{escape(title)}</h1>\n" + "\n".join(parts) + "\n</body></html>\n"
@@ -41,8 +46,7 @@ def _section(run: Run) -> str:
     facts: dict[str, Any] = {"plan": run.plan_sha256[:16], "flash": f"{run.plan['flash_bytes']:,} B"}
     facts["arena"] = f"{run.plan['arena_bytes']:,} B"
     body = _profile(run, facts) if run.kind == "profile" else _power(run, facts)
-    arena = svg(run.plan, run.data["entry"])
-    return f"<h2>{escape(run.title)}</h2>{body}<h3>Arena</h3>{arena}"
+    return f"{body}<h3>Arena: which bytes hold what, op by op</h3>{svg(run.plan, run.data['entry'])}"
 
 
 def _facts(facts: dict[str, Any]) -> str:
@@ -72,26 +76,27 @@ def _interval(pair: Sequence[float] | None, scale: float = 1.0) -> str:
 
 def _profile(run: Run, facts: dict[str, Any]) -> str:
     p = run.data
-    facts |= {
-        "runs": p["runs"],
-        f"median, {p['unit']}": f"{p['total']:,}",
-        "95 % of the median": _interval(p["interval"]),
-    }
-    facts |= {"least": f"{p['least']:,}", **{f"p{q}": f"{v:,}" for q, v in p["quantiles"].items()}}
-    facts |= {"most": f"{p['most']:,}", **p["conditions"]}
+    unit = p["unit"]
+    facts |= {"entry": p["entry"], "what": _what(run), "runs": p["runs"]}
+    facts |= {f"median, {unit}": f"{p['total']:,}", f"95 % interval of it, {unit}": _interval(p["interval"])}
+    spread = {"least": p["least"], **{f"p{q}": v for q, v in p["quantiles"].items()}, "most": p["most"]}
+    facts |= {f"{name}, {unit}": f"{v:,}" for name, v in spread.items()} | p["conditions"]
+    if p.get("roofs"):
+        facts["bound by"] = f"the lower roof, and the op's share of it; {p['roofs']['source']}"
     flags = f'<p class="doubt">Doubtful: {escape(", ".join(p["flags"]))}</p>' if p["flags"] else ""
     total = max(p["total"], 1)
     rows = []
     for op in p["ops"]:
-        rate = f"{op['macs'] / op['count']:.3f}" if op["macs"] and op["count"] else "-"
+        rate = f"{op['macs'] / op['count']:.3g}" if op["macs"] and op["count"] else "-"
         share = f"{100 * op['count'] / total:.1f} %"
         bound = str(Bound(**op["bound"])) if "bound" in op else "unknown"  # runs from before there was one
-        rows.append((op["name"], op["kind"], op["count"], share, op["macs"], rate, bound))
-    table = _table(("op", "kind", p["unit"], "share", "MACs", f"MACs/{p['unit']}", "bound by"), rows, text=2)
+        rows.append((op["name"], op["kind"], op["count"], share, op["macs"] or "-", rate, bound))
+    one = unit if unit == "ns" else unit.removesuffix("s")
+    table = _table(("op", "kind", unit, "share", "MACs", f"MAC/{one}", "bound by"), rows, text=2)
     drawings = ""
     if p["least"] != p["most"]:
-        drawings = f"<h3>Runs</h3>{histogram(p['totals'], p['unit'])}"
-    drawings += f"<h3>Ops</h3>{_op_bars(p)}"
+        drawings = f"<h3>Runs: how many took how long, {unit}</h3>{histogram(p['totals'], unit)}"
+    drawings += f"<h3>Ops: median of each, {unit}</h3>{_op_bars(p)}"
     return _facts(facts) + flags + drawings + table
 
 
@@ -116,7 +121,7 @@ def histogram(values: Sequence[int], unit: str) -> str:
     for quarter in range(5):
         x, value = _LEFT + (_WIDTH - _LEFT) * quarter / 4, low + (high - low) * quarter / 4
         anchor = ("start", "middle", "middle", "middle", "end")[quarter]
-        parts.append(f'<text x="{x:.0f}" y="{_HEIGHT - 10}" text-anchor="{anchor}">{value:,.0f}</text>')
+        parts.append(f'<text x="{x:.0f}" y="{_HEIGHT - 10}" text-anchor="{anchor}">{value:,.0f} {unit}</text>')
     parts.append(f'<text x="{_LEFT - 6}" y="20" text-anchor="end">{tall} runs</text>')
     return _svg(parts, _HEIGHT)
 
@@ -124,17 +129,18 @@ def histogram(values: Sequence[int], unit: str) -> str:
 def _op_bars(p: dict[str, Any]) -> str:
     """A bar an op, as long as its count."""
     most = max((op["count"] for op in p["ops"]), default=1) or 1
+    labels = [f"{i} {op['kind']}" for i, op in enumerate(p["ops"])]
+    left = max(150.0, _LETTER * max(map(len, labels), default=0))
     parts = []
-    for i, op in enumerate(p["ops"]):
-        y, w = 18 * i + 4, (_WIDTH - 300) * op["count"] / most
+    for i, (op, label) in enumerate(zip(p["ops"], labels, strict=True)):
+        y, w = 18 * i + 4, (_WIDTH - left - 150) * op["count"] / most
         text = f"{op['name']}: {op['count']:,} {p['unit']}"
-        label = escape(f"{i} {op['kind']}")
-        parts.append(f'<text x="150" y="{y + 11}" text-anchor="end">{label}</text>')
+        parts.append(f'<text x="{left:.0f}" y="{y + 11}" text-anchor="end">{escape(label)}</text>')
         parts.append(
             f"<g><title>{escape(text)}</title>"
-            f'<rect x="156" y="{y}" width="{max(w, 0.5):.1f}" height="14" fill="{_BARS[0]}"/></g>'
+            f'<rect x="{left + 6:.0f}" y="{y}" width="{max(w, 0.5):.1f}" height="14" fill="{_BARS[0]}"/></g>'
         )
-        parts.append(f'<text x="{160 + w:.1f}" y="{y + 11}">{op["count"]:,}</text>')
+        parts.append(f'<text x="{left + 10 + w:.1f}" y="{y + 11}">{op["count"]:,}</text>')
     return _svg(parts, 18 * len(p["ops"]) + 8)
 
 
@@ -151,9 +157,11 @@ def _svg(parts: Sequence[str], height: float) -> str:
 def _power(run: Run, facts: dict[str, Any]) -> str:
     p = run.data
     facts |= {
+        "entry": p["entry"],
+        "what": _what(run),
         "meter": f"{p['meter']}: {p['covers']}",
         "gross, uJ an inference": f"{1e6 * p['gross_j']:.5g}",
-        "95 % of the median": _interval(p["interval_j"], 1e6),
+        "95 % interval of it, uJ": _interval(p["interval_j"], 1e6),
         "net, uJ an inference": f"{1e6 * p['net_j']:.5g}",
         "uncertainty, uJ": f"{1e6 * p['uncertainty_j']:.2g}",
         "idle, mW": f"{1e3 * p['idle_before_w']:.4g} before, {1e3 * p['idle_after_w']:.4g} after",
@@ -195,8 +203,8 @@ def _power_trace(p: dict[str, Any]) -> str:
 
 
 def _comparison(runs: Sequence[Run]) -> str:
-    """A table of the runs side by side; ratios to the first run of the same kind and unit."""
-    first: dict[str, float] = {}
+    """A table of the runs side by side; ratios to the first run that says the same thing in the same unit."""
+    first: dict[tuple[str, str], float] = {}
     rows = []
     for run in runs:
         p = run.data
@@ -206,11 +214,19 @@ def _comparison(runs: Sequence[Run]) -> str:
         else:
             unit, value, shown = "uJ", 1e6 * p["gross_j"], f"{1e6 * p['gross_j']:.5g}"
             interval = _interval(p["interval_j"], 1e6)
-        base = first.setdefault(unit, value)
+        base = first.setdefault((unit, _what(run)), value)
         ratio = f"{value / base:.3f}" if base else "-"
-        rows.append((run.id, run.model, run.board, unit, shown, interval, ratio, run.plan["arena_bytes"]))
-    head = ("run", "model", "board", "unit", "median", "95 % of the median", "of the first", "arena, B")
-    return f"<h2>Side by side</h2>{_table([*head], rows, text=4)}"
+        rows.append((run.id, run.model, run.board, _what(run), unit, shown, interval, ratio, run.plan["arena_bytes"]))
+    head = ("run", "model", "board", "what", "unit", "median", "95 % interval", "of the first", "arena, B")
+    return f"<h2>Side by side</h2>{_table([*head], rows, text=5)}"
+
+
+def _what(run: Run) -> str:
+    """What a run's figures are: only those of one kind are compared."""
+    if run.kind == "power":
+        return "energy of an inference, measured"
+    whole = "sent_bytes" in run.data["conditions"]
+    return f"{'from the file to the answer' if whole else 'the network'}, {origin(run.data['unit'], run.data['flags'])}"
 
 
 # --- trace ----------------------------------------------------------------------------------------------------------

@@ -39,6 +39,7 @@ def median_interval(samples: npt.ArrayLike) -> Interval | None:
 
 # The fewest samples that give a quantile a two-sided 95 % interval from order statistics.
 QUANTILES = {90: 36, 95: 72, 99: 368}
+EMULATOR_FLAG = "times of an emulator, not of a board"  # among the flags of times that have one in them
 MOST_RUNS, MOST_S = 2000, 20.0  # of a profile that chooses how many runs it needs
 _FEWEST_RUNS = 20
 _SETTLED = 0.01  # half the width of the median's interval, of the median
@@ -93,6 +94,14 @@ def doubts(totals: npt.NDArray[Any], step: int = 0) -> tuple[str, ...]:
     if step and float(np.median(totals)) < 100 * step:
         found.append("window short")
     return tuple(found)
+
+
+def origin(unit: str, flags: Sequence[str]) -> str:
+    """What a profile's figures are, for people: of an emulator none is a time of a real part. Only they count
+    instructions."""
+    if unit == "instructions":
+        return "counted in an emulator: no time of a real part"
+    return "measured on an emulator: no time of a real part" if EMULATOR_FLAG in flags else "measured"
 
 
 @dataclass(frozen=True)
@@ -225,9 +234,10 @@ class Profile:
             rows.append((op.name, op.kind, f"{op.count:,}", share, macs, ratio, bound, interval))
         if self.roofs is None:
             rows = [(*row[:6], row[7]) for row in rows]
-        head = f"{self.target}, entry {self.entry}, {self.runs} runs" + "".join(
+        head = f"{self.target}, entry {self.entry}, {self.runs} run{'s' * (self.runs > 1)}" + "".join(
             f", {k} {v}" for k, v in self.conditions.items()
         )
+        head += f"; {origin(self.unit, self.flags)}"
         return "\n".join([head, columns(rows, left=(0, 1)), *self._spread()])
 
     def _rate(self) -> tuple[str, float]:

@@ -33,6 +33,8 @@ def summary(plan: Plan) -> str:
         tensors, live = plan.tensor_bytes(name), plan.live_bytes(name)
         scratch = max((op.scratch_bytes for op in entry.ops), default=0)
         kept = ", states included" if plan.states else ""
+        busiest = plan.busiest_op(name)
+        kept += f", at {busiest.kind} {busiest.name!r}" if busiest else ""
         lines += [
             "",
             f"entry {name}: {', '.join(map(_describe, entry.inputs))} -> {', '.join(map(_describe, entry.outputs))}",
@@ -182,7 +184,7 @@ def svg(plan: Mapping[str, Any], entry: str = "main") -> str:
             parts.append(rectangle(i, i, op["scratch_offset"], op["scratch_bytes"], _SCRATCH_COLOR, text))
     for quarter in range(5):
         y = top + height - height * quarter / 4
-        parts.append(f'<text x="{left - 6:.0f}" y="{y + 3:.1f}" text-anchor="end">{extent * quarter // 4:,}</text>')
+        parts.append(f'<text x="{left - 6:.0f}" y="{y + 3:.1f}" text-anchor="end">{extent * quarter // 4:,} B</text>')
         parts.append(f'<line x1="{left:.0f}" y1="{y:.1f}" x2="{right:.1f}" y2="{y:.1f}"/>')
     for i, op in enumerate(ops):
         at = f'x="{left + (i + 1.5) * step + 3:.1f}" y="{top + height + 8:.1f}"'

@@ -202,6 +202,9 @@ def test_profiles_are_stored_and_reported(pyedge, tmp_path):
     assert "Side by side" in (tmp_path / "two.html").read_text()
     assert pyedge("trace", 2, "-o", tmp_path / "t.json").code == 0
     assert json.loads((tmp_path / "t.json").read_text())["otherData"]["unit"] == "ns"
+    assert pyedge("report", -1, -2, "-o", tmp_path / "back.html", "--json").json["runs"][0]["id"] == 2
+    assert pyedge("trace", -2, "-o", tmp_path / "t.json", "--json").json["run"] == 1
+    assert "'--ouput' is not a valid integer" in pyedge("report", "--ouput").err
     nothing = pyedge("report", 7)
     assert nothing.code == 2 and "no run 7; stored: 1 to 2" in nothing.err
 

@@ -16,6 +16,7 @@ import pyedge as pe
 from pyedge.host import report, runs
 from pyedge.host.power.energy import Energy, Window
 from pyedge.plan import Plan
+from pyedge.plan.profile import EMULATOR_FLAG, origin
 
 
 @pytest.fixture(scope="module")
@@ -86,6 +87,23 @@ def test_a_page_needs_nothing_from_elsewhere(plan: Plan, file: Path) -> None:
         ElementTree.fromstring(drawing)
     assert "all &lt;of&gt; it" in page and "Side by side" in page
     assert page.count("window 5: 0.002 J") == 1
+
+
+def test_what_an_emulator_gave_is_called_that_and_compared_with_nothing_else(plan: Plan, file: Path) -> None:
+    """Instructions, and times with an emulator in them, are of no real part; a ratio is to a figure of its kind."""
+    here = pe.Session(plan).profile(runs=9).to_dict()
+    counted = here | {"unit": "instructions", "flags": []}
+    through = here | {"conditions": {"sent_bytes": 4}, "flags": [EMULATOR_FLAG], "total": 7 * here["total"]}
+    for board, data in (("host", here), ("virt-rv32", counted), ("virt-rv32", through)):
+        runs.store("profile", board, "m.tflite", plan, data, file)
+    page = report.html(runs.load([1, 2, 3], file))
+    table = page.partition("</table>")[0]
+    assert table.count("no time of a real part") == 2 and "the network, measured<" in table
+    assert table.count(">1.000<") == 3 and ">7.000<" not in table
+    assert origin("ns", []) == "measured" and "counted in an emulator" in origin("instructions", [])
+    alone = report.html(runs.load([2], file))
+    assert "counted in an emulator" in alone and ">median, instructions<" in alone and "Side by side" not in alone
+    assert re.search(r">[\d,]+ ns</text>", report.html(runs.load([1], file)))
 
 
 def test_the_histogram_holds_every_run() -> None:
