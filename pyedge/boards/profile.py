@@ -34,6 +34,7 @@ _NEED_CHIP = ("esptool", "openocd", "pyocd", "bflb-mcu-tool", "picotool")  # fla
 # Facts that need no source: what pyedge itself decides, and free text.
 _OWN = {"name", "description", "status", "cores", "sources", "layout", "port", "images", "link", "store", "emulator"}
 _TYPES = ("int8", "fp16", "fp32")
+_NOT_ZERO = {"cores", "clock_hz", "size_bytes", "baud", "buf_bytes", "sector_bytes", "slot_bytes"}
 
 
 class ProfileError(PyedgeError):
@@ -248,12 +249,23 @@ def _read(cls: type[_T], table: dict[str, Any], where: str) -> _T:
     for key, f in known.items():
         if key not in table and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING:
             raise ProfileError(f"{where}: {key!r} is missing ({_type_name(hints[key])})")
+    for key in _NOT_ZERO & table.keys():
+        if table[key] == 0 and table[key] is not False:
+            raise ProfileError(f"{where}: {key}: 0, and there is no such thing")
     return cls(**{key: _value(hints[key], value, f"{where}: {key}") for key, value in table.items()})
 
 
 def _check(p: Profile, where: str) -> None:
     """What the types alone don't say."""
     memories = {m.name: m for m in p.memories}
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", p.name):  # files are named after it
+        raise ProfileError(f"{where}: name: {p.name!r}: only letters, digits, '.', '_' and '-'")
+    if p.status == "run on silicon":
+        raise ProfileError(f"{where}: status: {p.status!r} comes from a selftest, silicon/{p.name}.json beside it")
+    if p.status == "emulated" and p.emulator is None:
+        raise ProfileError(f"{where}: status: {p.status!r}, but there is no [emulator]")
+    if len(memories) < len(p.memories):
+        raise ProfileError(f"{where}: memories: two have the same name")
     fields = _fields(Profile)
     facts = {key for key in fields.keys() - _OWN if getattr(p, key)}
     facts -= {"flasher"} if p.flasher == "emulator" else set()

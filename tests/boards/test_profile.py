@@ -88,6 +88,11 @@ def test_a_plan_has_the_layout_of_its_board() -> None:
         ("cores = 1", 'cores = "1"', "cores: expected an integer, found '1'"),
         ("cores = 1", "cores = true", "cores: expected an integer, found True"),
         ("cores = 1", "cores = -1", "cores: -1 is negative"),
+        ("cores = 1", "cores = 0", "cores: 0, and there is no such thing"),
+        ("baud = 115200", "baud = 0", "link: baud: 0, and there is no such thing"),
+        ('name = "virt-rv32"', 'name = "../../mine"', "name: '../../mine': only letters, digits"),
+        ('status = "emulated"', 'status = "run on silicon"', "comes from a selftest"),
+        ('name = "nor"', 'name = "ram"', "memories: two have the same name"),
         ("baud = 115200", "baud = 115200\nusb = [1]", "link: usb[0]: expected a string, found 1"),
         ("baud = 115200", 'baud = 115200\nusb = ["1A86:7523"]', "sources: 'link' is missing"),
         ("size_bytes = 33554432", "size = 33554432", "memories[0]: unknown key 'size'; did you mean 'size_bytes'?"),
@@ -133,6 +138,14 @@ def test_a_broken_cluster_is_refused(tmp_path: Path, text: str, message: str) ->
     with pytest.raises(boards.ProfileError) as e:
         boards.load_profile(path)
     assert message in str(e.value)
+
+
+def test_a_board_is_emulated_by_an_emulator(tmp_path: Path) -> None:
+    """The word alone makes none."""
+    path = tmp_path / "mine.toml"
+    path.write_text((ROOT / "boards" / "esp32-c6.toml").read_text().replace("described, no firmware yet", "emulated"))
+    with pytest.raises(boards.ProfileError, match=r"status: 'emulated', but there is no \[emulator\]"):
+        boards.load_profile(path)
 
 
 @pytest.mark.parametrize("usb", ["1A86:7523", "1a86", "1a86:75230"])
