@@ -1,7 +1,7 @@
 #include "kernels/bytes.h"
 #include "kernels/kernels.h"
-#include "ops/check.h"
 #include "ops/f16.h"
+#include "ops/weights.h"
 #include "ops/window.h"
 
 /* conv2d: y[n, oy, ox, co] = sum over i, j, c of x[n, oy * stride - pad + i * dilation, ..., c] * w[co, i, j, c].
@@ -239,26 +239,22 @@ static const char *shape_fault(const pe_call *c)
 /* What all kinds of one type ask for. */
 static const char *fault(const pe_call *c, uint8_t dtype)
 {
-    if (c->tensor[0]->dtype != dtype || c->tensor[1]->dtype != dtype || c->tensor[c->inputs]->dtype != dtype)
-        return "conv2d: x, w and y are not of the kind's type";
-    return shape_fault(c);
+    const char *const of_type = pe_weights_fault(c, dtype);
+    return of_type ? of_type : shape_fault(c);
 }
 
 static pe_status check_rounding(const pe_call *c, int32_t rounding, uint32_t *scratch_bytes, const char **text)
 {
     const pe_conv2d_params *p = c->params;
-    const pe_tensor *q = c->tensor[2];
     *text = fault(c, PE_S8);
-    if (!*text && (q->dtype != PE_S32 || q->rank != 2 || q->dims[0] != c->tensor[1]->dims[0] || q->dims[1] != 3))
-        *text = "conv2d_s8: q is not int32 [C_out, 3]";
+    if (!*text)
+        *text = pe_s8_fault(c, c->tensor[1]->dims[0], p->x_zero_point, p->y_zero_point, p->y_min, p->y_max);
     if (!*text && p->rounding != rounding)
         *text = "conv2d_s8: the rounding is not the kind's";
     if (!*text && c->tensor[1]->layout == PE_LAYOUT_INTERLEAVED_ROWS)
         *text = "conv2d_s8: interleaved rows are of linear_s8";
     if (!*text && c->tensor[1]->layout && p->groups > 1 && c->tensor[1]->dims[0] / p->groups % 2)
         *text = "conv2d_s8: the mixed rows of a group are no pairs";
-    if (!*text && (!pe_is_s8(p->x_zero_point) || !pe_is_s8(p->y_zero_point) || !pe_is_range_s8(p->y_min, p->y_max)))
-        *text = "conv2d_s8: a zero point or the clamp is not int8";
     if (*text)
         return PE_ERR_SHAPE;
     conv g = resolve(c, 1);
@@ -279,12 +275,9 @@ static pe_status check_s8_fp32(const pe_call *c, uint32_t *scratch_bytes, const 
 static pe_status check_f32(const pe_call *c, uint32_t *scratch_bytes, const char **text)
 {
     const pe_conv2d_params *p = c->params;
-    const pe_tensor *bias = c->inputs > 2 ? c->tensor[2] : NULL;
     *text = fault(c, PE_F32);
-    if (!*text && bias && (bias->dtype != PE_F32 || bias->rank != 1 || bias->dims[0] != c->tensor[1]->dims[0]))
-        *text = "conv2d_f32: bias is not float32 [C_out]";
-    if (!*text && !pe_is_range_f32(p->f_min, p->f_max))
-        *text = "conv2d_f32: f_min and f_max are no range";
+    if (!*text)
+        *text = pe_f32_fault(c, c->tensor[1]->dims[0], p->f_min, p->f_max);
     if (*text)
         return PE_ERR_SHAPE;
     conv g = resolve(c, 4);

@@ -1,6 +1,6 @@
 #include "conv_nd.h"
-#include "check.h"
 #include "requantize.h"
+#include "weights.h"
 
 /* conv_nd and conv_transpose over 1 .. 4 axes: x[N, D.., C] w[C_out, k.., C/groups] -> y[N, O.., C_out].
  *
@@ -143,16 +143,12 @@ static void run_transpose_s8(const pe_call *c)
 static pe_status check_f32(const pe_call *c, bool transposed, const char **text)
 {
     const pe_conv_nd_params *p = c->params;
-    const pe_tensor *bias = c->inputs > 2 ? c->tensor[2] : NULL;
     pe_grid g;
-    *text = "conv_nd: x, w and y are not float32";
-    if (c->tensor[0]->dtype != PE_F32 || c->tensor[1]->dtype != PE_F32 || c->tensor[c->inputs]->dtype != PE_F32)
-        return PE_ERR_SHAPE;
-    *text = pe_conv_nd_fault(c, 0, 1, transposed, &g);
-    if (!*text && bias && (bias->dtype != PE_F32 || bias->rank != 1 || bias->dims[0] != c->tensor[1]->dims[0]))
-        *text = "conv_nd: bias is not float32 [C_out]";
-    if (!*text && !pe_is_range_f32(p->f_min, p->f_max))
-        *text = "conv_nd: f_min and f_max are no range";
+    *text = pe_weights_fault(c, PE_F32);
+    if (!*text)
+        *text = pe_conv_nd_fault(c, 0, 1, transposed, &g);
+    if (!*text)
+        *text = pe_f32_fault(c, c->tensor[1]->dims[0], p->f_min, p->f_max);
     return *text ? PE_ERR_SHAPE : PE_OK;
 }
 
@@ -171,17 +167,13 @@ static pe_status check_transpose_f32(const pe_call *c, uint32_t *scratch_bytes, 
 static pe_status check_transpose_s8(const pe_call *c, uint32_t *scratch_bytes, const char **text)
 {
     const pe_conv_nd_params *p = c->params;
-    const pe_tensor *q = c->tensor[2];
     pe_grid g;
     (void)scratch_bytes;
-    *text = "conv_transpose_s8: x, w and y are not int8";
-    if (c->tensor[0]->dtype != PE_S8 || c->tensor[1]->dtype != PE_S8 || c->tensor[3]->dtype != PE_S8)
-        return PE_ERR_SHAPE;
-    *text = pe_conv_nd_fault(c, 0, 1, true, &g);
-    if (!*text && (q->dtype != PE_S32 || q->rank != 2 || q->dims[0] != c->tensor[1]->dims[0] || q->dims[1] != 3))
-        *text = "conv_transpose_s8: q is not int32 [C_out, 3]";
-    if (!*text && (!pe_is_s8(p->x_zero_point) || !pe_is_s8(p->y_zero_point) || !pe_is_range_s8(p->y_min, p->y_max)))
-        *text = "conv_transpose_s8: a zero point or the clamp is not int8";
+    *text = pe_weights_fault(c, PE_S8);
+    if (!*text)
+        *text = pe_conv_nd_fault(c, 0, 1, true, &g);
+    if (!*text)
+        *text = pe_s8_fault(c, c->tensor[1]->dims[0], p->x_zero_point, p->y_zero_point, p->y_min, p->y_max);
     return *text ? PE_ERR_SHAPE : PE_OK;
 }
 

@@ -3,8 +3,7 @@
 #define PE_OPS_F16_H
 #include "kernels/f16.h"
 #include "kernels/kernels.h"
-#include "ops/check.h"
-#include "ops/ops.h"
+#include "ops/weights.h"
 
 static inline bool pe_is_float_or_f16(const pe_tensor *t)
 {
@@ -14,16 +13,11 @@ static inline bool pe_is_float_or_f16(const pe_tensor *t)
 /* NULL, or what is wrong besides the shapes of x, w and y. channels: of y. */
 static inline const char *pe_f16_fault(const pe_call *c, int32_t channels, int32_t rounding, float min, float max)
 {
-    const pe_tensor *bias = c->inputs > 2 ? c->tensor[2] : NULL;
     if (c->tensor[1]->dtype != PE_F16 || !pe_is_float_or_f16(c->tensor[0]) || !pe_is_float_or_f16(c->tensor[c->inputs]))
         return "float16 weights: w is not float16, or x or y neither float16 nor float32";
-    if (bias && (bias->dtype != PE_F32 || bias->rank != 1 || bias->dims[0] != channels))
-        return "float16 weights: bias is not float32 [channels of y]";
     if (rounding != PE_ROUND_EXACT && rounding != PE_ROUND_FAST16)
         return "float16 weights: the rounding is not the kind's";
-    if (!pe_is_range_f32(min, max))
-        return "float16 weights: f_min and f_max are no range";
-    return NULL;
+    return pe_f32_fault(c, channels, min, max);
 }
 
 static inline pe_form_f16 pe_form_of(const pe_call *c, float min, float max)

@@ -1,7 +1,7 @@
 #include "kernels/kernels.h"
-#include "ops/check.h"
 #include "ops/f16.h"
 #include "ops/ops.h"
+#include "ops/weights.h"
 
 /* linear: y[m, n] = sum over k of x[m, k] * w[n, k]. */
 
@@ -78,23 +78,19 @@ static const char *shape_fault(const pe_call *c)
 /* What all kinds of one type ask for. */
 static const char *fault(const pe_call *c, uint8_t dtype)
 {
-    if (c->tensor[0]->dtype != dtype || c->tensor[1]->dtype != dtype || c->tensor[c->inputs]->dtype != dtype)
-        return "linear: x, w and y are not of the kind's type";
-    return shape_fault(c);
+    const char *const of_type = pe_weights_fault(c, dtype);
+    return of_type ? of_type : shape_fault(c);
 }
 
 static pe_status check_rounding(const pe_call *c, bool known, uint32_t *scratch_bytes, const char **text)
 {
     const pe_linear_params *p = c->params;
-    const pe_tensor *q = c->tensor[2];
     *scratch_bytes = 0;
     *text = fault(c, PE_S8);
-    if (!*text && (q->dtype != PE_S32 || q->rank != 2 || q->dims[0] != c->tensor[1]->dims[0] || q->dims[1] != 3))
-        *text = "linear_s8: q is not int32 [N, 3]";
+    if (!*text) /* the zero point of x is in the bias */
+        *text = pe_s8_fault(c, c->tensor[1]->dims[0], 0, p->y_zero_point, p->y_min, p->y_max);
     if (!*text && !known)
         *text = "linear_s8: the rounding is not the kind's";
-    if (!*text && (!pe_is_s8(p->y_zero_point) || !pe_is_range_s8(p->y_min, p->y_max)))
-        *text = "linear_s8: the zero point or the clamp is not int8";
     return *text ? PE_ERR_SHAPE : PE_OK;
 }
 
@@ -114,13 +110,10 @@ static pe_status check_s8_fp32(const pe_call *c, uint32_t *scratch_bytes, const 
 static pe_status check_f32(const pe_call *c, uint32_t *scratch_bytes, const char **text)
 {
     const pe_linear_params *p = c->params;
-    const pe_tensor *bias = c->inputs > 2 ? c->tensor[2] : NULL;
     *scratch_bytes = 0;
     *text = fault(c, PE_F32);
-    if (!*text && bias && (bias->dtype != PE_F32 || bias->rank != 1 || bias->dims[0] != c->tensor[1]->dims[0]))
-        *text = "linear_f32: bias is not float32 [N]";
-    if (!*text && !pe_is_range_f32(p->f_min, p->f_max))
-        *text = "linear_f32: f_min and f_max are no range";
+    if (!*text)
+        *text = pe_f32_fault(c, c->tensor[1]->dims[0], p->f_min, p->f_max);
     return *text ? PE_ERR_SHAPE : PE_OK;
 }
 
