@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from ..model import quantmath
 from ..model.graph import Op
 from . import structs
 from .lower import Builder, clamps, lowers, padding
+from .program import Value
 
 
 def channel_table(b: Builder, op: Op, x: int, bias: int | None, y: int, axes: tuple[int, ...]) -> tuple[str, int]:
@@ -54,6 +56,14 @@ def bias_codes(b: Builder, op: Op, bias: int | None, channels: int) -> np.ndarra
     return data.reshape(-1).astype(np.int64)
 
 
+def windows2d(op: Op, x: Value, kernel: Sequence[int]) -> dict[str, int]:
+    """Params of the windows of an op over x [N, H, W, C]: stride, dilation if it has one, padding before them."""
+    stride, dilation = op.attrs["stride"], op.attrs.get("dilation")
+    (top, _), (left, _) = padding(op, x, kernel, dilation or (1, 1))
+    params = {"stride_h": stride[0], "stride_w": stride[1], "pad_top": top, "pad_left": left}
+    return params | ({"dilation_h": dilation[0], "dilation_w": dilation[1]} if dilation else {})
+
+
 def lower_conv2d(b: Builder, op: Op, kind: str, **more: int) -> None:
     """Emits a conv2d or depthwise step with the operands of op. more: fields of pe_conv2d_params besides its windows
     and clamp."""
@@ -66,16 +76,8 @@ def lower_conv2d(b: Builder, op: Op, kind: str, **more: int) -> None:
         raise PlanError(
             f"op {op.name!r} ({op.kind}): input {list(values[x].dims)} and weights {list(w_dims)} don't fit"
         )
-    kernel = w_dims[:2] if depthwise else w_dims[1:3]
-    dilation = op.attrs["dilation"]
-    (top, _), (left, _) = padding(op, values[x], kernel, dilation)
     params = {
-        "stride_h": op.attrs["stride"][0],
-        "stride_w": op.attrs["stride"][1],
-        "dilation_h": dilation[0],
-        "dilation_w": dilation[1],
-        "pad_top": top,
-        "pad_left": left,
+        **windows2d(op, values[x], w_dims[:2] if depthwise else w_dims[1:3]),
         "groups": 0 if depthwise else op.attrs["groups"],
         **clamps(b, op, y),
         **more,

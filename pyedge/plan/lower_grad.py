@@ -6,9 +6,9 @@ import math
 from typing import Any
 
 from ..model.graph import Op
-from ..model.ops import resolve_padding
 from . import structs
 from .lower import Builder, lowers
+from .lower_conv import windows2d
 
 
 def _emit(b: Builder, op: Op, dy: int, other: int, y: int, **params: int) -> None:
@@ -31,24 +31,9 @@ def _linear(b: Builder, op: Op) -> None:
 def _conv2d(b: Builder, op: Op) -> None:
     dy, other, y = b.input(op, 0), b.input(op, 1), b.result(op)
     x, w = (other, y) if op.kind.endswith("_wgrad") else (y, other)
-    w_dims, x_dims = b.program.values[w].dims, b.program.values[x].dims
-    kernel = (w_dims[0], w_dims[1]) if len(w_dims) == 3 else (w_dims[1], w_dims[2])
-    stride, dilation = op.attrs["stride"], op.attrs["dilation"]
-    (top, _), (left, _) = resolve_padding(op.attrs["padding"], (x_dims[1], x_dims[2]), kernel, stride, dilation)
-    _emit(
-        b,
-        op,
-        dy,
-        other,
-        y,
-        stride_h=stride[0],
-        stride_w=stride[1],
-        dilation_h=dilation[0],
-        dilation_w=dilation[1],
-        pad_top=top,
-        pad_left=left,
-        groups=op.attrs.get("groups", 0),
-    )
+    w_dims = b.program.values[w].dims
+    windows = windows2d(op, b.program.values[x], w_dims[:2] if len(w_dims) == 3 else w_dims[1:3])
+    _emit(b, op, dy, other, y, **windows, groups=op.attrs.get("groups", 0))
 
 
 @lowers("max_pool_grad", "avg_pool_grad")

@@ -9,9 +9,9 @@ import numpy as np
 
 from ..errors import PlanError
 from ..model.graph import Op
-from ..model.ops import resolve_padding
 from ..model.quantmath import ACTIVATION_RANGES
 from .lower import Builder, lowers
+from .lower_conv import windows2d
 
 
 def _scales(b: Builder, op: Op, channels: int) -> int:
@@ -31,23 +31,13 @@ def _params(op: Op) -> dict[str, Any]:
 def _conv2d(b: Builder, op: Op) -> None:
     depthwise = op.kind.startswith("depthwise")
     x, w, y = b.input(op, 0), b.input(op, 1), b.result(op)
-    w_dims, x_dims = b.program.values[w].dims, b.program.values[x].dims
-    kernel = w_dims[:2] if depthwise else w_dims[1:3]
-    stride, dilation = op.attrs["stride"], op.attrs["dilation"]
-    (top, _), (left, _) = resolve_padding(
-        op.attrs["padding"], (x_dims[1], x_dims[2]), (kernel[0], kernel[1]), stride, dilation
-    )
+    w_dims = b.program.values[w].dims
     b.emit(
         "depthwise_hybrid" if depthwise else "conv2d_hybrid",
         op.name,
         [x, w, _scales(b, op, w_dims[2] if depthwise else w_dims[0]), b.optional_input(op, 2)],
         [y],
-        stride_h=stride[0],
-        stride_w=stride[1],
-        dilation_h=dilation[0],
-        dilation_w=dilation[1],
-        pad_top=top,
-        pad_left=left,
+        **windows2d(op, b.program.values[x], w_dims[:2] if depthwise else w_dims[1:3]),
         groups=0 if depthwise else op.attrs["groups"],
         **_params(op),
     )

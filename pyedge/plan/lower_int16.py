@@ -15,7 +15,8 @@ from ..model.graph import Op
 from ..model.ops_elementwise import UNARY
 from ..model.ops_int16 import BINARY
 from . import structs
-from .lower import Builder, lowers, lowers_int16, padding
+from .lower import Builder, lowers, lowers_int16
+from .lower_conv import windows2d
 from .lower_nn import windows
 
 
@@ -53,20 +54,13 @@ def _conv2d(b: Builder, op: Op) -> None:
     depthwise = op.kind == "depthwise_conv2d"
     x, w, y = b.input(op, 0), b.input(op, 1), b.result(op)
     w_dims = b.program.values[w].dims
-    stride, dilation = op.attrs["stride"], op.attrs["dilation"]
-    (top, _), (left, _) = padding(op, b.program.values[x], w_dims[:2] if depthwise else w_dims[1:3], dilation)
     q, rounding = _channels(b, op, x, b.optional_input(op, 2), y, w_dims[2] if depthwise else w_dims[0])
     b.emit(
         "depthwise_s16" if depthwise else "conv2d_s16",
         op.name,
         [x, w, q],
         [y],
-        stride_h=stride[0],
-        stride_w=stride[1],
-        dilation_h=dilation[0],
-        dilation_w=dilation[1],
-        pad_top=top,
-        pad_left=left,
+        **windows2d(op, b.program.values[x], w_dims[:2] if depthwise else w_dims[1:3]),
         groups=0 if depthwise else op.attrs["groups"],
         rounding=rounding,
         **_bounds(b, op, y),
@@ -120,11 +114,9 @@ def _binary(b: Builder, op: Op) -> None:
 @lowers_int16("avg_pool2d", "max_pool2d")
 def _pool2d(b: Builder, op: Op) -> None:
     x, y = b.input(op, 0), b.result(op)
-    kernel, stride = op.attrs["kernel"], op.attrs["stride"]
-    (top, _), (left, _) = padding(op, b.program.values[x], kernel, (1, 1))
-    params = {"kernel_h": kernel[0], "kernel_w": kernel[1], "stride_h": stride[0], "stride_w": stride[1]}
-    params |= {"pad_top": top, "pad_left": left, **_bounds(b, op, y)}
-    b.emit(f"{op.kind}_s16", op.name, [x], [y], **params)
+    kernel = op.attrs["kernel"]
+    steps = windows2d(op, b.program.values[x], kernel)
+    b.emit(f"{op.kind}_s16", op.name, [x], [y], kernel_h=kernel[0], kernel_w=kernel[1], **steps, **_bounds(b, op, y))
 
 
 @lowers_int16("mean", "reduce_mean", "reduce_sum")

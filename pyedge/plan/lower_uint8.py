@@ -10,8 +10,8 @@ import numpy as np
 from ..errors import PlanError
 from ..model import quantmath
 from ..model.graph import Op
-from ..model.ops import resolve_padding
 from .lower import Builder, lowers
+from .lower_conv import windows2d
 
 
 @lowers("shift_codes")
@@ -39,28 +39,18 @@ def _numbers(b: Builder, op: Op, x: int, y: int, channels: int) -> tuple[int, di
     return b.constant(f"{op.name}:q", table), {**zeros, **_bounds(b, op, y)}
 
 
-def _windows(op: Op, x_dims: tuple[int, ...], kernel: tuple[int, int], dilation: tuple[int, int]) -> dict[str, int]:
-    stride = op.attrs["stride"]
-    size = (x_dims[1], x_dims[2])
-    (top, _), (left, _) = resolve_padding(op.attrs["padding"], size, kernel, stride, dilation)
-    return {"stride_h": stride[0], "stride_w": stride[1], "pad_top": top, "pad_left": left}
-
-
 @lowers("conv2d_zero_point", "depthwise_conv2d_zero_point")
 def _conv2d(b: Builder, op: Op) -> None:
     depthwise = op.kind.startswith("depthwise")
     x, w, y = b.input(op, 0), b.input(op, 1), b.result(op)
-    w_dims, dilation = b.program.values[w].dims, op.attrs["dilation"]
-    kernel = w_dims[:2] if depthwise else w_dims[1:3]
+    w_dims = b.program.values[w].dims
     q, numbers = _numbers(b, op, x, y, w_dims[2] if depthwise else w_dims[0])
     b.emit(
         "depthwise_s8_zero_point" if depthwise else "conv2d_s8_zero_point",
         op.name,
         [x, w, q],
         [y],
-        **_windows(op, b.program.values[x].dims, (kernel[0], kernel[1]), dilation),
-        dilation_h=dilation[0],
-        dilation_w=dilation[1],
+        **windows2d(op, b.program.values[x], w_dims[:2] if depthwise else w_dims[1:3]),
         groups=0 if depthwise else op.attrs["groups"],
         **numbers,
     )
@@ -80,5 +70,6 @@ def _avg_pool2d_up(b: Builder, op: Op) -> None:
     x, y = b.input(op, 0), b.result(op)
     b.same_scale(op, x, y)
     kernel = op.attrs["kernel"]
-    steps = _windows(op, b.program.values[x].dims, kernel, (1, 1))
-    b.emit("avg_up_pool2d_s8", op.name, [x], [y], kernel_h=kernel[0], kernel_w=kernel[1], **steps, **_bounds(b, op, y))
+    windows = windows2d(op, b.program.values[x], kernel)
+    bounds = _bounds(b, op, y)
+    b.emit("avg_up_pool2d_s8", op.name, [x], [y], kernel_h=kernel[0], kernel_w=kernel[1], **windows, **bounds)
