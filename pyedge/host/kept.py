@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import LinkError, PlanError, UnsupportedError, VerificationError
+from ..errors import LinkError, PlanError, UnsupportedError
 from ..model.graph import array_dtype
 from ..tune.training import Array, Facts
 from . import commands, timing
@@ -16,8 +16,6 @@ from .link import RefusedError
 
 if TYPE_CHECKING:
     from .remote import Remote
-
-_READS = 3  # times that a sample is read whose CRC-32 is not the board's
 
 
 class FlashReservoir:
@@ -79,19 +77,5 @@ class FlashReservoir:
         ]  # fmt: skip
 
     def _row(self, number: int) -> Array:
-        link, board, data, damaged = self._remote.board.link, self._remote.board.name, bytearray(), 0
-        while len(data) < self._bytes:
-            body = {"i": number, "off": len(data), "n": self._bytes - len(data)}
-            answer = self._remote.request(
-                link.read, commands.SAMPLE, body, answer_bytes=min(link.buf_bytes, self._bytes - len(data))
-            )
-            chunk = commands.bytes_of(answer, "data", board)
-            if answer.get("off") != len(data) or not 0 < len(chunk) <= self._bytes - len(data):
-                raise LinkError(f"{board}: sample {number}: bad answer for offset {len(data)}")
-            if commands.number_of(answer, "crc", board) == zlib.crc32(chunk):
-                data += chunk
-                continue
-            damaged += 1
-            if damaged == _READS:
-                raise VerificationError(f"{board}: sample {number} came {_READS} times with a wrong CRC-32")
-        return np.frombuffer(bytes(data), np.uint8)
+        data = self._remote.read(commands.SAMPLE, f"sample {number}", self._bytes, i=number)
+        return np.frombuffer(data, np.uint8)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 _INPUT_BYTES = 48  # of an input's CBOR, without the data
 _STEPS = 50  # of one command that learns by itself
-_READS = 3  # times that outputs and states are read whose CRC-32 is not the board's
+_READS = 3  # times that outputs, states and samples are read whose CRC-32 is not the board's
 
 Array = np.ndarray
 _Send = Callable[..., dict[str, Any]]  # Link.read or Link.write
@@ -298,35 +298,37 @@ class Remote(Learner):
         raise VerificationError(f"{self.board.name}: outputs of {e.name!r} came {_READS} times with a wrong CRC-32")
 
     def _output(self, e: Entry, i: int, t: PlanTensor) -> bytes:
-        link, board, data = self.board.link, self.board.name, bytearray()
-        while len(data) < t.bytes:
-            body = {"e": e.number, "i": i, "off": len(data), "n": t.bytes - len(data)}
-            answer = self.request(
-                link.read, commands.OUTPUT, body, answer_bytes=min(link.buf_bytes, t.bytes - len(data))
-            )
-            chunk = commands.bytes_of(answer, "data", board)
-            if answer.get("off") != len(data) or not 0 < len(chunk) <= t.bytes - len(data):
-                raise LinkError(f"{board}: output {t.name!r}: bad answer for offset {len(data)}")
-            data += chunk
-        return bytes(data)
+        return self.read(commands.OUTPUT, f"output {t.name!r}", t.bytes, checked=False, e=e.number, i=i)
 
     def _state(self, t: PlanTensor) -> bytes:
-        """A state, chunk by chunk, each with its CRC-32."""
-        link, board, data = self.board.link, self.board.name, bytearray()
-        damaged = 0
-        while len(data) < t.bytes:
-            off, left = t.offset + len(data), t.bytes - len(data)
-            body = {"off": off, "n": left}
-            answer = self.request(link.read, commands.STATES, body, answer_bytes=min(link.buf_bytes, left))
+        return self.read(commands.STATES, f"state {t.name!r}", t.bytes, t.offset)
+
+    def read(self, id: int, what: str, n: int, start: int = 0, checked: bool = True, **which: int) -> bytes:
+        """n bytes from offset start on of something on the board, chunk by chunk.
+
+        Args:
+            what: Its name in errors.
+            checked: Each chunk comes with its CRC-32, and is read again if it is not that.
+            which: Fields of the command's body that say what is read.
+
+        Raises:
+            VerificationError: Chunks came damaged, three times.
+            LinkError, BoardError: As the link and the board report.
+        """
+        link, board, data, damaged = self.board.link, self.board.name, bytearray(), 0
+        while len(data) < n:
+            off, left = start + len(data), n - len(data)
+            body = {**which, "off": off, "n": left}
+            answer = self.request(link.read, id, body, answer_bytes=min(link.buf_bytes, left))
             chunk = commands.bytes_of(answer, "data", board)
             if answer.get("off") != off or not 0 < len(chunk) <= left:
-                raise LinkError(f"{board}: state {t.name!r}: bad answer for offset {off}")
-            if commands.number_of(answer, "crc", board) == zlib.crc32(chunk):
+                raise LinkError(f"{board}: {what}: bad answer for offset {off}")
+            if not checked or commands.number_of(answer, "crc", board) == zlib.crc32(chunk):
                 data += chunk
                 continue
             damaged += 1
             if damaged == _READS:
-                raise VerificationError(f"{board}: state {t.name!r} came {_READS} times with a wrong CRC-32")
+                raise VerificationError(f"{board}: {what} came {_READS} times with a wrong CRC-32")
         return bytes(data)
 
     def _counts(self, e: Entry) -> list[int]:
