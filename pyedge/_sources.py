@@ -1,6 +1,6 @@
 """The C sources of the runtime and of firmware, to compile from: a working copy's own, or those that the wheel carries.
 
-The wheel has them as one archive (firmware/pack_sources.py), of half the size that they have one by one.
+The wheel has them as one archive (scripts/pack_sources.py), of half the size that they have one by one.
 """
 
 from __future__ import annotations

@@ -4,9 +4,10 @@
  *     if (pe_plan_verify(plan, plan_bytes, 0, &err)) ...       once; afterwards the structure is trusted
  *     pe_session s;
  *     pe_session_init(&s, plan, arena, arena_bytes);           arena_bytes >= pe_plan_arena_bytes(plan)
- *     memcpy(pe_entry_input(&s, entry, 0), x, n);
+ *     int32_t entry = pe_entry_find(&s, "main");
+ *     memcpy(pe_tensor_data(&s, pe_entry_input_tensor(&s, entry, 0)), x, n);
  *     pe_run(&s, entry, NULL);
- *     y = pe_entry_output(&s, entry, 0);
+ *     y = pe_tensor_data(&s, pe_entry_output_tensor(&s, entry, 0));
  */
 #ifndef PYEDGE_H
 #define PYEDGE_H
@@ -80,6 +81,7 @@ uint32_t pe_cpu_features(void); /* of this CPU: kernels/cpu.h names the bits; 0 
 size_t pe_pack_bytes(const void *plan, uint32_t features);
 pe_status pe_pack_init(pe_pack *pack, const void *plan, uint32_t features);
 size_t pe_pack_arena_bytes(const pe_pack *pack); /* the plan's arena, and memory for the kernels behind it */
+const char *pe_pack_layer(const pe_pack *pack, uint32_t op); /* what runs op number op; NULL: its ordinary code */
 
 /* Threads of a host, which the caller brings. each() calls call(job, part, thread) once for every part below parts, from as
  * many threads as it likes, thread < count being the number of the one that calls; it returns when all calls have. */
@@ -88,7 +90,6 @@ typedef struct pe_threads {
     void *ctx;
     void (*each)(void *ctx, uint32_t parts, void (*call)(void *job, uint32_t part, uint32_t thread), void *job);
 } pe_threads;
-const char *pe_pack_layer(const pe_pack *pack, uint32_t op); /* what runs op number op; NULL: its ordinary code */
 
 /* A tensor that lies in the caller's memory instead of the arena, for the next runs; on PE_ARENA_ALIGN, of the tensor's
  * bytes, apart from the arena and from other tensors. Only ops for which pe_pack_binds() is true look for it, as their

@@ -14,8 +14,8 @@ typedef struct block {
     uint32_t vectors, form; /* vectors: 1, 2, 4, 8 */
     uint32_t steps;         /* of SUMS / vectors times 4 weights */
     uint32_t shared;        /* one set of constants for all vectors */
-    size_t weights, biases,
-        constants; /* offsets from the start of the layer: [k / 4][vectors][64], [vectors][16], pe_rq16s */
+    size_t weights, biases; /* bytes from the start of the layer: int8 [k / 4][vectors][64], int32 [vectors][16] */
+    size_t constants;       /* likewise: pe_rq16 [vectors] */
 } block;
 
 typedef struct layer {
