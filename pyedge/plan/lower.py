@@ -2,7 +2,7 @@
 
 `lower` gives a Program: values (tensors to be), steps (ops to be), nothing placed yet. What an op of the graph becomes
 is one function below, found by its kind; integer parameters come from model/quantmath.py, and what fits together is
-decided by the C code alone (`_core.op_check`).
+decided by the C code alone (`program.ask`).
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from .. import _core
 from ..errors import PlanError, PyedgeError, ShapeError
 from ..model import quantmath
 from ..model.custom import PARAMS
@@ -22,7 +21,7 @@ from ..model.graph import Graph, Op, State, Tensor, array_dtype, check_state
 from ..model.ops import resolve_padding
 from ..model.quantmath_int16 import is_int16
 from . import structs
-from .program import Keep, Program, Step, Value
+from .program import Keep, Program, Step, Value, ask
 
 
 def lower(
@@ -180,16 +179,9 @@ class Builder:
         self, kind: str, name: str, inputs: Sequence[int | None], outputs: Sequence[int], packed: bytes
     ) -> None:
         """As emit, with the bytes of the params."""
-        values = [None if i is None else self.program.values[i] for i in (*inputs, *outputs)]
-        described = [
-            None if v is None else (structs.DTYPE_CODES[v.dtype], v.dims, v.scale, v.zero_point) for v in values
-        ]
-        try:
-            scratch = _core.op_check(structs.KINDS[kind], packed, described, len(inputs))
-        except _core.PlanRefused as error:
-            shapes = ", ".join("none" if v is None else f"{v.dtype}{list(v.dims)}" for v in values)
-            raise PlanError(f"op {name!r} ({kind}, {shapes}): {error.args[4]}") from None
-        self.program.steps.append(Step(kind, name, list(inputs), list(outputs), packed, scratch))
+        step = Step(kind, name, list(inputs), list(outputs), packed)
+        ask(step, self.program.values)
+        self.program.steps.append(step)
 
     def copy(self, number: int, name: str, to: int | None = None) -> int:
         """Copies a value to `to`, or to a new value of that name."""

@@ -160,17 +160,25 @@ class Plan:
 
     def live_bytes(self, entry: str = "main") -> int:
         """The largest set of an entry's tensors that live at one step; memory that tensors share is counted once."""
+        return max(self._live(entry))
+
+    def busiest_op(self, entry: str = "main") -> PlanOp | None:
+        """The op of an entry, the first of several, while which most lives: what decides its arena. None: no ops."""
+        ops, live = self.entry(entry).ops, self._live(entry)[1:-1]
+        return ops[live.index(max(live))] if ops else None
+
+    def _live(self, entry: str) -> list[int]:
+        """Bytes that live before an entry, at each of its ops, and behind it."""
         from .arena import align
 
-        lifetimes = self.lifetimes(entry)
-        most = 0
+        lifetimes, found = self.lifetimes(entry), []
         for step in range(-1, len(self.entry(entry).ops) + 1):
             used, end = 0, 0
             for t in sorted((t for t in lifetimes if t.first <= step <= t.last), key=lambda t: t.tensor.offset):
                 after = t.tensor.offset + align(t.tensor.bytes)
                 used, end = used + max(after - max(end, t.tensor.offset), 0), max(end, after)
-            most = max(most, used)
-        return most
+            found.append(used)
+        return found
 
     def summary(self) -> str:
         """A table for people: memory, then each op with kernel, output, MACs and scratch."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
 
+from .. import _core
+from ..errors import PlanError
 from ..tensor import array_dtype
+from . import structs
 
 Keep = Literal["all"] | None
 
@@ -63,6 +67,21 @@ class Step:
     params: bytes = b""
     scratch_bytes: int = 0
     target: int | None = None
+
+
+def ask(step: Step, values: Sequence[Value]) -> None:
+    """Asks the C code whether a step's tensors and params fit together, and notes the scratch that it needs.
+
+    Raises:
+        PlanError: They don't; names the op, its shapes, and why.
+    """
+    tensors = [None if i is None else values[i] for i in (*step.inputs, *step.outputs)]
+    described = [None if v is None else (structs.DTYPE_CODES[v.dtype], v.dims, v.scale, v.zero_point) for v in tensors]
+    try:
+        step.scratch_bytes = _core.op_check(structs.KINDS[step.kind], step.params, described, len(step.inputs))
+    except _core.PlanRefused as error:
+        shapes = ", ".join("none" if v is None else f"{v.dtype}{list(v.dims)}" for v in tensors)
+        raise PlanError(f"op {step.name!r} ({step.kind}, {shapes}): {error.args[4]}") from None
 
 
 @dataclass

@@ -157,6 +157,9 @@ def test_the_summary_names_what_a_plan_costs(plans: dict[str, pe.Plan]) -> None:
         assert f"{fact:,}" in text
     for op in plan.ops:
         assert any(line.split()[:2] == [op.name, op.kind] for line in text.splitlines())
+    busiest = plan.ops[1]  # from 8 x 8 x 4 to 8 x 8 x 4 floats; x has 3 channels, and the addition lies on its operand
+    assert plan.busiest_op() == busiest
+    assert f"largest set of live tensors {plan.live_bytes():,} B, at {busiest.kind} {busiest.name!r}" in text
     # 8 x 8 x 4 outputs of 27 taps and of 9, 5 outputs of 64
     assert plan.macs == 64 * 4 * 27 + 64 * 4 * 9 + 5 * 64
     assert plan.macs == 9536
