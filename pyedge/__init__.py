@@ -62,11 +62,11 @@ if TYPE_CHECKING:
 _FIRST_USE = {
     "Graph": "model.graph",
     "GraphBuilder": "model.builder",
-    "Estimate": "tune.estimate",
     "Op": "model.graph",
     "State": "model.graph",
     "check_op": "custom",
     "compile": "plan.compile",
+    "Estimate": "tune.estimate",
     "estimate": "tune.estimate",
     "evaluate": "tune.evaluate",
     "quantize": "tune.quantize",
@@ -208,4 +208,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    return [*__all__, "__version__"]
