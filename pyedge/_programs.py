@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -24,6 +25,6 @@ def zig() -> str | None:
 def complaint(output: bytes, lines: int = 4) -> str:
     """What a compiler or build says of its failure, as one line: from the first error on."""
     said = output.decode(errors="replace").strip().splitlines()
-    words = ("error", "undefined")  # the linker's
-    first = next((i for i, line in enumerate(said) if any(w in line.lower() for w in words)), max(0, len(said) - lines))
+    words = re.compile(r"\b(?:error|undefined)\b", re.IGNORECASE)  # the linker's; not -Werror of a command line
+    first = next((i for i, line in enumerate(said) if words.search(line)), max(0, len(said) - lines))
     return " | ".join(said[first : first + lines])

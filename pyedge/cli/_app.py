@@ -6,6 +6,7 @@ import difflib
 import importlib
 import os
 import sys
+from pathlib import Path
 
 import click
 
@@ -105,6 +106,18 @@ def _fail(text: str, code: int) -> int:
     return code
 
 
+def _system_error(error: OSError) -> str:
+    """What the system refused. Errors of writes don't name the file; those of pyedge's own folders have a way out."""
+    from ..host.folders import cache_folder, state_folder
+
+    text = f"{error.filename or 'output'}: {error.strerror or error}"
+    where = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else Path()
+    for folder, variable in ((cache_folder(), "XDG_CACHE_HOME"), (state_folder(), "XDG_STATE_HOME")):
+        if where.is_absolute() and (where.is_relative_to(folder) or folder.is_relative_to(where)):
+            return f"{text}; try: another folder by {variable}"
+    return text
+
+
 def run(args: list[str] | None = None) -> int:
     """Runs the command line and returns its exit code; PYEDGE_DEBUG=1 lets errors through with their traceback."""
     args = sys.argv[1:] if args is None else args
@@ -125,7 +138,7 @@ def run(args: list[str] | None = None) -> int:
     except OSError as error:
         if os.environ.get("PYEDGE_DEBUG"):
             raise
-        return _fail(f"{error.filename or 'system'}: {error.strerror or error}", EXIT_USAGE)
+        return _fail(_system_error(error), EXIT_USAGE)
     except Exception as error:
         if os.environ.get("PYEDGE_DEBUG"):
             raise

@@ -7,14 +7,17 @@ import json
 import click
 
 from ..boards import load_profile
+from ..errors import UnsupportedError
 from ..host import monitor, ports
 from ..host.stream import SerialStream
-from ._common import board_option, json_option, plain_json, port_option
+from ._common import json_option, plain_json
 
 
 @click.command("monitor")
-@board_option
-@port_option
+@click.option("--board", "-b", metavar="BOARD", help="Board that hangs there: its port is found, its rate taken.")
+@click.option(
+    "--port", "-p", metavar="PORT", envvar="PYEDGE_PORT", show_envvar=True, help="Serial port: path, URL, or serial:ID."
+)
 @click.option("--baud", type=click.IntRange(1), help="Rate of the line.  [default: the board's; else 115200]")
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), help="End after so long.  [default: Ctrl-C]")
 @json_option
@@ -32,6 +35,8 @@ def command(board: str | None, port: str | None, baud: int | None, seconds: floa
         raise click.UsageError("name a board or a port: --board BOARD, --port PORT")
     profile = None if board is None else load_profile(board)
     rate = baud or (profile.serial_link().baud if profile else 115200)
+    if port is None and profile and profile.emulator:
+        raise UnsupportedError(f"{profile.name}: it runs only while a command uses it; give the --port of a real board")
 
     def open_port() -> SerialStream:
         return SerialStream(ports.choose(profile, port) if profile else str(port), rate)

@@ -302,6 +302,8 @@ class Board:
 def _load_error(e: RefusedError, plan: Plan, board: Board) -> Exception:
     """A refusal of load, in the terms of whoever calls: a plan that doesn't suit the board is a PlanError."""
     hello, name = board.hello, board.name
+    if e.answer.get("st") == commands.ST_LAYOUT:
+        return PlanError(f"{e}; try: pyedge compile MODEL -b {name}")
     if "st" in e.answer:
         return PlanError(f"{e}; is the firmware older, or trimmed to another plan? try: pyedge flash -b {name}")
     if e.rc == commands.RC_CORRUPT and board.profile.linux:

@@ -16,6 +16,7 @@ STATE, UPLOAD = 0, 1  # group 1
 FIRMWARE_IMAGE = 0  # among the images of its state; a plan is 1
 PROTOCOL = 1
 RC_MEMORY, RC_VALUE, RC_NOT_FOUND, RC_STATE, RC_SUPPORT, RC_CORRUPT = 2, 3, 5, 6, 8, 9
+ST_LAYOUT = -16  # of a plan that was refused: PE_ERR_LAYOUT of pyedge.h
 
 
 @dataclass(frozen=True)

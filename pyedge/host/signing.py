@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from .._programs import complaint
-from ..errors import MissingToolError, ToolError
+from ..errors import MissingToolError, PyedgeError, ToolError
 from . import image_files
 
 _HEADER_BYTES = 512  # in front of the payload; a vector table wants as much
@@ -21,10 +21,13 @@ def keygen(key: Path) -> str:
     """Writes a new Ed25519 key, readable by its owner only. The public one as 64 hex digits, which are PYEDGE_KEY.
 
     Raises:
-        ToolError: imgtool is missing or failed; the file is there already.
+        ToolError: imgtool is missing or failed.
+        PyedgeError: The file is there already.
     """
     if key.exists():
-        raise ToolError(f"{key} is there already; boards that know it take nothing signed by another")
+        raise PyedgeError(
+            f"{key} is there already; boards that know it take nothing signed by another; try: another name"
+        )
     before = os.umask(0o077)
     try:
         _imgtool("keygen", "-t", "ed25519", "-k", str(key))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import stat
 import time
 from typing import Protocol
 
@@ -109,4 +110,15 @@ def _open_error(port: str, e: Exception) -> Exception:
         return PermissionDeniedError(f"{port}: permission denied; try: pyedge doctor")
     if code in (16, 11) or "exclusively lock" in text:
         return BusyError(f"{port}: in use by another program; try: pyedge doctor")
+    if code == 2:
+        text = "no such port"
+    elif not isinstance(e, ValueError) and "://" not in port and not _is_terminal(port):
+        text = "it is no serial port"
     return BoardNotFoundError(f"{port}: cannot open: {text}; try: pyedge ports")
+
+
+def _is_terminal(path: str) -> bool:
+    try:
+        return stat.S_ISCHR(os.stat(path).st_mode)
+    except OSError:
+        return False

@@ -108,6 +108,11 @@ def bad(tmp_path_factory, folder):
         ("flash digits.pedge -b pico-2 --image digits.pedge", 2, ["--image", "--port"]),
         ("flash -b esp32-c3 -p /dev/absent --image digits.pedge", 3, ["/dev/absent", "cannot open"]),
         ("flash -b host --toolchain gcc", 3, ["gcc"]),
+        ("monitor -b virt-rv32", 9, ["virt-rv32", "runs only while a command uses it", "--port"]),
+        ("run digits.pedge -b esp32-c3 -p {bad}/torn.pedge", 3, ["torn.pedge: cannot open: it is no serial port"]),
+        ("run digits.pedge -b esp32-c3 -p {bad}", 3, ["cannot open: it is no serial port"]),
+        ("run digits.pedge -b esp32-c3 -p what://host", 3, ["'what' not known"]),
+        ("keygen digits.pedge", 2, ["digits.pedge is there already", "another name"]),
         ("demo -n 0", 2, ["--digits"]),
         ("demo -b absent", 3, ["'absent'"]),
     ],
@@ -164,6 +169,23 @@ def test_every_error_has_the_documented_exit_code(monkeypatch, capsys):
         line = capsys.readouterr().err.strip()
         assert "\n" not in line
         assert "Traceback" not in line
+
+
+def test_a_plan_in_the_layout_of_another_board_is_to_be_compiled_again(pyedge, tmp_path):
+    """New firmware, which was the advice, would refuse it as well."""
+    pe.compile(demo.digits_int8(), board="esp32-c3").save(tmp_path / "c3.pedge")
+    line = failed(pyedge("run", tmp_path / "c3.pedge", "-b", "host"), 7)
+    assert "constants for the kernels of another board; try: pyedge compile MODEL -b host" in line
+
+
+def test_what_the_system_refuses_is_named_with_the_way_out(pyedge, folder, environment):
+    """A cache that cannot be made, and a disk that is full."""
+    build = ("flash", "-b", "host", "--trim-to", "digits.pedge", "--dry-run")
+    line = failed(pyedge(*build, XDG_CACHE_HOME="/dev/null/none"), 2)
+    assert "/dev/null/none" in line and line.endswith("try: another folder by XDG_CACHE_HOME")
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([*COMMAND, "boards", "--json"], cwd=folder, env=environment, stdout=full, stderr=-1)
+    assert (done.returncode, done.stderr) == (2, b"pyedge: output: No space left on device\n")
 
 
 def test_debug_shows_the_traceback(pyedge, bad):

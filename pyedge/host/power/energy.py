@@ -123,7 +123,9 @@ class _There:
 
     def __init__(self, remote: Remote, arrays: Sequence[Array], entry: str) -> None:
         if remote.board.emulated:
-            raise UnsupportedError(f"{remote.board.name}: an emulated board; no meter can measure it; give the --port")
+            raise UnsupportedError(
+                f"{remote.board.name}: emulated, so no meter can measure it; try: --model, or the --port of a real one"
+            )
         self.name = remote.board.name
         self._remote, self._entry = remote, entry
         remote.run(list(arrays), entry)

@@ -42,7 +42,9 @@ def open_rapl(root: Path = Path("/sys/class/powercap")) -> PolledMeter:
     # intel-rapl:0 is a package, intel-rapl:0:0 a part of it that is counted within; psys is what contains all.
     domains = sorted(d for d in root.glob("intel-rapl:*") if re.fullmatch("package-[0-9]+", _name(d / "name")))
     if not domains:
-        raise UnsupportedError("rapl: this computer shows no energy counters; in a virtual machine there are none")
+        raise UnsupportedError(
+            "rapl: this computer shows no energy counters; in a virtual machine there are none; try: --meter ppk2"
+        )
     spans = [_number(d / "max_energy_range_uj") + 1 for d in domains]
     last = [_number(d / "energy_uj") for d in domains]
     total = 0
@@ -74,7 +76,9 @@ def open_jetson(root: Path = Path("/sys/class/hwmon")) -> PolledMeter:
             if volts.exists() and amps.exists():
                 rails[_name(chip / f"in{n}_label") or f"{chip.name} channel {n}"] = (volts, amps)
     if not rails:
-        raise UnsupportedError("jetson: no INA3221 under /sys/class/hwmon; JetPack 5 and later show it there")
+        raise UnsupportedError(
+            "jetson: no INA3221 under /sys/class/hwmon; JetPack 5 and later show it there; try: pyedge doctor"
+        )
     total = next((name for name in _TOTALS if name in rails), None)
     chosen = {total: rails[total]} if total else rails
     what = f"input {total} of the module" if total else f"sum of the rails {', '.join(chosen)}, no input"
