@@ -302,12 +302,13 @@ def bounds(b: Builder, op: Op, y: int, low: float, high: float) -> dict[str, Any
     return {"f_min": low, "f_max": high}
 
 
-def padding(
-    op: Op, x: Value, kernel: Sequence[int], dilation: tuple[int, int]
-) -> tuple[tuple[int, int], tuple[int, int]]:
-    """((top, bottom), (left, right)) of the windows of an op over x[N,H,W,C]."""
+def windows2d(op: Op, x: Value, kernel: Sequence[int]) -> dict[str, int]:
+    """Params of the windows of an op over x [N, H, W, C]: stride, dilation if it has one, padding before them."""
+    stride, dilation = op.attrs["stride"], op.attrs.get("dilation")
     size, window = (x.dims[1], x.dims[2]), (kernel[0], kernel[1])
-    return resolve_padding(op.attrs["padding"], size, window, op.attrs["stride"], dilation)
+    (top, _), (left, _) = resolve_padding(op.attrs["padding"], size, window, stride, dilation or (1, 1))
+    params = {"stride_h": stride[0], "stride_w": stride[1], "pad_top": top, "pad_left": left}
+    return params | ({"dilation_h": dilation[0], "dilation_w": dilation[1]} if dilation else {})
 
 
 @lowers("add")
@@ -331,21 +332,9 @@ def _pool2d(b: Builder, op: Op) -> None:
     in_dims, out_dims = b.program.values[x].dims, b.program.values[y].dims
     if len(in_dims) != 4 or len(out_dims) != 4:
         raise PlanError(f"op {op.name!r} ({op.kind}): input {list(in_dims)} is not NHWC")
-    kernel, stride = op.attrs["kernel"], op.attrs["stride"]
-    (top, _), (left, _) = padding(op, b.program.values[x], kernel, (1, 1))
-    b.emit(
-        b.variant(op.kind, op, x),
-        op.name,
-        [x],
-        [y],
-        kernel_h=kernel[0],
-        kernel_w=kernel[1],
-        stride_h=stride[0],
-        stride_w=stride[1],
-        pad_top=top,
-        pad_left=left,
-        **clamps(b, op, y),
-    )
+    kernel = op.attrs["kernel"]
+    params = {"kernel_h": kernel[0], "kernel_w": kernel[1], **windows2d(op, b.program.values[x], kernel)}
+    b.emit(b.variant(op.kind, op, x), op.name, [x], [y], **params, **clamps(b, op, y))
 
 
 @lowers("mean")

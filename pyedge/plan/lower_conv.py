@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -11,8 +10,7 @@ from ..errors import PlanError
 from ..model import quantmath
 from ..model.graph import Op
 from . import structs
-from .lower import Builder, clamps, lowers, padding
-from .program import Value
+from .lower import Builder, clamps, lowers, windows2d
 
 
 def channel_table(b: Builder, op: Op, x: int, bias: int | None, y: int, axes: tuple[int, ...]) -> tuple[str, int]:
@@ -54,14 +52,6 @@ def bias_codes(b: Builder, op: Op, bias: int | None, channels: int) -> np.ndarra
     if data is None or data.dtype != np.int32 or data.size != channels:
         raise PlanError(f"op {op.name!r} ({op.kind}): the bias is not a constant of {channels} int32")
     return data.reshape(-1).astype(np.int64)
-
-
-def windows2d(op: Op, x: Value, kernel: Sequence[int]) -> dict[str, int]:
-    """Params of the windows of an op over x [N, H, W, C]: stride, dilation if it has one, padding before them."""
-    stride, dilation = op.attrs["stride"], op.attrs.get("dilation")
-    (top, _), (left, _) = padding(op, x, kernel, dilation or (1, 1))
-    params = {"stride_h": stride[0], "stride_w": stride[1], "pad_top": top, "pad_left": left}
-    return params | ({"dilation_h": dilation[0], "dilation_w": dilation[1]} if dilation else {})
 
 
 def lower_conv2d(b: Builder, op: Op, kind: str, **more: int) -> None:

@@ -7,8 +7,7 @@ from typing import Any
 
 from ..model.graph import Op
 from . import structs
-from .lower import Builder, lowers
-from .lower_conv import windows2d
+from .lower import Builder, lowers, windows2d
 
 
 def _emit(b: Builder, op: Op, dy: int, other: int, y: int, **params: int) -> None:

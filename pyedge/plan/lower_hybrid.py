@@ -10,8 +10,7 @@ import numpy as np
 from ..errors import PlanError
 from ..model.graph import Op
 from ..model.quantmath import ACTIVATION_RANGES
-from .lower import Builder, lowers
-from .lower_conv import windows2d
+from .lower import Builder, lowers, windows2d
 
 
 def _scales(b: Builder, op: Op, channels: int) -> int:

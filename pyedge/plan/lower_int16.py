@@ -15,8 +15,7 @@ from ..model.graph import Op
 from ..model.ops_elementwise import UNARY
 from ..model.ops_int16 import BINARY
 from . import structs
-from .lower import Builder, lowers, lowers_int16
-from .lower_conv import windows2d
+from .lower import Builder, lowers, lowers_int16, windows2d
 from .lower_nn import windows
 
 

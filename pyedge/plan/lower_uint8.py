@@ -10,8 +10,7 @@ import numpy as np
 from ..errors import PlanError
 from ..model import quantmath
 from ..model.graph import Op
-from .lower import Builder, lowers
-from .lower_conv import windows2d
+from .lower import Builder, lowers, windows2d
 
 
 @lowers("shift_codes")
