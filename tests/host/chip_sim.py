@@ -37,6 +37,7 @@ class SimulatedChip(Board):
         self.sock = self  # type: ignore[assignment]  # its sendall() is the line to the firmware
         self.process = self  # type: ignore[assignment]  # its poll() says whether it is still there
         self.received, self.reg, self.idle, self.resets = bytearray(), dict[int, int](), 0, 0
+        self.pins, self.edges = dict[int, bool](), list[tuple[int, bool]]()
         self.core = Uc(UC_ARCH_RISCV, UC_MODE_RISCV32)
         for address, size in self.memories:
             self.core.mem_map(address, size)
@@ -80,6 +81,7 @@ class SimulatedChip(Board):
         """What a reset request of the firmware comes to; RAM keeps its content."""
         self.resets += 1
         self.reg.clear()
+        self.pins.clear()
         self.core.reg_write(UC_RISCV_REG_PC, self.entry)
         self.core.emu_stop()
 
@@ -87,6 +89,12 @@ class SimulatedChip(Board):
         """A byte that the firmware sends."""
         self.buffer += bytes([byte & 0xFF])
         self.idle = 0
+
+    def drive(self, pin: int, high: bool) -> None:
+        """An output gets this level; edges has what changes."""
+        if self.pins.get(pin, False) != high:
+            self.edges.append((pin, high))
+        self.pins[pin] = high
 
     def waiting(self) -> int:
         """How many bytes the receiver has; a firmware that keeps asking is stopped."""
@@ -162,6 +170,13 @@ class F1(SimulatedChip):
         if address == 0x40013804:
             assert self.reg[0x40021018] & 1 << 14 and self.reg[0x4001380C] & 1 << 13, "the USART is not on"
             self.say(value)
+        elif address in (0x40010810, 0x40010C10, 0x40011010):  # BSRR of ports A, B, C
+            port = (address - 0x40010810) // 0x400
+            for pin in range(16):
+                mode = self.reg.get(address - 0x10 + 4 * (pin >= 8), 0x44444444) >> pin % 8 * 4 & 15
+                if value & 0x10001 << pin and mode in (1, 2, 3):  # push-pull
+                    assert self.reg[0x40021018] >> 2 + port & 1, "the port is not on"
+                    self.drive(16 * port + pin, bool(value >> pin & 1))
         elif address == 0x40022004:
             self.keys = (*self.keys[-1:], value)
             if self.keys == (0x45670123, 0xCDEF89AB):
@@ -213,7 +228,7 @@ class RP2350(SimulatedChip):
     """PL011, clocks that are ready at once, and the boot ROM's functions on flash. RP2350 datasheet, 5.4 and 12.1."""
 
     memories = ((0, 32 << 10), (0x10000000, 4 << 20), (0x20000000, 520 << 10))
-    registers = ((0x40000000, 0x100000),)
+    registers = ((0x40000000, 0x100000), (0xD0000000, 0x1000))
     csrs = (0x320,)
 
     def __init__(self, image: Path) -> None:
@@ -263,6 +278,12 @@ class RP2350(SimulatedChip):
         if address == 0x40070000:
             assert self.reg[0x40070030] == 0x301 and self.reg[0x40028004] == 2, "the UART is not on"
             self.say(value)
+            return
+        if address in (0xD0000018, 0xD0000020):  # SIO: set, clear
+            for pin in (pin for pin in range(32) if value >> pin & self.reg.get(0xD0000038, 0) >> pin & 1):
+                pad = self.reg[0x40038004 + 4 * pin]
+                assert self.reg[0x40028004 + 8 * pin] == 5 and not pad & 0x180, "the pin is not SIO's, or not on"
+                self.drive(pin, address == 0xD0000018)
             return
         old = self.reg.get(plain, 0xFFFFFFFF if plain == 0x40020000 else 0)
         self.reg[plain] = (value, old ^ value, old | value, old & ~value)[alias]
@@ -332,6 +353,11 @@ class ESP32C3(SimulatedChip):
         if address in (0x60000000, 0x60043000):
             assert self.usb == (address == 0x60043000), "answers on the other line"
             self.say(value)
+        elif address in (0x60004008, 0x6000400C):  # GPIO: set, clear
+            for pin in (pin for pin in range(22) if value >> pin & self.reg.get(0x60004024, 0) >> pin & 1):
+                signal, pad = self.reg[0x60004554 + 4 * pin], self.reg[0x60009004 + 4 * pin]
+                assert signal == 128 and pad >> 12 & 7 == 1 and pad >> 10 & 3, "the pin is not GPIO's"
+                self.drive(pin, address == 0x60004008)
         else:
             super().write(address, value)
 
@@ -356,6 +382,10 @@ class BL618(SimulatedChip):
         super().write(address, value)
         if address == 0x20000548 and value & 4:
             self.reset()
+        pin = (address - 0x200008C4) // 4
+        if 0 <= pin < 35 and value >> 8 & 31 == 11 and value >> 30 == 0:  # by its bit in this register
+            assert value >> 6 & 1, "the output is not on"
+            self.drive(pin, bool(value >> 24 & 1))
 
 
 CHIPS = {"esp32-c3": ESP32C3, "pico-2": RP2350, "ch32v307": CH32V307, "longan-nano": GD32VF103, "bl618": BL618}

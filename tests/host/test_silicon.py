@@ -125,7 +125,8 @@ def test_firmware_has_instructions_of_its_core_only(board: str, compiler: str, o
 
 @pytest.mark.parametrize("board, compiler, ops", CASES)
 def test_firmware_runs_before_models_of_its_chip(board: str, compiler: str, ops: str, plan: pe.Plan) -> None:
-    """From reset: clocks, link, a plan written into flash and there after a reset, the bits of the host, a counter."""
+    """From reset: clocks, link, a plan written into flash and there after a reset, the bits of the host, a counter, the
+    mark pin high during a run."""
     profile, report = built(board, compiler, ops, plan)
     chip = CHIPS[board](report.image)
     hello = chip.ask(READ, PYEDGE, 0)
@@ -141,8 +142,16 @@ def test_firmware_runs_before_models_of_its_chip(board: str, compiler: str, ops:
     session = pe.Session(plan)
     x = np.random.default_rng(2).integers(-128, 128, session.inputs[0].shape).astype(np.int8)
     chip.put(x.tobytes())
+    chip.edges.clear()
     answer = chip.ask(WRITE, PYEDGE, 4, {"e": 0, "id": 1, "prof": True})
     assert answer is not None and answer["count"] > 0
+    assert chip.edges == [(profile.mark, True), (profile.mark, False)]
+    if ops == "all ops":  # with the text protocol, too
+        chip.edges.clear()
+        chip.sendall(b"\0mode energy%timestamp%")
+        assert b"m-timestamp-mode-energy" in chip.buffer
+        assert chip.edges == [(profile.mark, True), (profile.mark, False), (profile.mark, True)]
+        chip.buffer = b""
     expected = session(x)
     assert chip.get(expected.nbytes) == expected.tobytes()
 

@@ -10,13 +10,14 @@
 
 #include "riscv/riscv.h"
 
-enum { GLB = 0x20000000, UART = 0x2000A000, HBN_GLB = 0x2000F030, CPU_HZ = 320000000, XTAL_HZ = 40000000 };
+enum { GLB = 0x20000000, GPIO = GLB + 0x8C4, UART = 0x2000A000, HBN_GLB = 0x2000F030 };
+enum { CPU_HZ = 320000000, XTAL_HZ = 40000000 };
 enum { UART_TX = 0x00, UART_RX = 0x04, UART_PERIOD = 0x08, UART_STATE = 0x30, UART_CLEAR = 0x80, UART_LEVELS = 0x84 };
 enum { UART_WRITE = 0x88, UART_READ = 0x8C, BAUD = 115200, BUF = 896 };
 
 void port_init(port_info *info)
 {
-    enum { UART_CLOCK = GLB + 0x150, SIGNALS_8 = GLB + 0x158, GPIO = GLB + 0x8C4, OUT = 21, IN = 22 };
+    enum { UART_CLOCK = GLB + 0x150, SIGNALS_8 = GLB + 0x158, OUT = 21, IN = 22 };
     static uint8_t buf[BUF + 2];
 
     __asm__ volatile("csrw 0x7C2, %0\n csrs 0x7C1, %1" ::"r"(0x13),
@@ -34,6 +35,8 @@ void port_init(port_info *info)
     R32(UART + UART_CLEAR) = 0x0C;
     R32(UART + UART_TX) = 1u << 11 | 7u << 8 | 1u << 2 | 1; /* one stop bit, 8 bits, as much as is written, on */
     R32(UART + UART_RX) = 7u << 8 | 1;
+
+    port_pin(PIN_MARK, false);
 
     *info = (port_info){.board = PYEDGE_NAME, .unit = "cycles", .hz = CPU_HZ, .buf = buf, .buf_bytes = BUF};
     riscv_memory(info);
@@ -56,6 +59,15 @@ void port_tx(const uint8_t *data, uint32_t n)
         R32(UART + UART_WRITE) = data[i];
     }
 }
+
+#ifdef PYEDGE_MARK
+/* Function 11: the pin's own bit; output on. */
+void port_pin(uint32_t pin, bool high)
+{
+    if (pin == PIN_MARK)
+        R32(GPIO + 4 * PYEDGE_MARK) = (high ? 1u << 24 : 0) | 11u << 8 | 1u << 6;
+}
+#endif
 
 uint64_t port_count(void *ctx)
 {

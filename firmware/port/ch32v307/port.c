@@ -26,6 +26,7 @@ void port_init(port_info *info)
     __asm__ volatile("csrw 0xBC0, %0" ::"r"(0x1F)); /* corecfgr as WCH's start-up has it: pipeline, prediction */
     f1_clock(1u << 16 | 4u << 8);                   /* crystal * 18 (PLLMUL 0, of the V305 and V307 only); APB1 / 2 */
     f1_uart(CPU_HZ);
+    f1_mark();
     R32(SYSTICK + 0x0C) = 0; /* CNTH, CNTL */
     R32(SYSTICK + 0x08) = 0;
     R32(SYSTICK + 0x00) = 5; /* CTLR: on, by HCLK */

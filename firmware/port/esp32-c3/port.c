@@ -2,7 +2,8 @@
  * Built, not run on silicon.
  *
  * Registers: ESP32-C3 Technical Reference Manual, chapters "System and Memory" (addresses), "Reset and Clock", "System
- * Registers", "System Timer", "Watchdog Timers", "UART Controller", "USB Serial/JTAG Controller", "ESP-RISC-V CPU" (CSRs).
+ * Registers", "System Timer", "Watchdog Timers", "IO MUX and GPIO Matrix", "UART Controller", "USB Serial/JTAG Controller",
+ * "ESP-RISC-V CPU" (CSRs).
  * The cache's registers and MMU table are in no chapter: ESP-IDF 5, soc/esp32c3 extmem_reg.h, ext_mem_defs.h and
  * hal/esp32c3 mmu_ll.h. ROM functions: ESP-IDF 5, esp_rom/esp32c3/ld/esp32c3.rom.ld.
  *
@@ -19,6 +20,8 @@
 
 enum { UART = 0x60000000, USB = 0x60043000, SYSTIMER = 0x60023000, SYSTEM = 0x600C0000, CACHE = 0x600C4000 };
 enum { MMU = 0x600C5000, RTC = 0x60008000, TIMG0 = 0x6001F000, TIMG1 = 0x60020000 };
+enum { GPIO = 0x60004000, GPIO_SET = 0x08, GPIO_CLEAR = 0x0C, GPIO_OUTPUT = 0x24, GPIO_SIGNAL = 0x554 };
+enum { IO_MUX_0 = 0x60009004 }; /* of GPIO 0 */
 enum { XTAL_HZ = 40000000, CPU_HZ = 160000000, TICK_HZ = 16000000, BAUD = 115200, BUF = 896 };
 
 /* Of the flash, at the same offset in both views (link.ld). */
@@ -94,6 +97,12 @@ void port_init(port_info *info)
     R32(UART + UART_CONF0) |= UART_FIFO_RESET;
     R32(UART + UART_CONF0) &= ~(uint32_t)UART_FIFO_RESET;
     R32(UART + UART_ID) = (R32(UART + UART_ID) & ~(1u << 30)) | 1u << 31; /* over into the UART's clock, now */
+#ifdef PYEDGE_MARK
+    enum { SIGNAL_GPIO = 128, FUNCTION_GPIO = 1 << 12, DRIVE_20_MA = 2 << 10 };
+    R32(GPIO + GPIO_SIGNAL + 4 * PYEDGE_MARK) = SIGNAL_GPIO;
+    R32(IO_MUX_0 + 4 * PYEDGE_MARK) = FUNCTION_GPIO | DRIVE_20_MA;
+    R32(GPIO + GPIO_OUTPUT) = 1u << PYEDGE_MARK;
+#endif
     rom_flash_unlock();
 
     *info = (port_info){
@@ -153,6 +162,14 @@ static uint64_t ticks(void)
     uint32_t high = R32(SYSTIMER + 0x40);
     return (uint64_t)high << 32 | R32(SYSTIMER + 0x44);
 }
+
+#ifdef PYEDGE_MARK
+void port_pin(uint32_t pin, bool high)
+{
+    if (pin == PIN_MARK)
+        R32(GPIO + (high ? GPIO_SET : GPIO_CLEAR)) = 1u << PYEDGE_MARK;
+}
+#endif
 
 /* The core's own counter has 32 bits, less than half a minute; the timer has 52, and crystal and CPU keep their ratio. */
 uint64_t port_count(void *ctx)

@@ -20,6 +20,7 @@ void port_init(port_info *info)
     R32(RCU_CFG1) = 1;                                   /* crystal / 2 into the PLL */
     f1_clock(1u << 29 | 10u << 18 | 1u << 16 | 4u << 8); /* * 27 (PLLMF 26, of which bit 4 is apart); APB1 / 2 */
     f1_uart(CPU_HZ);
+    f1_mark();
 
     *info = (port_info){
         .board = PYEDGE_NAME, .unit = "cycles", .hz = CPU_HZ, .buf = buf, .buf_bytes = BUF, .store = &store};

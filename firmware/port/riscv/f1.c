@@ -2,6 +2,9 @@
 
 enum { APB2_ON = F1_RCC + 0x18, GPIOA_HIGH = 0x40010804, USART = 0x40013800, BAUD = 115200 };
 enum { USART_STATE = 0x00, USART_DATA = 0x04, USART_BAUD = 0x08, USART_CTRL = 0x0C };
+#ifdef PYEDGE_MARK
+enum { MARK_GPIO = 0x40010800 + PYEDGE_MARK / 16 * 0x400, MARK_PIN = PYEDGE_MARK % 16 };
+#endif
 enum { RECEIVED = 1 << 5, SENT = 1 << 6, TX_EMPTY = 1 << 7 };
 
 void f1_clock(uint32_t cfgr0)
@@ -24,6 +27,23 @@ void f1_uart(uint32_t bus_hz)
     R32(USART + USART_BAUD) = (bus_hz + BAUD / 2) / BAUD;
     R32(USART + USART_CTRL) = 1u << 13 | 1u << 3 | 1u << 2; /* on, both ways; 8N1 */
 }
+
+void f1_mark(void)
+{
+#ifdef PYEDGE_MARK
+    const uint32_t config = MARK_GPIO + (MARK_PIN < 8 ? 0 : 4), at = MARK_PIN % 8 * 4;
+    R32(APB2_ON) |= 1u << (2 + PYEDGE_MARK / 16);
+    R32(config) = (R32(config) & ~(15u << at)) | 3u << at; /* push-pull, 50 MHz */
+#endif
+}
+
+#ifdef PYEDGE_MARK
+void port_pin(uint32_t pin, bool high)
+{
+    if (pin == PIN_MARK)
+        R32(MARK_GPIO + 0x10) = 1u << (high ? MARK_PIN : MARK_PIN + 16); /* BSRR: the high half clears */
+}
+#endif
 
 /* Polled, and without FIFO: between two calls lies less than the time of one byte, 87 us. */
 uint32_t port_rx(uint8_t *data, uint32_t n)

@@ -11,6 +11,7 @@ enum { F1_RCC = 0x40021000, F1_CTLR = F1_RCC + 0x00, F1_CFGR0 = F1_RCC + 0x04 };
 void f1_clock(uint32_t cfgr0);
 void f1_uart(uint32_t bus_hz); /* USART 1 (0 of GD32) on PA9 (out) and PA10 (in), 115,200 baud */
 void f1_flush(void);           /* until all is sent */
+void f1_mark(void);            /* the mark pin, if there is one, is an output: PYEDGE_MARK 0 is PA0, 16 PB0 */
 
 /* Flash by addresses as it is written, 0x08000000 and up; 0 or a negative number. The CPU stands still meanwhile. */
 int f1_erase(uint32_t address);

@@ -25,6 +25,9 @@ void riscv_memory(port_info *info)
 {
     static uint32_t boots __attribute__((section(".keep"))); /* RAM keeps its content across a reset */
 
+#ifdef PYEDGE_MARK
+    info->marks = true;
+#endif
     info->boot = ++boots;
     info->pool = __pool_start;
     info->pool_bytes = (uint32_t)(__pool_end - __pool_start);

@@ -20,7 +20,8 @@ static inline void riscv_wait(void)
 uint64_t riscv_instret(void); /* instructions retired */
 uint64_t riscv_cycles(void);
 
-/* Pool, stack and statics as the linker script says; boot counts the resets since RAM had power (its section is .keep). */
+/* Pool, stack and statics as the linker script says; whether there is a mark pin; boot counts the resets since RAM had power
+ * (its section is .keep). */
 void riscv_memory(port_info *info);
 
 /* Waits until all the bits of `mask` are set in a register. */

@@ -2,7 +2,7 @@
  * Built, not run on silicon.
  *
  * RP2350 datasheet: 5.4 (boot ROM functions), 5.9.5 (IMAGE_DEF), 7.5 (resets), 7.6 (PSM), 8.1 (clocks), 8.2 (XOSC),
- * 8.6 (PLL), 9 (GPIO: IO_BANK0, PADS_BANK0), 12.1 (UART, an Arm PL011), 12.9 (watchdog), 3.8 (Hazard3).
+ * 8.6 (PLL), 9 (GPIO: IO_BANK0, PADS_BANK0), 3.1.11 (SIO), 12.1 (UART, an Arm PL011), 12.9 (watchdog), 3.8 (Hazard3).
  *
  * The boot ROM finds the fastest way to read the flash at start, and keeps the code that sets it up in boot RAM: it is
  * called again after flash has been written (as pico-sdk does, hardware_flash). The other core sleeps in the boot ROM. */
@@ -16,6 +16,7 @@
 
 enum { CLOCKS = 0x40010000, PSM = 0x40018000, RESETS = 0x40020000, IO_BANK0 = 0x40028000, PADS_BANK0 = 0x40038000 };
 enum { XOSC = 0x40048000, PLL_SYS = 0x40050000, UART = 0x40070000, WATCHDOG = 0x400D8000, BOOT_RAM = 0x400E0000 };
+enum { SIO_SET = 0xD0000018, SIO_CLEAR = 0xD0000020, SIO_OUTPUT = 0xD0000038 }; /* of GPIO 0 to 31 */
 enum { CPU_HZ = 150000000, BAUD = 115200, BUF = 896 };
 enum { FLASH = 0x10000000, STORE = 0x200000, SECTOR = 4096, SLOT = 0xFF000, PAGE = 256, XIP_SETUP_WORDS = 64 };
 #define READY 0x80000000u /* bit 31 of XOSC_STATUS: stable; of PLL_CS: locked */
@@ -97,6 +98,12 @@ void port_init(port_info *info)
             0x40 | 0x10 | (pin == IN ? 0x08 : 0); /* input on, 4 mA, pull-up; not isolated */
         R32(IO_BANK0 + 8 * pin + 4) = FUNCTION_UART;
     }
+#ifdef PYEDGE_MARK
+    enum { FUNCTION_SIO = 5 };
+    R32(SIO_OUTPUT) = 1u << PYEDGE_MARK;
+    R32(IO_BANK0 + 8 * PYEDGE_MARK + 4) = FUNCTION_SIO;
+    R32(PADS_BANK0 + 4 + 4 * PYEDGE_MARK) = 0x50;
+#endif
     uint32_t divisor = (CPU_HZ * 4u + BAUD / 2) / BAUD; /* of 16 * baud, in 64ths */
     R32(UART + UART_IBRD) = divisor >> 6;
     R32(UART + UART_FBRD) = divisor & 63;
@@ -133,6 +140,14 @@ void port_tx(const uint8_t *data, uint32_t n)
         R32(UART + UART_DATA) = data[i];
     }
 }
+
+#ifdef PYEDGE_MARK
+void port_pin(uint32_t pin, bool high)
+{
+    if (pin == PIN_MARK)
+        R32(high ? SIO_SET : SIO_CLEAR) = 1u << PYEDGE_MARK;
+}
+#endif
 
 uint64_t port_count(void *ctx)
 {
