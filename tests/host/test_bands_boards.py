@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 import pyedge as pe
+from pyedge.train import gradients
+from pyedge.train.precision import to_half
 
 from .conftest import CORTEX_M, needs_qemu
 
@@ -44,3 +46,36 @@ def test_bands_have_the_bytes_of_whole_layers(name: str) -> None:
     assert len(np.unique(expected)) > 20
     with pe.connect(name) as board:
         np.testing.assert_array_equal(board.load(bands).run([x])[0], expected)
+
+
+def frozen() -> pe.Graph:
+    """The gradients of the biases of layers with frozen float16 weights."""
+    rng = np.random.default_rng(6)
+    b = pe.GraphBuilder()
+
+    def bias(i: int) -> pe.Tensor:
+        return b.constant(rng.normal(0, 0.3, 8), f"b{i}")
+
+    h = b.conv2d(b.input("x", (1, 32, 16, 1)), rng.normal(0, 0.3, (8, 3, 3, 1)), bias(0), activation="relu")
+    h = b.depthwise_conv2d(h, rng.normal(0, 0.4, (3, 3, 8)), bias(1), stride=2, activation="relu6")
+    h = b.conv2d(h, rng.normal(0, 0.4, (8, 1, 1, 8)), bias(2), activation="relu")
+    b.output("y", b.mean(h, (1, 2)))
+    graph, _ = to_half(b.build())
+    graph, found = gradients(graph, graph.output_names[0], ["b0", "b1", "b2"], masks=True)
+    graph.output_names = list(found.values())
+    return graph
+
+
+@needs_qemu
+@pytest.mark.parametrize("name", ["virt-rv32", "virt-rv32-v"])
+def test_gradients_by_bands_have_the_bytes_of_whole_ones(name: str) -> None:
+    graph = frozen()
+    whole, bands = pe.compile(graph, board=name), pe.compile(graph, board=name, low_memory=True)
+    assert bands.arena_bytes < whole.arena_bytes
+    assert any(op.kind == "bias_grad" and len(op.inputs) == 2 for op in bands.ops)
+    x = np.random.default_rng(7).normal(0, 1, (1, 32, 16, 1)).astype(np.float32)
+    expected = pe.Session(pe.compile(graph)).run([x])
+    assert all(np.abs(y).max() > 0 for y in expected)
+    with pe.connect(name) as board:
+        for y, value in zip(board.load(bands).run([x]), expected, strict=True):
+            np.testing.assert_array_equal(y, value)
