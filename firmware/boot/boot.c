@@ -67,12 +67,23 @@ bool boot_try(const port_slots *slots, int slot, bool permanent)
 {
     boot_state s;
     state_read(&s, slots);
-    const uint8_t next = slot < 0 ? SLOT_NONE : (uint8_t)slot;
-    if (s.next == next && !s.tried && s.permanent == permanent)
+    if (s.next == slot && !s.tried && s.permanent == permanent)
         return true;
-    s.next = next;
+    s.next = (uint8_t)slot;
     s.tried = false;
     s.permanent = permanent;
+    return state_write(&s, slots);
+}
+
+bool boot_receive(const port_slots *slots, const boot_upload *upload)
+{
+    boot_state s;
+    state_read(&s, slots);
+    if (s.next == SLOT_NONE && memcmp(&s.upload, upload, sizeof *upload) == 0)
+        return true;
+    s.next = SLOT_NONE;
+    s.tried = s.permanent = false;
+    s.upload = *upload;
     return state_write(&s, slots);
 }
 

@@ -15,8 +15,9 @@ int boot_choose(image *i, const port_slots *slots, const uint8_t *key);
 
 /* For the firmware that runs. Each writes one record, and nothing if that is what the state is already. False: the flash failed,
  * or there is no such image to confirm. */
-bool boot_try(const port_slots *slots, int slot, bool permanent); /* at the next boot; -1: nothing else */
+bool boot_try(const port_slots *slots, int slot, bool permanent); /* at the next boot */
 bool boot_confirm(const port_slots *slots, int running);
+bool boot_receive(const port_slots *slots, const boot_upload *upload); /* what waited to be started is given up */
 
 /* The key that images must be signed by, as the build gives it; NULL: none need be. */
 const uint8_t *boot_key(void);

@@ -9,7 +9,7 @@
 typedef struct record {
     uint32_t magic, sequence, floor;
     uint8_t confirmed, next, tried, permanent;
-    uint8_t unused[44]; /* 0xFF */
+    boot_upload upload;
     uint32_t crc;
 } record;
 _Static_assert(sizeof(record) == 64, "a journal record"); /* a multiple of every chip's write unit */
@@ -28,12 +28,12 @@ static bool read_record(const port_slots *slots, uint32_t offset, record *r)
 
 void state_read(boot_state *s, const port_slots *slots)
 {
-    *s = (boot_state){.confirmed = SLOT_NONE, .next = SLOT_NONE, .place = NO_RECORD};
+    *s = (boot_state){.confirmed = SLOT_NONE, .next = SLOT_NONE, .upload.slot = SLOT_NONE, .place = NO_RECORD};
     record r;
     for (uint32_t offset = 0; offset < 2 * slots->flash.sector_bytes; offset += sizeof r) {
         if (!read_record(slots, offset, &r) || (s->place != NO_RECORD && (int32_t)(r.sequence - s->sequence) < 0))
             continue;
-        *s = (boot_state){r.confirmed, r.next, r.tried, r.permanent, r.floor, r.sequence, offset};
+        *s = (boot_state){r.confirmed, r.next, r.tried, r.permanent, r.floor, r.upload, r.sequence, offset};
     }
 }
 
@@ -53,8 +53,7 @@ static uint32_t next_place(const boot_state *s, const port_slots *slots)
 bool state_write(boot_state *s, const port_slots *slots)
 {
     const uint32_t place = next_place(s, slots);
-    record r = {MAGIC, s->sequence + 1, s->floor, s->confirmed, s->next, s->tried, s->permanent, {0}, 0}, check;
-    memset(r.unused, 0xFF, sizeof r.unused);
+    record r = {MAGIC, s->sequence + 1, s->floor, s->confirmed, s->next, s->tried, s->permanent, s->upload, 0}, check;
     r.crc = pe_crc32(0, &r, offsetof(record, crc));
     if (place % slots->flash.sector_bytes == 0 && port_erase(slots->at + place))
         return false;

@@ -5,9 +5,22 @@
 #include "sha256.h"
 #include "upload.h"
 
+/* The upload with q's hash, if the journal says that it was begun: into the slot that does not run, as all are. */
+static bool was_begun(const boot_state *s, const request *q)
+{
+    return s->upload.slot == 1 - port_running() && s->upload.done <= q->len &&
+           memcmp(s->upload.sha, q->sha, SHA_BYTES) == 0;
+}
+
 bool is_firmware(const server *s, const request *q)
 {
-    return q->off == 0 && q->data_bytes ? image_begins(q->data, q->data_bytes) : s->upload.target == UPLOAD_FIRMWARE;
+    boot_state state;
+    if (q->off == 0 && q->data_bytes)
+        return image_begins(q->data, q->data_bytes);
+    if (!has(q, FIELD_SHA))
+        return s->upload.target == UPLOAD_FIRMWARE;
+    state_read(&state, port_firmware());
+    return was_begun(&state, q);
 }
 
 static image_fault check(image *i, int slot)
@@ -26,6 +39,17 @@ static bool on_trial(fault *f)
         return false;
     fail(f, RC_STATE, "the firmware that runs has not been confirmed");
     return true;
+}
+
+/* How much of the upload may be in the slot: behind what is certain, up to the last unit of that sector that isn't blank. The
+ * write that a power cut broke off can be the last one, so only the host's CRC can tell. */
+static uint32_t may_hold(const upload *u, const port_store *flash, const uint8_t *slot)
+{
+    uint32_t end = u->off + flash->sector_bytes;
+    end = end < u->bytes ? end : u->bytes;
+    while (end > u->off && slot[end - 1] == 0xFF)
+        end--;
+    return end - end % flash->write_bytes;
 }
 
 bool begin_firmware(server *s, const request *q, fault *f)
@@ -47,11 +71,45 @@ bool begin_firmware(server *s, const request *q, fault *f)
     if (memcmp(sha, q->sha, sizeof sha) == 0 && check(&i, u->slot) == IMAGE_GOOD && i.bytes == q->len) {
         u->off = q->len;
         u->good = true;
-    } else if (!boot_try(slots, -1, false)) { /* what waits there is given up */
+        return true;
+    }
+    boot_state state;
+    state_read(&state, slots);
+    const bool begun = was_begun(&state, q);
+    if (!begun) {
+        state.upload = (boot_upload){.slot = (uint8_t)u->slot};
+        memcpy(state.upload.sha, q->sha, SHA_BYTES);
+    }
+    if (!boot_receive(slots, &state.upload)) {
         fail(f, RC_UNKNOWN, "the journal failed");
         return false;
     }
+    u->off = state.upload.done;
+    const uint32_t held = begun ? may_hold(u, &slots->flash, there) : 0;
+    if (q->off == 0) {
+        u->held = held > u->off ? held : 0;
+    } else if (q->off > u->off && q->off <= q->len && q->data_bytes <= q->len - q->off) {
+        const uint32_t off = store_resume(&s->firmware, u->slot, q->off, q->crc, q->data, q->data_bytes);
+        u->off = off ? off : u->off;
+    }
     return true;
+}
+
+void note_firmware(const server *s, uint32_t before)
+{
+    const port_slots *slots = port_firmware();
+    const uint32_t whole = s->upload.off / slots->flash.sector_bytes * slots->flash.sector_bytes;
+    if (whole <= before)
+        return;
+    boot_state state;
+    state_read(&state, slots);
+    state.upload.done = whole;
+    (void)boot_receive(slots, &state.upload); /* if it fails, less is known after a reset */
+}
+
+void forget_firmware(void)
+{
+    (void)boot_receive(port_firmware(), &(boot_upload){.slot = SLOT_NONE});
 }
 
 bool accept_firmware(server *s, fault *f)

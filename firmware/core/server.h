@@ -15,6 +15,9 @@ typedef struct upload {
     bool good; /* complete, and accepted */
     uint32_t bytes, off;
     uint8_t sha[32];
+#ifdef PE_WITH_SLOTS
+    uint32_t held; /* after a reset the slot may hold so many bytes of it; more than off */
+#endif
 } upload;
 
 typedef struct server {

@@ -103,6 +103,10 @@ static void take(server *s, const request *q, fault *f)
         fail(f, RC_VALUE, "less data than the flash writes at once");
     } else {
         u->off += (uint32_t)taken;
+#ifdef PE_WITH_SLOTS
+        if (u->target == UPLOAD_FIRMWARE)
+            note_firmware(s, u->off - (uint32_t)taken);
+#endif
     }
 }
 
@@ -111,7 +115,12 @@ static void finish(server *s, fault *f)
 {
     upload *u = &s->upload;
     const uint8_t *plan = u->target == UPLOAD_POOL ? s->port->pool : store_slot(store_of(s), u->slot);
-    if (!has_sha(plan, u->bytes, u->sha))
+    const bool arrived = has_sha(plan, u->bytes, u->sha);
+#ifdef PE_WITH_SLOTS
+    if (!arrived && u->target == UPLOAD_FIRMWARE)
+        forget_firmware();
+#endif
+    if (!arrived)
         return;
 #ifdef PE_WITH_SLOTS
     if (u->target == UPLOAD_FIRMWARE) {
@@ -130,12 +139,34 @@ static void finish(server *s, fault *f)
     }
 }
 
+/* Of an upload that is under way, or perhaps was before a reset. */
+static bool goes_on(const upload *u, const request *q)
+{
+    if (u->off >= u->bytes || q->len != u->bytes || memcmp(q->sha, u->sha, SHA_BYTES) != 0)
+        return false;
+#ifdef PE_WITH_SLOTS
+    if (u->target == UPLOAD_FIRMWARE && has(q, FIELD_CRC) && q->off >= u->off)
+        return false; /* the host knows of more */
+#endif
+    return true;
+}
+
+/* What a host that knows how to go on after a reset is told before it writes: how much the slot may hold. */
+static uint32_t held(const upload *u, const request *q)
+{
+#ifdef PE_WITH_SLOTS
+    if (u->target == UPLOAD_FIRMWARE && has(q, FIELD_CRC))
+        return u->held;
+#endif
+    (void)u, (void)q;
+    return 0;
+}
+
 void receive_chunk(server *s, const request *q, cbor_writer *w, fault *f, uint8_t target)
 {
     upload *u = &s->upload;
     bool opens = (q->off == 0 || has(q, FIELD_CRC)) && has(q, FIELD_LEN) && has(q, FIELD_SHA);
-    bool under_way = u->target == target && u->off < u->bytes;
-    if (opens && !(under_way && q->len == u->bytes && memcmp(q->sha, u->sha, SHA_BYTES) == 0)) {
+    if (opens && !(u->target == target && goes_on(u, q))) {
         if (!begin_upload(s, q, target, f))
             return;
     } else if (q->off == 0 && u->target != target) {
@@ -147,13 +178,16 @@ void receive_chunk(server *s, const request *q, cbor_writer *w, fault *f, uint8_
         put_uint(w, "off", 0);
         return;
     }
-    if (q->off == u->off && u->off < u->bytes)
+    const uint32_t more = held(u, q);
+    if (q->off == u->off && u->off < u->bytes && !more)
         take(s, q, f);
     bool whole = u->off == u->bytes;
     if (whole && !u->good && !f->rc)
         finish(s, f);
-    cbor_map(w, 1 + whole);
+    cbor_map(w, 1 + whole + (more != 0));
     put_uint(w, "off", u->off);
+    if (more)
+        put_uint(w, "held", more);
     if (whole)
         put_bool(w, "match", u->good);
 }

@@ -235,12 +235,12 @@ class Link:
         self, group: int, id: int, data: bytes, digest: bytes, times: tuple[float, float], progress: Progress | None
     ) -> bool:
         at = stalls = restarts = good = 0
-        opens, chunk = True, timing.CHUNK_BYTES
+        opens, asks, chunk = True, True, timing.CHUNK_BYTES
         while True:
             body: dict[str, Any] = {"off": at, "data": b""}
             if opens:
                 body |= {"len": len(data), "sha": digest}
-                if at:  # the board was reset: has it kept what it had?
+                if at or asks:  # the board was reset, perhaps: has it kept what it had?
                     body["crc"] = binascii.crc32(data[:at])
             room = self.buf_bytes - frame.OVERHEAD_BYTES - len(cbor.encode(body)) - 2  # longer head of "data"
             if room < 1:
@@ -263,6 +263,10 @@ class Link:
             restarts += next_at < at
             if stalls > timing.STALLS or restarts > timing.RESTARTS:
                 raise LinkError(f"{self.stream.name}: an upload does not get on at {next_at} of {len(data)} bytes")
+            may_hold = answer.get("held")
+            if opens and asks and type(may_hold) is int and next_at < may_hold <= len(data):
+                at, asks = may_hold, False  # firmware that was under way before a reset: is it this one?
+                continue
             was_reset = next_at == 0 and at > 0 and not opens
             opens = next_at == 0
             if not was_reset:  # else the same again: it may have been written, and its answer lost

@@ -8,7 +8,7 @@ ANSWER_MAX_S = 5.0
 BEHIND_S = 60.0  # the most that a board is granted for repeats of a request that it has answered already
 RUN_S = 120.0  # deadline of one repeat of an entry, unless the caller names one: nobody knows a board's speed,
 SLOWEST_MACS_PER_S = 50_000  # but a large model or batch may take this much longer
-FLASH_BYTES_PER_S = 2_000  # slowest erase and write: QEMU's NOR model has 3 kB/s (one host write a word)
+FLASH_BYTES_PER_S = 2_000  # slowest erase and write: QEMU's NOR model (one host write a word) on a busy computer
 ERASE_S = 5.0  # what the first chunk into a slot may take, longer if the slot is large
 
 # A line that only carries noise: another baud rate, other firmware.

@@ -90,6 +90,12 @@ static void write_image(int slot, unsigned seed, uint32_t counter, bool damaged)
         CHECK(!port_program(at + off, data + off, bytes - off < 64 ? bytes - off : 64));
 }
 
+static bool receive(int slot, unsigned seed)
+{
+    boot_upload upload = {.slot = (uint8_t)slot, .sha = {(uint8_t)seed}};
+    return boot_receive(&nor, &upload);
+}
+
 /* The seed of the image that a reset starts. */
 static unsigned reset(int *slot)
 {
@@ -103,7 +109,7 @@ static unsigned reset(int *slot)
 static unsigned update(int running, unsigned seed, uint32_t counter, int course)
 {
     int slot;
-    CHECK(boot_try(&nor, -1, false)); /* what was waiting in the slot is waiting no more */
+    CHECK(receive(1 - running, seed)); /* what was waiting in the slot is waiting no more */
     write_image(1 - running, seed, counter, course == DAMAGED);
     CHECK(boot_try(&nor, 1 - running, course == PERMANENT));
     unsigned runs = reset(&slot);
@@ -198,7 +204,10 @@ int main(void)
     CHECK(boot_try(&nor, 1, false));
     operations = 0;
     CHECK(boot_try(&nor, 1, false) && operations == 0);
-    CHECK(boot_try(&nor, -1, false) && boot_confirm(&nor, 0));
+    CHECK(receive(1, 7) && operations == 1 && receive(1, 7) && operations == 1);
+    state_read(&s, &nor);
+    CHECK(s.next == SLOT_NONE && s.upload.slot == 1 && s.upload.sha[0] == 7);
+    CHECK(boot_confirm(&nor, 0));
     flash[slot_data(&nor, 1) - flash] ^= 1;
     CHECK(!boot_confirm(&nor, 1));
     printf("%d cuts, %d kept the old image, 0 boards without one\n", cuts, old_kept);

@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from pyedge.host import image_files
+
+from .slots import BOOT_LIMIT, TRIM, VIRT_AT, VIRT_SLOT, Images, keys
+
 ROOT = Path(__file__).resolve().parents[2]
 FIRMWARE = ROOT / "firmware"
 COMPILERS = ("clang", "gcc", "zig")
@@ -76,3 +80,30 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
 def host_firmware(build: Build) -> Path:
     """The host port under ASan and UBSan."""
     return build("host", PYEDGE_SANITIZE="address,undefined")
+
+
+@pytest.fixture(scope="session")
+def host_images(build: Build, tmp_path_factory: pytest.TempPathFactory) -> Images:
+    """The host port. One image is for both slots."""
+    folder = tmp_path_factory.mktemp("slots")
+    key, options = keys(folder)
+    firmware = build("host", PYEDGE_TRIM=TRIM, **options).read_bytes()
+    return Images(folder, build("host", PYEDGE_BOOT="ON", **options), [firmware, firmware], key)
+
+
+@pytest.fixture(scope="session")
+def virt_images(build: Build, tmp_path_factory: pytest.TempPathFactory) -> Images:
+    """A boot loader of at most 16 KiB, its linker script says so, and firmware linked for each slot."""
+    need("qemu-system-riscv32")
+    folder = tmp_path_factory.mktemp("virt")
+    key, options = keys(folder)
+    boot = build("virt-rv32", "gcc", PYEDGE_BOOT="ON", PYEDGE_CODE=f"0x80000000,{BOOT_LIMIT}", **options)
+    options |= {"PYEDGE_TRIM": TRIM}
+    payloads = []
+    for at in VIRT_AT:
+        code = f"{at + 512:#x},{VIRT_SLOT - 512}"
+        payloads.append(
+            image_files.flat(image_files.elf_segments(build("virt-rv32", "gcc", PYEDGE_CODE=code, **options)))
+        )
+    assert [p.address for p in payloads] == [at + 512 for at in VIRT_AT]
+    return Images(folder, boot, [p.data for p in payloads], key, *VIRT_AT)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import struct
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,32 +13,11 @@ import pytest
 from pyedge.host import monocypher
 
 from .conftest import ROOT, need
+from .slots import imgtool, public_key, sign
 from .test_core import SANITIZE
 
 GOOD, NONE, DAMAGED, KIND, UNSIGNED, SIGNATURE, ROLLBACK = range(7)
 SOURCES = [f"firmware/{name}.c" for name in ("boot/image", "boot/signature", "boot/sha512", "core/sha256")]
-
-
-def imgtool(*args: object) -> None:
-    """The real one."""
-    subprocess.run(
-        [sys.executable, "-m", "imgtool.main", *map(str, args)], check=True, stdout=subprocess.DEVNULL, timeout=60
-    )
-
-
-def public_key(pem: Path) -> bytes:
-    """The 32 bytes of the public key of a private one."""
-    der = pem.with_suffix(".der")
-    imgtool("getpub", "-k", pem, "-e", "raw", "-o", der)
-    return der.read_bytes()[-32:]
-
-
-def sign(out: Path, payload: bytes, *options: object, header: int = 32) -> Path:
-    """An image of a payload."""
-    raw = out.with_suffix(".raw")
-    raw.write_bytes(payload)
-    imgtool("sign", "--align", 8, "-H", header, "--pad-header", "-S", 1 << 20, "-v", "1.2.3+4", *options, raw, out)
-    return out
 
 
 @dataclass

@@ -5,106 +5,35 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
-import pytest
-
-from pyedge.host import image_files, monocypher
-
-from .conftest import Build, need
-from .test_image import imgtool, public_key, sign
+from .slots import (
+    HOST_SLOTS,
+    VIRT_SECTOR,
+    VIRT_SLOTS,
+    Images,
+    ask_for,
+    firmware_of,
+    imgtool,
+    public_key,
+    reset,
+    sign,
+    slots_with,
+    start,
+    version,
+)
 from .test_server import small_plan
-from .wire import IMAGE, OS, READ, WRITE, Board, erased_flash, virt
-
-CUT_EXIT = 9
-HOST_SLOTS = 2 * 65536 + 2 * (4 << 20)  # where they begin; as large as the store before them
-TRIM = "linear_f32;softmax_f32"
+from .wire import IMAGE, READ, WRITE, Board, erased_flash, virt
 
 
-class Images:
-    """The key, the boot loader, and images of one firmware under many versions."""
-
-    def __init__(self, folder: Path, boot: Path, payloads: list[bytes], key: Path, *fixed: int) -> None:
-        self.folder, self.boot, self.payloads, self.key, self.fixed = folder, boot, payloads, key, fixed
-
-    def image(self, version: str, counter: int = 1, slot: int = 0, key: Path | None = None) -> bytes:
-        """Signed by our key, or another."""
-        at = ["-F", self.fixed[slot]] if self.fixed else []
-        options = ["-v", version, "-s", counter, "-k", key or self.key, *at]
-        return sign(self.folder / "image", self.payloads[slot], *options, header=512).read_bytes()
-
-
-def keys(folder: Path) -> tuple[Path, dict[str, str]]:
-    """A new key, and the options to build with it."""
-    imgtool("keygen", "-k", folder / "key.pem", "-t", "ed25519")
-    public = public_key(folder / "key.pem").hex()
-    return folder / "key.pem", {
-        "PYEDGE_SLOTS": "ON",
-        "PYEDGE_MONOCYPHER": str(monocypher.sources()),
-        "PYEDGE_KEY": public,
-    }
-
-
-@pytest.fixture(scope="module")
-def host(build: Build, tmp_path_factory: pytest.TempPathFactory) -> Images:
-    """The host port. One image is for both slots."""
-    folder = tmp_path_factory.mktemp("slots")
-    key, options = keys(folder)
-    firmware = build("host", PYEDGE_TRIM=TRIM, **options).read_bytes()
-    return Images(folder, build("host", PYEDGE_BOOT="ON", **options), [firmware, firmware], key)
-
-
-def slots_with(path: Path, first: bytes, at: int = HOST_SLOTS, sector: int = 65536, size: int = 17 << 20) -> Path:
-    """A flash file with an image in slot 0."""
-    erased_flash(path, size)
-    with path.open("r+b") as file:
-        file.seek(at + 2 * sector)
-        file.write(first)
-    return path
-
-
-def start(images: Images, flash: Path, *more: str) -> Board:
-    """The boot loader, and behind it the firmware."""
-    return Board([str(images.boot), "--fd", "{fd}", "--flash", str(flash), "--buf", "65535", *more])
-
-
-def firmware_of(board: Board, answer: dict[str, Any] | None = None) -> list[dict[str, Any]]:
-    """The images of firmware in the state."""
-    answer = answer or board.ask(READ, IMAGE, 0)
-    assert answer is not None and "rc" not in answer, answer
-    return [image for image in answer["images"] if image["image"] == 0]
-
-
-def version(board: Board) -> str:
-    """Of the firmware that runs."""
-    (active,) = [image for image in firmware_of(board) if image["active"]]
-    return str(active["version"])
-
-
-def ask_for(board: Board, image: bytes, confirm: bool = False, chunk: int = 32000) -> dict[str, Any] | None:
-    """Uploads it, and has it started at the next boot."""
-    uploaded = board.upload(IMAGE, image, chunk=chunk)
-    if uploaded is None or "rc" in uploaded:
-        return uploaded
-    assert uploaded == {"off": len(image), "match": True}
-    (waiting,) = [i for i in firmware_of(board) if not i["active"]]
-    return board.ask(WRITE, IMAGE, 0, {"hash": waiting["hash"], "confirm": confirm})
-
-
-def reset(board: Board) -> None:
-    assert board.ask(WRITE, OS, 5) == {}
-
-
-def test_an_update_is_tested_confirmed_or_reverted(host: Images, tmp_path: Path) -> None:
+def test_an_update_is_tested_confirmed_or_reverted(host_images: Images, tmp_path: Path) -> None:
     """Without a confirmation the next reset goes back; with one it stays; a permanent one stays at once."""
-    with start(host, slots_with(tmp_path / "flash", host.image("1.0.0"))) as board:
+    with start(host_images, slots_with(tmp_path / "flash", host_images.image("1.0.0"))) as board:
         (first,) = firmware_of(board)
         assert (first["slot"], first["version"], first["active"], first["confirmed"]) == (0, "1.0.0", True, True)
-        answer = ask_for(board, host.image("2.0.0+5"))
+        answer = ask_for(board, host_images.image("2.0.0+5"))
         assert [(i["version"], i["pending"]) for i in firmware_of(board, answer)] == [
             ("1.0.0", False),
             ("2.0.0.5", True),
@@ -112,17 +41,17 @@ def test_an_update_is_tested_confirmed_or_reverted(host: Images, tmp_path: Path)
         reset(board)
         trial = {i["version"]: (i["active"], i["confirmed"], i["slot"]) for i in firmware_of(board)}
         assert trial == {"1.0.0": (False, True, 0), "2.0.0.5": (True, False, 1)}
-        refused = board.upload(IMAGE, host.image("3.0.0"), chunk=32000)  # into the slot to go back to
+        refused = board.upload(IMAGE, host_images.image("3.0.0"), chunk=32000)  # into the slot to go back to
         assert refused is not None and refused["rc"] == 6 and "confirmed" in refused["rsn"]
         reset(board)
         assert version(board) == "1.0.0"
-        ask_for(board, host.image("2.0.0+5"))  # it is there already
+        ask_for(board, host_images.image("2.0.0+5"))  # it is there already
         reset(board)
         confirmed = board.ask(WRITE, IMAGE, 0, {"confirm": True})
         assert all(i["confirmed"] == i["active"] for i in firmware_of(board, confirmed))
         reset(board)
         assert version(board) == "2.0.0.5"
-        ask_for(board, host.image("3.0.0"), confirm=True)
+        ask_for(board, host_images.image("3.0.0"), confirm=True)
         reset(board)
         reset(board)
         assert version(board) == "3.0.0"
@@ -132,22 +61,22 @@ def test_an_update_is_tested_confirmed_or_reverted(host: Images, tmp_path: Path)
         assert state is not None and [i["image"] for i in state["images"]] == [0, 0, 1] and version(board) == "3.0.0"
 
 
-def test_what_must_not_run_is_refused_by_the_board(host: Images, tmp_path: Path) -> None:
+def test_what_must_not_run_is_refused_by_the_board(host_images: Images, tmp_path: Path) -> None:
     """Foreign key, unsigned, changed, older: by the firmware, and by the boot loader if it got there."""
-    foreign, payload = host.folder / "foreign.pem", host.payloads[0]
+    foreign, payload = host_images.folder / "foreign.pem", host_images.payloads[0]
     imgtool("keygen", "-k", foreign, "-t", "ed25519")
-    good = host.image("2.0.0", counter=3)
+    good = host_images.image("2.0.0", counter=3)
     changed = bytearray(good)
     changed[len(good) // 2] ^= 1
     unsigned = sign(tmp_path / "unsigned", payload, "-v", "2.0.0", header=512).read_bytes()
     bad = {
-        "another key": host.image("2.0.0", counter=3, key=foreign),
+        "another key": host_images.image("2.0.0", counter=3, key=foreign),
         "not signed": unsigned,
         "damaged": bytes(changed),
-        "older": host.image("2.0.0", counter=1),
+        "older": host_images.image("2.0.0", counter=1),
     }
-    flash = slots_with(tmp_path / "flash", host.image("1.0.0", counter=2))
-    with start(host, flash) as board:
+    flash = slots_with(tmp_path / "flash", host_images.image("1.0.0", counter=2))
+    with start(host_images, flash) as board:
         for reason, image in bad.items():
             answer = board.upload(IMAGE, image, chunk=32000)
             assert answer is not None and answer["rc"] == 9 and reason in answer["rsn"], (reason, answer)
@@ -156,52 +85,26 @@ def test_what_must_not_run_is_refused_by_the_board(host: Images, tmp_path: Path)
             assert version(board) == "1.0.0" and len(firmware_of(board)) == 1
         assert board.ask(WRITE, IMAGE, 0, {})["rc"] == 3
     for image in bad.values():
-        with start(host, flash) as board:
+        slots_with(flash, host_images.image("1.0.0", counter=2))
+        with start(host_images, flash) as board:
             ask_for(board, good)
         content = bytearray(flash.read_bytes())
         at = HOST_SLOTS + 2 * 65536 + (4 << 20)
         content[at : at + len(image)] = image
         flash.write_bytes(content)
-        with start(host, flash) as board:
+        with start(host_images, flash) as board:
             assert version(board) == "1.0.0"
 
 
-@pytest.mark.parametrize("how", ["none", "partial", "noisy"])
-def test_a_power_cut_at_any_operation_leaves_firmware_that_boots(host: Images, tmp_path: Path, how: str) -> None:
-    """The process ends at the n-th flash operation of an update; restarted it has the old or the new one."""
-    old, new, next_ = (host.image(v) for v in ("1.0.0", "2.0.0", "3.0.0"))
-    begin = slots_with(tmp_path / "begin", old)
-    with start(host, begin) as board:
-        assert version(board) == "1.0.0"  # and the journal says so
-    cuts, flash = 0, tmp_path / "flash"
-    for n in range(1, 100):
-        shutil.copyfile(begin, flash)
-        with start(host, flash, "--cut", f"{n}:{how}") as board:
-            asked = ask_for(board, new)
-            cut = asked is None
-            if not cut:
-                reset(board)
-                cut = board.ask(READ, IMAGE, 0) is None  # in the boot loader
-        if not cut:
-            break
-        assert board.process.returncode == CUT_EXIT
-        cuts += 1
-        with start(host, flash) as board:
-            assert version(board) in ("1.0.0", "2.0.0")
-            board.ask(WRITE, IMAGE, 0, {"confirm": True})
-            ask_for(board, next_, confirm=True)
-            reset(board)
-            assert version(board) == "3.0.0"
-    assert cuts >= 5
-
-
-def test_a_board_without_firmware_says_so(host: Images, tmp_path: Path) -> None:
+def test_a_board_without_firmware_says_so(host_images: Images, tmp_path: Path) -> None:
     """As text, so that a terminal shows it."""
-    with Board([str(host.boot), "--fd", "{fd}", "--flash", str(erased_flash(tmp_path / "flash", 17 << 20))]) as board:
+    with Board(
+        [str(host_images.boot), "--fd", "{fd}", "--flash", str(erased_flash(tmp_path / "flash", 17 << 20))]
+    ) as board:
         assert board.sock.recv(100).startswith(b"pyedge boot: no firmware")
 
 
-def test_smpclient_updates_the_firmware(host: Images, tmp_path: Path) -> None:
+def test_smpclient_updates_the_firmware(host_images: Images, tmp_path: Path) -> None:
     """The real client: upload, state, test, reset, confirm."""
     from smpclient import SMPClient
     from smpclient.generics import error, success
@@ -218,7 +121,7 @@ def test_smpclient_updates_the_firmware(host: Images, tmp_path: Path) -> None:
                 (image,) = [i for i in state.images if i.active]
                 return image.version, image.confirmed
 
-            image = host.image("2.0.0")
+            image = host_images.image("2.0.0")
             async for off in client.upload(image):
                 last = off
             assert last == len(image) and await active() == ("1.0.0", True)
@@ -234,8 +137,8 @@ def test_smpclient_updates_the_firmware(host: Images, tmp_path: Path) -> None:
             assert success(await client.request(ResetWrite()))
             assert await active() == ("2.0.0", True)
 
-    flash = slots_with(tmp_path / "flash", host.image("1.0.0"))
-    process = subprocess.Popen([host.boot, "--flash", flash], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    flash = slots_with(tmp_path / "flash", host_images.image("1.0.0"))
+    process = subprocess.Popen([host_images.boot, "--flash", flash], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin is not None and process.stdout is not None
     try:
         asyncio.run(talk(process.stdout.readline().decode().strip()))
@@ -251,20 +154,20 @@ def pyedge(*args: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
 
 
-def test_pyedge_makes_keys_signs_and_updates(host: Images, tmp_path: Path) -> None:
+def test_pyedge_makes_keys_signs_and_updates(host_images: Images, tmp_path: Path) -> None:
     """keygen, sign, flash --firmware: what runs is read back and confirmed; a refused image is said, exit code 7."""
     made = pyedge("keygen", tmp_path / "key.pem", "--json")
     assert json.loads(made.stdout)["public"] == public_key(tmp_path / "key.pem").hex()
     assert (tmp_path / "key.pem").stat().st_mode & 0o077 == 0
     assert pyedge("keygen", tmp_path / "key.pem").returncode == 3
-    (tmp_path / "firmware").write_bytes(host.payloads[0])
-    for key, name in ((host.key, "good"), (tmp_path / "key.pem", "foreign")):
+    (tmp_path / "firmware").write_bytes(host_images.payloads[0])
+    for key, name in ((host_images.key, "good"), (tmp_path / "key.pem", "foreign")):
         signed = pyedge(
             "sign", tmp_path / "firmware", "--whole", "-k", key, "-v", "2.0.0", "--counter", 3, "-o", tmp_path / name
         )
         assert signed.returncode == 0, signed.stderr
-    flash = slots_with(tmp_path / "flash", host.image("1.0.0"))
-    process = subprocess.Popen([host.boot, "--flash", flash], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    flash = slots_with(tmp_path / "flash", host_images.image("1.0.0"))
+    process = subprocess.Popen([host_images.boot, "--flash", flash], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdin is not None and process.stdout is not None
     try:
         where = ["flash", "-b", "host", "--port", process.stdout.readline().decode().strip(), "--firmware"]
@@ -280,39 +183,15 @@ def test_pyedge_makes_keys_signs_and_updates(host: Images, tmp_path: Path) -> No
         process.stdin.close()
         process.wait(5)
         process.stdout.close()
-    with start(host, flash) as board:
+    with start(host_images, flash) as board:
         assert version(board) == "2.0.0"
 
 
-def test_firmware_without_slots_takes_no_update(host: Images, tmp_path: Path) -> None:
+def test_firmware_without_slots_takes_no_update(host_images: Images, tmp_path: Path) -> None:
     """And says what to do."""
-    (tmp_path / "image").write_bytes(host.image("2.0.0"))
+    (tmp_path / "image").write_bytes(host_images.image("2.0.0"))
     refused = pyedge("flash", "-b", "host", "--firmware", tmp_path / "image")
     assert refused.returncode == 9 and "has no slots" in refused.stderr
-
-
-VIRT_SLOTS = 0x900000  # where they begin in the NOR flash; sectors of 256 KiB, slots of 1 MiB
-VIRT_SECTOR, VIRT_SLOT = 256 << 10, 1 << 20
-VIRT_AT = [0x22000000 + VIRT_SLOTS + 2 * VIRT_SECTOR + slot * VIRT_SLOT for slot in range(2)]
-BOOT_LIMIT = 16 << 10
-
-
-@pytest.fixture(scope="module")
-def virt_images(build: Build, tmp_path_factory: pytest.TempPathFactory) -> Images:
-    """A boot loader of at most 16 KiB, its linker script says so, and firmware linked for each slot."""
-    need("qemu-system-riscv32")
-    folder = tmp_path_factory.mktemp("virt")
-    key, options = keys(folder)
-    boot = build("virt-rv32", "gcc", PYEDGE_BOOT="ON", PYEDGE_CODE=f"0x80000000,{BOOT_LIMIT}", **options)
-    options |= {"PYEDGE_TRIM": TRIM}
-    payloads = []
-    for at in VIRT_AT:
-        code = f"{at + 512:#x},{VIRT_SLOT - 512}"
-        payloads.append(
-            image_files.flat(image_files.elf_segments(build("virt-rv32", "gcc", PYEDGE_CODE=code, **options)))
-        )
-    assert [p.address for p in payloads] == [at + 512 for at in VIRT_AT]
-    return Images(folder, boot, [p.data for p in payloads], key, *VIRT_AT)
 
 
 def test_firmware_on_virt_rv32_updates_itself_where_it_is_executed(virt_images: Images, tmp_path: Path) -> None:

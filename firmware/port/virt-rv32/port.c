@@ -99,7 +99,7 @@ enum {
     NOR_CLEAR = 0x00500050,
     NOR_READ = 0x00FF00FF
 };
-enum { NOR_READY = 0x00800080, NOR_FAILED = 0x003A003A };
+enum { NOR_READY = 0x00800080, NOR_FAILED = 0x003A003A, NOR_BYTES = 32 << 20 };
 
 /* Firmware in a slot is executed from this flash, which gives no code while it takes a command: RAM has these functions. */
 #ifdef PE_WITH_SLOTS
@@ -114,33 +114,40 @@ IN_RAM static int nor_wait(uint32_t address)
     do
         status = R32(address);
     while ((status & NOR_READY) != NOR_READY);
-    R32(address) = NOR_CLEAR;
-    R32(address) = NOR_READ;
     return status & NOR_FAILED ? -1 : 0;
+}
+
+IN_RAM static int nor_read(int bad)
+{
+    R32(NOR) = NOR_CLEAR;
+    R32(NOR) = NOR_READ;
+    return bad;
 }
 
 IN_RAM int port_erase(uint32_t offset)
 {
     R32(NOR + offset) = NOR_ERASE;
     R32(NOR + offset) = NOR_CONFIRM;
-    return nor_wait(NOR + offset);
+    return nor_read(nor_wait(NOR + offset));
 }
 
+/* Changing from commands to data and back is what takes QEMU's time: once, unless data lies in this flash as well. (QEMU
+ * overwrites, where a real chip only clears bits; what is programmed is erased.) */
 IN_RAM int port_program(uint32_t offset, const uint8_t *data, uint32_t n)
 {
-    for (uint32_t i = 0; i < n; i += 4) {
-        uint32_t address = NOR + offset + i;
-        uint32_t word =
+    const bool same = (uintptr_t)data / NOR_BYTES == NOR / NOR_BYTES;
+    int bad = 0;
+    for (uint32_t i = 0; i < n && !bad; i += 4) {
+        const uint32_t address = NOR + offset + i;
+        const uint32_t word =
             data[i] | (uint32_t)data[i + 1] << 8 | (uint32_t)data[i + 2] << 16 | (uint32_t)data[i + 3] << 24;
-        uint32_t old = R32(address);
-        if (word == old)
-            continue;
         R32(address) = NOR_PROGRAM;
-        R32(address) = word & old; /* QEMU overwrites; a real chip only clears bits */
-        if (nor_wait(address))
-            return -1;
+        R32(address) = word;
+        bad = nor_wait(address);
+        if (same)
+            nor_read(0);
     }
-    return 0;
+    return nor_read(bad);
 }
 
 #ifdef PE_WITH_SLOTS
