@@ -1,4 +1,4 @@
-"""The README's examples run as they stand there."""
+"""The examples of the README and of docs/python.md run as they stand there."""
 
 import os
 import re
@@ -14,7 +14,8 @@ from pyedge.cli._app import EXIT_BUG, EXIT_INTERRUPTED, EXIT_USAGE
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+PYTHON = (ROOT / "docs" / "python.md").read_text(encoding="utf-8")
+BLOCKS = [b for text in (README, PYTHON) for b in re.findall(r"^```(\w+)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)]
 
 
 def run(*args: str, cwd: Path) -> str:
@@ -29,7 +30,7 @@ def run(*args: str, cwd: Path) -> str:
 def test_the_examples_run(tmp_path):
     """Each Python block as a program, then each line of the shell's blocks on the files that they have written."""
     kinds = [kind for kind, _ in BLOCKS]
-    assert kinds.count("python") >= 2
+    assert kinds.count("python") >= 5
     assert kinds.count("sh") >= 1
     for kind, text in BLOCKS:
         if kind == "python":
