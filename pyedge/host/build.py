@@ -208,7 +208,7 @@ def _run(command: list[str], work: Path) -> None:
             region, by = max(too_much, key=lambda found: int(found[1]))
             raise ToolError(
                 f"the firmware is {int(by)} bytes larger than the {region.decode()} of this board has room for; keep"
-                " only the ops that your plans need: pyedge flash --trim-to PLAN"
+                " only the ops that your plans need; try: pyedge flash --trim-to PLAN"
             )
         raise ToolError(f"building the firmware failed: {complaint(result.stdout)}")
 
