@@ -124,9 +124,10 @@ class Link:
             wait_s = max(wait_s, min(timing.ANSWER_GROWTH * wait_s, timing.ANSWER_MAX_S))
             self.retries += 1
             _log.debug("%s: no answer to group %d id %d, sent %d times", self.stream.name, group, id, sent)
+        noise = self._noise + len(self._buffer)
         raise SilenceError(
             f"{self.stream.name}: no answer to group {group} command {id} in {self._now() - start:.1f} s"
-            f" ({sent} times sent)"
+            f" ({sent} times sent" + (f"; {noise} bytes came that are no frame at {self.baud} baud)" if noise else ")")
         )
 
     def _answer(self, op: int, group: int, id: int, answer_bytes: int, until: float) -> dict[str, Any] | None:

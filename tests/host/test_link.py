@@ -219,6 +219,12 @@ def test_silence_is_an_error_at_the_deadline(script: Callable[..., Link]) -> Non
     assert timing.COMMAND_S <= time.monotonic() - start < 5
 
 
+def test_what_came_instead_of_an_answer_is_said(script: Callable[..., Link]) -> None:
+    """Text of other firmware, too little of it to be endless."""
+    with pytest.raises(LinkError, match=r"sent; \d+ bytes came that are no frame at 115200 baud"):
+        script(lambda raw: b"hello\0boot").request(frame.READ, 70, 0, {}, deadline_s=0.4)
+
+
 @pytest.mark.parametrize("off", [-1, 10**9, "0", None, True], ids=repr)
 def test_an_offset_outside_the_upload_is_a_link_error(script: Callable[..., Link], off: object) -> None:
     """The board is not believed."""
