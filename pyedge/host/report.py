@@ -121,7 +121,8 @@ def histogram(values: Sequence[int], unit: str) -> str:
     for quarter in range(5):
         x, value = _LEFT + (_WIDTH - _LEFT) * quarter / 4, low + (high - low) * quarter / 4
         anchor = ("start", "middle", "middle", "middle", "end")[quarter]
-        parts.append(f'<text x="{x:.0f}" y="{_HEIGHT - 10}" text-anchor="{anchor}">{value:,.0f} {unit}</text>')
+        more = " and more" if quarter == 4 and ordered[-1] > high else ""
+        parts.append(f'<text x="{x:.0f}" y="{_HEIGHT - 10}" text-anchor="{anchor}">{value:,.0f} {unit}{more}</text>')
     parts.append(f'<text x="{_LEFT - 6}" y="20" text-anchor="end">{tall} runs</text>')
     return _svg(parts, _HEIGHT)
 

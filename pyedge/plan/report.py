@@ -191,8 +191,9 @@ def svg(plan: Mapping[str, Any], entry: str = "main") -> str:
         turn = f"rotate(60 {left + (i + 1.5) * step + 3:.1f} {top + height + 8:.1f})"
         parts.append(f'<text {at} transform="{turn}">{i} {escape(op["kind"])}</text>')
     title = f"entry {entry}: arena {plan['arena_bytes']:,} B, tensors {e['tensor_bytes']:,} B"
+    w, h = f"{right + 20:.0f}", f"{top + height + 120:.0f}"  # a page that is narrower scales it by the view box
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{right + 20:.0f}" height="{top + height + 120:.0f}" '
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {w} {h}" width="{w}" height="{h}" '
         f'font-family="sans-serif" font-size="9">'
         "<style>.arena rect { stroke: #333; stroke-width: 0.5 } .arena line { stroke: #aaa; stroke-width: 0.5 }</style>"
         f'<g class="arena"><text x="{left:.0f}" y="18" font-size="12">{escape(title)}</text>'
