@@ -44,7 +44,7 @@ def to_float16(graph: Graph, activations: str = "float32") -> tuple[Graph, Repor
     for op in result.ops:
         _round_weights(result, op, noise)
     if not noise:
-        raise ModelError(f"graph {graph.name!r}: no layer with constant float32 weights")
+        raise ModelError(f"graph {graph.name!r}: no layer with constant float32 weights; try: float32")
     if activations == "float16":
         for name in _between_layers(result):
             result.tensors[name].dtype = "float16"
@@ -81,7 +81,7 @@ def _rounded(weight: Tensor, data: np.ndarray) -> np.ndarray:
         rounded = data.astype(np.float16)
     if np.any(np.isinf(rounded) & np.isfinite(data)):
         largest = float(np.max(np.abs(data[np.isfinite(data)])))
-        raise ModelError(f"tensor {weight.name!r}: weights up to {largest:g}, float16 ends at 65504; leave it float32")
+        raise ModelError(f"tensor {weight.name!r}: weights up to {largest:g}, float16 ends at 65504; try: float32")
     return rounded
 
 

@@ -16,6 +16,8 @@ from .recompute import mask_clips, recompute_cheap
 from .tape import CONSTANT, RULES, Tape, reads
 from .unroll import unroll
 
+_BEHIND = "; try: trainable= of layers behind it"  # advice
+
 
 def gradients(
     graph: Graph, loss: str, wrt: Sequence[str], seed: str | None = None, recompute: bool = False, masks: bool = False
@@ -55,7 +57,9 @@ def gradients(
     found = _backward(tape, loss, _dependent(graph, wrt), seed)
     for name in wrt:
         if name not in found:
-            raise ModelError(f"{loss!r} does not depend on {name!r} by ops that have a gradient")
+            raise ModelError(
+                f"{loss!r} does not depend on {name!r} by ops that have a gradient{_end(graph, loss, name)}"
+            )
     tape.remove_dead([found[name] for name in wrt])
     if masks:
         graph, forward = mask_clips(graph, forward)
@@ -80,6 +84,15 @@ def _needed(graph: Graph, loss: str) -> set[str]:
         if not found.isdisjoint(op.outputs):
             found.update(reads(op))
     return found
+
+
+def _end(graph: Graph, loss: str, name: str) -> str:
+    """Where the gradients of a tensor on the way to the loss would have to pass and can't, for a message."""
+    flow, needed = _dependent(graph, [name]), _needed(graph, loss)
+    for op in graph.ops:
+        if not flow.isdisjoint(reads(op)) and flow.isdisjoint(op.outputs) and not needed.isdisjoint(op.outputs):
+            return f": they end at {op.kind} {op.name!r}{_BEHIND}"
+    return ""
 
 
 def _backward(tape: Tape, loss: str, dependent: Collection[str], seed: str | None) -> dict[str, str]:
@@ -110,7 +123,9 @@ def _propagate(tape: Tape, found: dict[str, str], dependent: Collection[str]) ->
             parts = [(str(n), part) for n, part in zip(op.inputs, made, strict=False) if n in dependent and part]
         missing = set(wanted).difference(n for n, _ in parts)
         if missing:
-            raise ModelError(f"{op.kind} {op.name!r} has no gradient with respect to its operand {min(missing)!r}")
+            raise ModelError(
+                f"{op.kind} {op.name!r} has no gradient with respect to its operand {min(missing)!r}{_BEHIND}"
+            )
         for name, part in parts:
             t, g = graph.tensors[name], graph.tensors[part]
             assert (t.shape, t.dtype) == (g.shape, g.dtype), (op, t, g)

@@ -171,7 +171,7 @@ def find_loss(loss: str | Loss) -> Loss:
     if isinstance(loss, str) and loss in LOSSES:
         return LOSSES[loss]
     if isinstance(loss, str | type) or not hasattr(loss, "ops"):
-        raise ModelError(f"loss {loss!r} is not known; one of {', '.join(LOSSES)}, or one with options: pe.Huber(0.5)")
+        raise ModelError(f"loss {loss!r} is not known; try: {', '.join(LOSSES)}, or one with options: pe.Huber(0.5)")
     return loss
 
 

@@ -76,7 +76,7 @@ def select(graph: Graph, trainable: Trainable, int8: bool = False) -> dict[str, 
     items = [trainable] if isinstance(trainable, str) else list(trainable)
     names = {p.name: item for item in items for p in _named(graph, known, item)}
     if not names:
-        raise ModelError(f"graph {graph.name!r}: trainable={trainable!r} names no weight")
+        raise ModelError(f"graph {graph.name!r}: trainable={trainable!r} names no weight; try: 'all'")
     if isinstance(trainable, Mapping):
         return {name: _range(item, trainable[item]) for name, item in names.items()}
     return {p.name: None for p in known if p.name in names}
@@ -86,7 +86,7 @@ def _range(item: str, channels: Sequence[int]) -> Range:
     try:
         first, end = map(operator.index, channels)
     except (TypeError, ValueError):
-        raise ModelError(f"trainable={{{item!r}: {channels!r}}}: channels are (first, end)") from None
+        raise ModelError(f"trainable={{{item!r}: {channels!r}}}: channels are no numbers; try: (first, end)") from None
     return first, end
 
 
@@ -103,6 +103,6 @@ def _named(graph: Graph, known: Sequence[Parameter], item: str) -> list[Paramete
         layers_ = dict.fromkeys(graph.ops[p.op].name for p in known)
         raise ModelError(
             f"graph {graph.name!r}: trainable={item!r} is no layer with weights of floats;"
-            f' it has {", ".join(layers_)}; or "all", "last:2", "bias"'
+            f' it has {", ".join(layers_)}; try: one of these, "all", "last:2", "bias"'
         )
     return found

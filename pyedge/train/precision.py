@@ -69,7 +69,8 @@ def dequantize_tail(graph: Graph, layers: Collection[int]) -> Graph:
             continue
         if op.kind not in _SAME | _CODES:
             raise ModelError(
-                f"{op.kind} {op.name!r}: there is no such op on floats, so it can't stand behind what learns"
+                f"{op.kind} {op.name!r}: there is no such op on floats to stand behind what learns;"
+                " try: trainable= of layers behind it"
             )
         inputs = [None if n is None else _as_float(t, graph, op, i, n, real) for i, n in enumerate(op.inputs)]
         kind = "identity" if op.kind in _CODES else op.kind

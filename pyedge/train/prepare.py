@@ -81,7 +81,8 @@ def prepare(graph: Graph, s: Settings) -> dict[str, Graph]:
     o = s.optimizer
     if s.in_turn and (o.clip_norm is not None or o.noise is not None or s.accumulate > 1):
         raise ModelError(
-            "in_turn=True updates weights before all gradients are known: no clip_norm, noise or accumulate"
+            "in_turn=True updates weights before all gradients are known: no clip_norm, noise or accumulate;"
+            " try: without one of these"
         )
     statistics = running_statistics(graph, s.learning)
     main = _with_states(graph, [*s.learning, *statistics])

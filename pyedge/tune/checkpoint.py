@@ -52,7 +52,7 @@ def save(
                 os.fsync(file.fileno())
             os.replace(new, target)
     except OSError as error:
-        raise ModelError(f"{path}: {error.strerror or error}") from None
+        raise ModelError(f"{path}: {error.strerror or error}; try: another place for it") from None
 
 
 def load(path: str | PathLike[str]) -> tuple[Graph, dict[str, Any], int, Values, Values]:

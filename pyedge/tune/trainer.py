@@ -115,7 +115,7 @@ class Trainer:
         self._graph, masters, learning = _in_precision(_closed(self._given), precision, trainable)
         name = self._graph.output_names[0] if output is None else output
         if name not in self._graph.output_names:
-            raise ModelError(f"graph {graph.name!r} has no output {name!r}; it has {', '.join(graph.output_names)}")
+            raise ModelError(f"graph {graph.name!r} has no output {name!r}; try: {', '.join(graph.output_names)}")
         half = precision.endswith(("fp16", "fast16"))
         self._settings = Settings(
             loss=find_loss(loss),

@@ -153,6 +153,13 @@ def test_an_op_without_a_gradient_is_named() -> None:
     b.output("loss", weighted_sum(b, [y], np.random.default_rng(0)))
     with pytest.raises(ModelError, match="dequantize 'real' has no gradient with respect to its operand 'codes'"):
         gradients(b.build(), "loss", ["x"])
+    b = GraphBuilder()
+    steps = b.op("floor", b.op("mul", b.input("x", (1, 4)), np.float32(3))[0], name="steps")
+    b.output("loss", weighted_sum(b, steps, np.random.default_rng(0)))
+    with pytest.raises(
+        ModelError, match=r"'loss' does not depend on 'x' .*: they end at floor 'steps'; try: trainable="
+    ):
+        gradients(b.build(), "loss", ["x"])
 
 
 def test_names_dtypes_and_open_shapes_are_checked() -> None:

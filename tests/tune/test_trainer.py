@@ -326,8 +326,8 @@ def test_a_batch_of_another_size_is_refused() -> None:
         ({"trainable": []}, "names no weight"),
         ({"trainable": {}}, "names no weight"),
         ({"trainable": {"conv": (6, 9)}}, "channels 6 .. 9"),
-        ({"trainable": {"conv": 6}}, "channels are .first, end."),
-        ({"output": "z"}, "has no output 'z'; it has y"),
+        ({"trainable": {"conv": 6}}, "try: .first, end."),
+        ({"output": "z"}, "has no output 'z'; try: y"),
         ({"loss": pe.Huber}, "loss <class .*Huber'> is not known"),
         ({"optimizer": "adam"}, r"optimizer='adam' is none; try: pe.SGD"),
     ],
@@ -367,7 +367,7 @@ def test_an_op_without_gradient_in_the_trained_part_is_named() -> None:
     h = b.op("dequantize_linear", h[0], np.float32(0.1), None, axis=1, block_size=0, dtype="float32", format=None)
     b.output("y", b.linear(h[0], rng.normal(size=(3, 4)), name="last"))
     graph = b.build()
-    with pytest.raises(pe.ModelError, match=r"quantize_linear|does not depend"):
+    with pytest.raises(pe.ModelError, match=r"^dequantize_linear '\S+' has no gradient .*; try: trainable="):
         pe.Trainer(graph, trainable="all")
     pe.Trainer(graph, trainable="last:1")
 
