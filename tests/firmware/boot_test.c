@@ -1,55 +1,15 @@
 /* boot.c and state.c on a simulated NOR flash whose power is cut at every operation, in three ways, through updates that are
  * confirmed, made permanent, left unconfirmed, or never arrive whole: there is always a whole image that boots, the old or the
  * new one, and the next update works. Images are unsigned here; test_image.py has the signatures. */
-#include <setjmp.h>
-#include <string.h>
-
 #include "boot.h"
 #include "sha256.h"
-#include "unit.h"
 
-enum { SECTOR = 256, SLOT = 512, UNIT = 8, AT = 1024, SIZE = 2 * SECTOR + 2 * SLOT };
-enum { NONE, PARTIAL, NOISY, WAYS };
+enum { SECTOR = 256, SLOT = 512, UNIT = 8, SIZE = 2 * SECTOR + 2 * SLOT, AT = 1024, BEGIN = 0, END = SIZE };
+#include "nor.h"
+
 enum { CONFIRM, PERMANENT, LEAVE, DAMAGED, COURSES }; /* what becomes of an update */
 
-static _Alignas(64) uint8_t flash[SIZE];
 static const port_slots nor = {{flash, SECTOR, SLOT, UNIT}, AT};
-static int operations, cut_at, cut_how;
-static jmp_buf power;
-
-static void operate(uint32_t offset, const uint8_t *want, uint32_t n)
-{
-    CHECK(offset + n <= SIZE);
-    if (++operations != cut_at) {
-        memcpy(flash + offset, want, n);
-        return;
-    }
-    uint32_t whole = cut_how == NONE ? 0 : (uint32_t)rand() % (n + 1);
-    memcpy(flash + offset, want, whole);
-    for (uint32_t i = whole; cut_how == NOISY && i < n; i++) {
-        uint8_t mix = (uint8_t)(rand() >> 5);
-        flash[offset + i] = (uint8_t)((flash[offset + i] & mix) | (want[i] & ~mix));
-    }
-    longjmp(power, 1);
-}
-
-int port_erase(uint32_t offset)
-{
-    uint8_t erased[SECTOR];
-    memset(erased, 0xFF, sizeof erased);
-    CHECK(offset >= AT && (offset - AT) % SECTOR == 0);
-    operate(offset - AT, erased, SECTOR);
-    return 0;
-}
-
-int port_program(uint32_t offset, const uint8_t *data, uint32_t n)
-{
-    CHECK(offset >= AT && offset % UNIT == 0 && n % UNIT == 0);
-    for (uint32_t i = 0; i < n; i++)
-        CHECK(flash[offset - AT + i] == 0xFF);
-    operate(offset - AT, data, n);
-    return 0;
-}
 
 static void put32(uint8_t *p, uint32_t value)
 {
