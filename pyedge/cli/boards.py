@@ -124,6 +124,8 @@ def _lines(profile: Profile) -> Iterator[tuple[str, str]]:
         yield "reset", {"dtr-rts": "by DTR and RTS", "button": "by hand", "debugger": "by the probe"}[profile.reset]
     if profile.meter:
         yield "meter", profile.meter
+    if profile.mark is not None:
+        yield "mark", f"pin {profile.mark}, high during runs, for pyedge power --mark gpio"
     if profile.linux:
         yield "system", f"{profile.linux.system}, Python {profile.linux.python}"
         yield "install", profile.linux.install

@@ -230,6 +230,7 @@ def test_boards_lists_all(pyedge):
     (one,) = pyedge("boards", "sifive-e", "--json").json["boards"]
     assert [m["size_bytes"] for m in one["memories"] if m["kind"] == "ram"] == [16384]
     assert "0x80000000" in pyedge("boards", "sifive-e").out
+    assert one["mark"] == 23 and "pin 23, high during runs" in pyedge("boards", "sifive-e").out
 
 
 def test_boards_says_what_fits(pyedge, folder):

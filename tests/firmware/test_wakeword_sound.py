@@ -147,6 +147,26 @@ def test_another_plan_ends_listening(tmp_path: Path, host_firmware: Path) -> Non
         assert runner.ask("state") == ["g_i2s_state = 0, g_int16s_read=0"]
 
 
+def test_hostile_text_while_it_listens(tmp_path: Path, host_firmware: Path) -> None:
+    """Commands in any order, plans that change, sound of any size, under sanitizers: text and frames work."""
+    random = np.random.default_rng(11)
+    words = [
+        "start", "start", "stop", "i2scap 3", "i2scap 70000", "i2scap -1", "state", "db load 12", "db load 5",
+        "db ff00", "db setptr 12", "db print_i16", "extract_uart_stream", "run_model", "infer 2 1", "results", "mode energy",
+    ]  # fmt: skip
+    with wired(tmp_path / "wires", small(), host_firmware) as (dut, pins, audio):
+        runner, link = Runner(dut), Link(dut)
+        link.buf_bytes = 4096
+        for _ in range(150):
+            for word in random.choice(words, 4):
+                runner.ask(word)
+                play(audio, random.bytes(int(random.integers(0, 60))))
+            if random.random() < 0.2:
+                link.upload(GROUP_PYEDGE, 1, bytes(small(int(random.integers(3, 40))).data))
+            pins.edges()
+        assert link.write(0, 0, {"d": "here"}) == {"r": "here"}
+
+
 def test_a_file_is_played_at_its_rate(tmp_path: Path) -> None:
     """From its begin at each start, 16 samples a millisecond by the device's clock; then there is silence."""
     frames, step = 20, 80
