@@ -152,7 +152,8 @@ def test_hostile_text_while_it_listens(tmp_path: Path, host_firmware: Path) -> N
     random = np.random.default_rng(11)
     words = [
         "start", "start", "stop", "i2scap 3", "i2scap 70000", "i2scap -1", "state", "db load 12", "db load 5",
-        "db ff00", "db setptr 12", "db print_i16", "extract_uart_stream", "run_model", "infer 2 1", "results", "mode energy",
+        "db ff00", "db setptr 12", "db print_i16", "extract_uart_stream", "run_model", "infer 2 1", "results",
+        "mode energy",
     ]  # fmt: skip
     with wired(tmp_path / "wires", small(), host_firmware) as (dut, pins, audio):
         runner, link = Runner(dut), Link(dut)
