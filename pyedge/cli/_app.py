@@ -128,7 +128,8 @@ def run(args: list[str] | None = None) -> int:
         return 0
     except click.UsageError as error:
         where = error.ctx.command_path if error.ctx is not None else "pyedge"
-        return _fail(f"{error.format_message().rstrip('.')}; try: {where} --help", EXIT_USAGE)
+        text = error.format_message().rstrip(".")
+        return _fail(text if "try:" in text else f"{text}; try: {where} --help", EXIT_USAGE)
     except (click.Abort, KeyboardInterrupt):
         return _fail("interrupted", EXIT_INTERRUPTED)
     except PyedgeError as error:

@@ -69,8 +69,9 @@ def placed(target: Session | Remote, cpus: set[int]) -> Iterator[None]:
     if not clocks.CAN_PIN:
         raise UnsupportedError("this system can't keep a program on some CPUs; leave --cpus out")
     if not cpus or not cpus <= clocks.allowed():
+        there = clocks.name_cpus(clocks.allowed())
         raise UnsupportedError(
-            f"CPUs {clocks.name_cpus(cpus) or 'none'}: this program may use {clocks.name_cpus(clocks.allowed())}"
+            f"CPUs {clocks.name_cpus(cpus) or 'none'}: this program may use {there}; try: --cpus {there}"
         )
     with clocks.pinned(cpus):
         yield

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
-import stat
 import time
 from typing import Protocol
 
@@ -106,19 +106,12 @@ class SerialStream:
 def _open_error(port: str, e: Exception) -> Exception:
     """pyserial puts errno into the exception for its own errors, and into the text for a failed lock."""
     code, text = getattr(e, "errno", None), str(e)
-    if code == 13:
+    if code == errno.EACCES:
         return PermissionDeniedError(f"{port}: permission denied; try: pyedge doctor")
-    if code in (16, 11) or "exclusively lock" in text:
+    if code in (errno.EBUSY, errno.EAGAIN) or "exclusively lock" in text:
         return BusyError(f"{port}: in use by another program; try: pyedge doctor")
-    if code == 2:
+    if code == errno.ENOENT:
         text = "no such port"
-    elif not isinstance(e, ValueError) and "://" not in port and not _is_terminal(port):
+    elif code == errno.EISDIR or f"({errno.ENOTTY}, " in text:
         text = "it is no serial port"
     return BoardNotFoundError(f"{port}: cannot open: {text}; try: pyedge ports")
-
-
-def _is_terminal(path: str) -> bool:
-    try:
-        return stat.S_ISCHR(os.stat(path).st_mode)
-    except OSError:
-        return False

@@ -25,6 +25,7 @@ def failed(result, code):
     assert "\n" not in line
     assert line.startswith("pyedge: ")
     assert "Traceback" not in line
+    assert line.count("try:") <= 1
     assert result.code == code
     return line
 
@@ -110,6 +111,7 @@ def bad(tmp_path_factory, folder):
         ("flash -b host --toolchain gcc", 3, ["gcc"]),
         ("monitor -b virt-rv32", 9, ["virt-rv32", "runs only while a command uses it", "--port"]),
         ("run digits.pedge -b esp32-c3 -p {bad}/torn.pedge", 3, ["torn.pedge: cannot open: it is no serial port"]),
+        ("run digits.pedge -b esp32-c3 -p /dev/null", 3, ["/dev/null: cannot open: it is no serial port"]),
         ("run digits.pedge -b esp32-c3 -p {bad}", 3, ["cannot open: it is no serial port"]),
         ("run digits.pedge -b esp32-c3 -p what://host", 3, ["'what' not known"]),
         ("keygen digits.pedge", 2, ["digits.pedge is there already", "another name"]),
