@@ -309,10 +309,11 @@ def _load_error(e: RefusedError, plan: Plan, board: Board) -> Exception:
     if e.rc == commands.RC_CORRUPT and board.profile.linux:
         return PlanError(f"{e}; is the pyedge there older? try: {board._update}")
     if e.rc == 2:
+        in_flash = board.profile.store and plan.arena_bytes <= hello.pool
+        advice = "persist=True: then only the arena is in RAM" if in_flash else "low_memory=True, or a smaller batch"
         return PlanError(
             f"{name}: a plan of {len(plan.data)} bytes with an arena of {plan.arena_bytes} does not fit into"
-            f" {hello.pool} bytes: {e.answer.get('what', 'no memory')}"
-            + ("; try persist=True: then only the arena is in RAM" if board.profile.store else "")
+            f" {hello.pool} bytes: {e.answer.get('what', 'no memory')}; try: {advice}"
         )
     return e
 

@@ -123,7 +123,7 @@ def test_what_was_learned_outlives_a_reset_and_the_process(name: str) -> None:
 
 
 def test_states_that_no_flash_takes_are_refused() -> None:
-    """A plan in RAM; states too large for a slot; another plan there meanwhile."""
+    """A plan in RAM; states too large for a slot; an arena too large for RAM; another plan there meanwhile."""
     b = pe.GraphBuilder()
     s = b.state("s", np.zeros((1, 600_000), np.float32))
     b.update(s, b.relu(s))
@@ -135,6 +135,11 @@ def test_states_that_no_flash_takes_are_refused() -> None:
             remote.keep()
         with pytest.raises(pe.PlanError, match="two copies of its states"):
             board.load(large, persist=True).keep()
+        b = pe.GraphBuilder()
+        wide = b.op("tile", b.input("x", (1, 4)), repeats=(1, 2**21))[0]
+        b.output("y", b.op("reduce_sum", wide, axes=(1,), keepdims=False)[0])
+        with pytest.raises(pe.PlanError, match=r"the arena does not fit.*; try: low_memory=True, or a smaller batch"):
+            board.load(pe.compile(b.build(), "raspberry-pi-5"))
         with pytest.raises(pe.PlanError, match="another plan was loaded"):
             remote.keep()
 
