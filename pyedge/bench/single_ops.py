@@ -20,11 +20,12 @@ class SingleOp:
     """An op on an image [1, height, width, c], or on [height, c] for "linear".
 
     kind: of graphs: "conv2d", "depthwise_conv2d", "linear", "add", "avg_pool2d" ...
-    c_out: of conv2d and linear, else 0.
+    c_out: of conv2d and linear; of depthwise_conv2d a multiple of c, or 0 for c; else 0.
     kernel, stride: of windows. padding: "same" or "valid".
     dtype: "int8", "float32", or "float16" for float32 with weights of float16.
     activation: of conv2d, depthwise_conv2d, linear and add, as in graphs. groups, dilation: of conv2d.
     scale: of the second operand of add, sub and mul in int8; the first has 0.02.
+    broadcast: the second operand of add, sub, mul and div has one pixel.
     """
 
     kind: str
@@ -40,6 +41,7 @@ class SingleOp:
     groups: int = 1
     dilation: int = 1
     scale: float = 0.02
+    broadcast: bool = False
 
     @property
     def name(self) -> str:
@@ -55,6 +57,7 @@ class SingleOp:
         rest += f" of {self.groups} groups" if self.groups > 1 else ""
         rest += f" dilated by {self.dilation}" if self.dilation > 1 else ""
         rest += f" scale {self.scale:g}" if self.scale != 0.02 else ""
+        rest += " one pixel" if self.broadcast else ""
         return f"{self.kind}{window}{stride} {channels}{size} {self.dtype}{rest}"
 
     def graph(self, seed: int = 0) -> Graph:
@@ -70,13 +73,14 @@ class SingleOp:
             w, bias = weights(b, rng, (self.c_out, kh, kw, self.c // self.groups), 0, self.dtype)
             y = b.conv2d(x, w, bias, groups=self.groups, dilation=self.dilation, **where)
         elif self.kind == "depthwise_conv2d":
-            w, bias = weights(b, rng, (kh, kw, self.c), 2, self.dtype)
+            w, bias = weights(b, rng, (kh, kw, self.c_out or self.c), 2, self.dtype)
             y = b.depthwise_conv2d(x, w, bias, **where)
         elif self.kind == "linear":
             w, bias = weights(b, rng, (self.c_out, self.c), 0, self.dtype)
             y = b.linear(x, w, bias, **result)
         elif self.kind in ("add", "sub", "mul", "div"):
-            other = input_tensor(b, "x2", shape, self.dtype, self.scale)
+            one = (1, 1, 1, self.c)
+            other = input_tensor(b, "x2", one if self.broadcast else shape, self.dtype, self.scale)
             y = b.op(self.kind, x, other, **(result if self.kind == "add" else result_scale(self.dtype)))[0]
         elif self.kind in ("avg_pool2d", "max_pool2d"):
             y = getattr(b, self.kind)(x, self.kernel, stride=self.stride, padding=self.padding)
@@ -92,6 +96,8 @@ class SingleOp:
             y = b.op("concat", x, input_tensor(b, "x2", shape, self.dtype), axis=3)[0]
         elif self.kind == "pad":
             y = b.op("pad", x, None, pads=((0, 0), (1, 1), (1, 1), (0, 0)), mode="constant")[0]
+        elif self.kind == "transpose":
+            y = b.op("transpose", x, perm=(0, 3, 1, 2))[0]
         else:
             y = b.op(self.kind, x)[0]
         b.output("y", y)

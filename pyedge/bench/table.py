@@ -117,6 +117,23 @@ def sampled_ops(dtype: str, most_macs: int) -> Iterator[SingleOp]:
         op = SingleOp("conv2d", side, side, c, c_out, kernel, stride, dtype, activation=activation, groups=groups)
         if _macs(op) <= groups * most_macs:
             yield op
+    for _ in range(40):  # fewer channels or pixels than a tile
+        op = window("conv2d", draw((1, 1), (3, 3), (3, 3), (5, 5), (7, 7)))
+        yield replace(op, c_out=int(draw(1, 2, 3)))
+    for _ in range(24):
+        kernel, stride = draw((1, 1), (3, 3), (3, 3)), int(draw(1, 1, 2))
+        height, width = (int(rng.integers(1, 4, endpoint=True)) for _ in range(2))
+        yield SingleOp("conv2d", height, width, channels(), channels(), kernel, stride, dtype)
+    for kernel in ((5, 3), (3, 5), (7, 3), (5, 7), (2, 2), (4, 4)) * 4:
+        yield window("depthwise_conv2d", kernel)
+    for _ in range(24):  # several outputs of a channel
+        op = window("depthwise_conv2d", draw((3, 3), (3, 3), (3, 3), (5, 5), (3, 1)), int(rng.integers(1, 24)))
+        yield replace(op, c_out=op.c * int(draw(2, 2, 3, 4, 8)))
+    for i in range(12):
+        c = channels()
+        yield SingleOp("transpose", *image(c), c, dtype=dtype)
+        c = channels()
+        yield SingleOp(draw("add", "mul"), *image(c), c, dtype=dtype, scale=0.01 + i / 1000, broadcast=True)
 
 
 def _macs(op: SingleOp) -> int:
@@ -124,7 +141,7 @@ def _macs(op: SingleOp) -> int:
     window = op.kernel[0] * op.kernel[1]
     if op.kind == "conv2d":
         return outputs * window * op.c * op.c_out
-    return {"depthwise_conv2d": outputs * window * op.c, "linear": op.c * op.c_out}.get(op.kind, 0)
+    return {"depthwise_conv2d": outputs * window * max(op.c, op.c_out), "linear": op.c * op.c_out}.get(op.kind, 0)
 
 
 def _fitting(graphs: dict[str, Graph], board: str, room: bool = True) -> Iterator[Plan]:

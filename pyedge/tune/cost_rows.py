@@ -6,8 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from ..plan import Plan, structs
 from ..plan.reader import PlanOp
+from ..tensor import array_dtype
 
 Shape = tuple[int, ...]
 
@@ -38,7 +41,7 @@ def row_of(plan: Plan, op: PlanOp, kernel: str | None = None, dense: float = 1.0
         return tuple(d or 1 for d in plan.tensors[number].shape)
 
     inputs = [() if i is None else shape(i) for i in op.inputs]
-    sizes = _sizes(op, inputs, shape(op.outputs[0]) if op.outputs else ())
+    sizes = _sizes(plan, op, inputs, shape(op.outputs[0]) if op.outputs else ())
     if op.kind.endswith("_f32"):
         sizes["dense"] = round(100 * dense)
     function = _FUNCTION_NAMES.get(op.params.get("function", -1))
@@ -55,7 +58,7 @@ def family(kind: str) -> str:
     return "pool2d" if kind.startswith(("avg_pool2d", "max_pool2d", "avg_up_pool2d")) else ""
 
 
-def _sizes(op: PlanOp, inputs: list[Shape], y: Shape) -> dict[str, int]:
+def _sizes(plan: Plan, op: PlanOp, inputs: list[Shape], y: Shape) -> dict[str, int]:
     x = inputs[0] if inputs else ()
     name = family(op.kind)
     if name == "conv2d":
@@ -71,13 +74,30 @@ def _sizes(op: PlanOp, inputs: list[Shape], y: Shape) -> dict[str, int]:
     if name == "pool2d":
         return {**_windows(op, x, y, op.params["kernel_h"], op.params["kernel_w"]), "channels": y[3]}
     if name == "strided_copy":
-        n = op.params["n"][: op.params["rank"]]
-        return {"elements": math.prod(n), "runs": math.prod(n[:-1])}
+        return _runs(op.params, array_dtype(plan.tensors[op.inputs[0] or 0].dtype).itemsize)
     sizes = {"elements": math.prod(y), "inputs": math.prod(x), "rows": math.prod(y[:-1]), "macs": op.macs}
     sizes["others"] = sum(math.prod(shape) for shape in inputs[1:])
     if "a_multiplier" in op.params:
+        sizes["clip"] = _clips(op.params)
         sizes["alike"] = int(all(op.params[f"a_{name}"] == op.params[f"b_{name}"] for name in ("multiplier", "shift")))
     return sizes
+
+
+def _runs(params: dict[str, Any], element_bytes: int) -> dict[str, int]:
+    """whole: 1 if the elements of a run lie side by side. words: runs that begin at multiples of 4 bytes."""
+    rank = params["rank"]
+    n, strides = params["n"][:rank], [params[name][:rank] for name in ("x_stride", "y_stride")]
+    at = np.array([[params["x_start"]], [params["y_start"]]]) * element_bytes % 4  # [x or y, run]
+    for i, count in enumerate(n[:-1]):
+        steps = np.array([stride[i] for stride in strides]) * element_bytes % 4
+        at = ((at[:, :, None] + steps[:, None, None] * np.arange(count)) % 4).reshape(2, -1)
+    return {
+        "elements": math.prod(n),
+        "runs": math.prod(n[:-1]),
+        "bytes": element_bytes,
+        "whole": int(all(stride[-1:] in ([], [1]) for stride in strides)),
+        "words": int((at == 0).all(0).sum()),
+    }
 
 
 def _windows(op: PlanOp, x: Shape, y: Shape, kh: int, kw: int) -> dict[str, int]:

@@ -8,6 +8,7 @@ A board's table tells which of the terms cost something there; the others get th
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -67,7 +68,7 @@ def cases(row: Row) -> list[bool]:
     if name == "pool2d":
         return [s["channels"] % 16 == 0, s["channels"] < 16, s["kh"] * s["kw"] == 4, s["h"] * s["w"] == 1]
     if name == "strided_copy":
-        return [s["elements"] < 4 * s["runs"]]
+        return [s["whole"] == 1, s["elements"] < 4 * s["runs"]]
     if name == "mean":
         return [s["elements"] == s["rows"]]
     return [s["alike"] == 1, s["others"] == s["elements"]] if "alike" in s else []
@@ -81,7 +82,7 @@ def _up(a: int, b: int) -> int:
     return -(-a // b)
 
 
-def _products(*factors: list[int]) -> list[float]:
+def _products(*factors: Sequence[float]) -> list[float]:
     """All products of one number of each list."""
     found = [1.0]
     for factor in factors:
@@ -105,6 +106,7 @@ class _Geometry(NamedTuple):
     fit: int  # windows that scratch has room for
     inside: int  # taps in the image, of all windows
     whole: int  # windows without padding
+    whole_quads: int  # fours of pixels whose windows have no padding at the sides
     copied: bool  # windows are no runs of x
     even: bool  # windows are equally far apart
     winograd: bool  # the case and the scratch of rv32's F(2x2, 3x3)
@@ -122,10 +124,17 @@ def _geometry(s: Sizes, element_bytes: int) -> _Geometry:
         fit=s["scratch"] // (k * element_bytes),
         inside=int(high.sum()) * int(wide.sum()),
         whole=int(high.all(1).sum()) * int(wide.all(1).sum()),
+        whole_quads=_whole_quads(wide, s["h"]),
         copied=not (one_run and high.all() and wide.all()),
         even=s["w"] * s["stride_w"] == s["stride_h"] * s["in_w"],
         winograd=plain and by_eights and s["scratch"] >= 161 * s["depth"] + 512,
     )
+
+
+def _whole_quads(wide: np.ndarray, h: int) -> int:
+    """Fours of pixels, in h rows, whose taps along the width all lie in the image; wide: [column, tap]."""
+    pixels = np.tile(wide.all(axis=1), h)
+    return int(np.append(pixels, np.repeat(pixels[-1:], -len(pixels) % 4)).reshape(-1, 4).all(1).sum())
 
 
 def _conv2d(s: Sizes, element_bytes: int) -> list[float]:
@@ -139,7 +148,12 @@ def _conv2d(s: Sizes, element_bytes: int) -> list[float]:
         [n, 1, _up(n, 2), n // 3, n % 3, n // 4, n % 4, _up(n, 4), _up(n, 16)],
         [k, 1, k % 4, _up(k, 16), _up(k, 32)],
     )
-    found += [1, n, k, n * k, g.inside * depth * n, g.inside * depth * n * s.get("dense", 100) / 100]
+    dense = s.get("dense", 100) / 100
+    found += [1, n, k, n * k, g.inside * depth * n, g.inside * depth * n * dense]
+    rows = max(1, min(pixels, g.fit)) if g.copied else run  # of windows at once, two by two, and one that is left
+    single = pixels // rows * (rows % 2) + pixels % rows % 2
+    share = g.inside / (pixels * taps) * dense  # of a window's elements: they are not 0
+    found += _products([single * k, (pixels - single) * k], [n, _up(n, 4), _up(n, 8)], [1, share])
     pieces, loads, fills = _pieces(s, block)
     found += [pieces, pieces * taps, loads, loads * depth]
     row, by_taps = s["kw"] * depth, s["groups"] > 1 or s["dilation_w"] > 1  # of a window: in x one run, or not
@@ -149,6 +163,8 @@ def _conv2d(s: Sizes, element_bytes: int) -> list[float]:
         *(pixels * kh * v * (not by_taps) for v in (1, row // 4, row % 4, row // 16, row % 16, _up(row, 16))),
         *(pixels * taps * v * by_taps for v in (1, depth // 4, depth % 4, depth // 16, depth % 16)),
         *(quads * taps, quads * kh, quads * k, fills, fills * depth, s["h"] * taps, s["h"]),
+        *(g.whole_quads * taps, g.whole_quads * kh, g.whole_quads * k, g.whole_quads),
+        *((quads - g.whole_quads) * v for v in (taps, kh, k, 1)),
     ]
     found += [v * g.copied for v in copies]
     found += [pixels * n * s["clip"], pixels * s["clip"]]
@@ -192,10 +208,14 @@ def _depthwise(s: Sizes, element_bytes: int) -> list[float]:
     along = [h * _up(w, 4), w * _up(h, 4), min(h * _up(w, 4), w * _up(h, 4)), h * (w % 4), h * _up(w, 3), h * _up(w, 2)]
     found += _products([n], [*along, w, short, short * _up(long, 2), short * _up(long, 3)])
     found += [n * pixels * s["clip"], n * h * s["clip"], n]
+    multiplied = n * (n != s["depth"])  # several outputs of a channel: not of all kernels
+    found += [multiplied * v for v in (pixels * taps, pixels, h * taps, taps, 1)]
     # A channel's plane of some rows in scratch, with its padding.
     window, step = (kh - 1) * s["dilation_h"] + 1, s["stride_h"]
     width = (w - 1) * s["stride_w"] + (kw - 1) * s["dilation_w"] + 1
     bands = _up(h, max(1, min(h, (scratch // element_bytes // width - window) // step + 1))) if scratch else 1
+    turns = bands * _up(_up(h, bands), max(1, 64 // w)) * _up(w, 64)  # of 64 sums at most, in any but 3x3
+    found += [n * turns, n * turns * taps]
     rows = h * step + bands * (window - step)
     copied = n * min(rows, s["in_h"] + (bands - 1) * (window - step))
     found += [bands, bands * n, bands * n * taps, rows * width, copied, copied * s["in_w"]]
@@ -261,8 +281,11 @@ def _pool2d(s: Sizes, element_bytes: int) -> list[float]:
 
 
 def _strided_copy(s: Sizes, element_bytes: int) -> list[float]:
-    run = s["elements"] // s["runs"]
-    return [s["runs"] * v for v in (run, 1, run // 4, run % 4, _up(run, 16))]
+    n, words = s["elements"] // s["runs"] * s["bytes"], s["words"] * s["whole"]
+    by_words = [words * v for v in (1, n // 16, n % 16 // 4, n % 4)]
+    by_bytes = [(s["runs"] - words) * s["whole"] * v for v in (1, n, n // 4, n % 4)]
+    loose = s["elements"] * (1 - s["whole"])
+    return [s["elements"], s["runs"], loose, *by_words, *by_bytes, s["runs"] * _up(n, 16) * s["whole"]]
 
 
 def _mean(s: Sizes, element_bytes: int) -> list[float]:
@@ -274,4 +297,7 @@ def _mean(s: Sizes, element_bytes: int) -> list[float]:
 def _elementwise(s: Sizes, element_bytes: int) -> list[float]:
     n = s["elements"]
     dense = s["inputs"] * s.get("dense", 100) / 100
-    return [n, n // 4, n % 4, _up(n, 16), s["inputs"], dense, s["others"], s["rows"], s["macs"]]
+    clipped = n * s.get("clip", 0)
+    broadcast = s["others"] not in (0, n)  # then each row is a loop
+    parts = [s["inputs"], dense, s["others"], s["rows"], s["macs"], clipped, s["rows"] * broadcast, n * broadcast]
+    return [n, n // 4, n % 4, _up(n, 16), *parts]

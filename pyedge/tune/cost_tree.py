@@ -15,7 +15,7 @@ from .cost_terms import cases, terms
 Array = npt.NDArray[np.float64]
 Mask = npt.NDArray[np.bool_]
 
-_LEAF = 16  # rows at least
+_LEAF = 8  # rows at least
 _DEPTH = 5
 _GAIN = 0.7  # a split has to bring the sum of squared errors below this share
 _EXACT = 0.003  # relative error below which nothing is split
@@ -93,7 +93,7 @@ def _least_squares(a: Array) -> Array:
     x, used = np.zeros(len(ones)), list[int]()
     most = max(6, min(_MOST_TERMS, len(a) // _SHARE))
     for _ in range(3 * most):
-        gradient = ones - squares @ x
+        gradient = ones - x[used] @ squares[used]  # symmetric
         gradient[used] = -np.inf
         best = int(np.argmax(gradient))
         if len(used) == most or gradient[best] <= 1e-6:

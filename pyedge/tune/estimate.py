@@ -29,7 +29,7 @@ from .cost_tree import Tree, fit
 from .density import densities
 
 SCHEMA = 1  # of Estimate.to_dict()
-TABLE_SCHEMA = 2
+TABLE_SCHEMA = 3
 
 _KEYS = ("schema", "board", "unit", "conditions", "costs")
 
@@ -58,46 +58,53 @@ class Table:
         return self._trees[key].cost(row)
 
     def save(self, path: str | PathLike[str]) -> None:
-        """Writes the table as JSON, one row a line."""
+        """Writes the table as JSON, one column a line: so they compress best."""
         groups: dict[tuple[str, str], list[Row]] = {}
         for row in self.rows:
             groups.setdefault((row.kind, row.kernel), []).append(row)
         costs = []
         for (kind, kernel), rows in groups.items():
-            names = list(rows[0].sizes)
-            lines = ",\n".join(f"    {json.dumps([*(r.sizes[n] for n in names), r.count])}" for r in rows)
-            head = json.dumps({"kind": kind, "kernel": kernel, "columns": [*names, "cost"]})[:-1]
-            costs.append(f'  {head}, "rows": [\n{lines}\n  ]}}')
+            columns = {name: [r.sizes[name] for r in rows] for name in rows[0].sizes}
+            columns["cost"] = [r.count for r in rows]
+            lines = ",\n".join(f'   "{name}": {json.dumps(c, separators=(",", ":"))}' for name, c in columns.items())
+            head = json.dumps({"kind": kind, "kernel": kernel})[:-1]
+            costs.append(f'  {head}, "columns": {{\n{lines}}}}}')
         facts = {"schema": TABLE_SCHEMA, "board": self.board, "unit": self.unit, "conditions": dict(self.conditions)}
         body = ",\n".join(costs)
         Path(path).write_text(f'{json.dumps(facts)[:-1]}, "costs": [\n{body}\n]}}\n', encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | PathLike[str]) -> Table:
-        """Reads a file of save(). Raises PlanError if it is none, or of another schema."""
+        """Reads a file of save(). Raises PlanError if it is none, or of another schema.
+
+        A file of "board" and "same_as" is the table of the board that "same_as" names, in a file beside it: boards with
+        the same core and kernels need no measurement each.
+        """
         try:
             data = json.loads(Path(path).read_text(encoding="utf-8"))
+            if isinstance(data, dict) and "same_as" in data:
+                other = Path(path).with_name(f"{data['same_as']}.json").read_text(encoding="utf-8")
+                data = {**json.loads(other), "board": data["board"]}
             if not isinstance(data, dict) or [k for k in _KEYS if k not in data]:
                 raise ValueError("no table of costs")
             if data["schema"] != TABLE_SCHEMA:
                 raise ValueError(f"schema {data['schema']}, this pyedge reads {TABLE_SCHEMA}; measure it again")
-            rows = tuple(
-                Row(
-                    group["kind"],
-                    group["kernel"],
-                    dict(zip(group["columns"][:-1], map(int, r[:-1]), strict=True)),
-                    int(r[-1]),
-                )
-                for group in data["costs"]
-                for r in group["rows"]
-            )
+            rows = tuple(row for group in data["costs"] for row in _rows(group))
         except OSError as error:
             raise PlanError(f"{path}: {error.strerror or error}") from None
-        except (ValueError, KeyError, TypeError, IndexError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise PlanError(f"{path}: not a table of `pyedge bench --table`: {error}") from None
         if any(row.count < 1 for row in rows):
             raise PlanError(f"{path}: not a table of `pyedge bench --table`: a cost below 1")
         return cls(str(data["board"]), str(data["unit"]), data["conditions"], rows)
+
+
+def _rows(group: Mapping[str, Any]) -> list[Row]:
+    """The rows of a group of a file. Raises ValueError, KeyError, TypeError or AttributeError if it is none."""
+    sizes = {name: [int(v) for v in column] for name, column in group["columns"].items()}
+    costs = sizes.pop("cost")
+    rows = [dict(zip(sizes, values, strict=True)) for values in zip(*sizes.values(), strict=True)]
+    return [Row(group["kind"], group["kernel"], s, cost) for s, cost in zip(rows, costs, strict=True)]
 
 
 def load_table(board: str) -> Table:

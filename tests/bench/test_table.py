@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import pyedge as pe
 from pyedge.bench import table
 from pyedge.bench.networks import random_network
-from pyedge.bench.single_ops import SingleOp, random_inputs
+from pyedge.bench.single_ops import SingleOp, input_tensor, random_inputs, result_scale, weights
+from pyedge.tensor import Tensor
 from pyedge.tune.estimate import rows_of
 
 
@@ -52,3 +54,30 @@ def test_estimates_of_networks_are_within_ten_percent_of_the_emulated_board(dtyp
             plan = pe.compile(graph, board="virt-rv32")
             measured = board.load(plan).profile(random_inputs(plan.entry("main"), rectified=False)).total
             assert pe.estimate(graph, "virt-rv32").total == pytest.approx(measured, rel=0.1), seed
+
+
+def test_layers_that_networks_have_less_often_are_estimated_within_ten_percent_too() -> None:
+    """Several outputs of a channel, fewer channels than a tile, a gate of one pixel, copies that are not aligned."""
+    rng = np.random.default_rng(5)
+    b = pe.GraphBuilder()
+
+    def constant(shape: tuple[int, ...], axis: int) -> tuple[Tensor, Tensor]:
+        return weights(b, rng, shape, axis, "int8")
+
+    x = input_tensor(b, "x", (1, 21, 19, 3), "int8")
+    y = b.depthwise_conv2d(x, *constant((5, 3, 9), 2), activation="relu", **result_scale("int8"))
+    few = b.conv2d(y, *constant((2, 3, 3, 9), 0), **result_scale("int8"))
+    gate = b.conv2d(b.mean(y, (1, 2), keepdims=True), *constant((9, 1, 1, 9), 0), **result_scale("int8"))
+    gated = b.op("mul", y, gate, **result_scale("int8"))[0]
+    b.output("y", b.op("concat", gated, few, axis=3, **result_scale("int8"))[0])
+    graph = b.build()
+    plan = pe.compile(graph, board="virt-rv32")
+    with pe.connect("virt-rv32") as board:
+        measured = board.load(plan).profile(random_inputs(plan.entry("main"))).ops
+    counts = [
+        (op.name, op.count, found.count) for op, found in zip(measured, pe.estimate(plan, "virt-rv32").ops, strict=True)
+    ]
+    large = [(name, count, found) for name, count, found in counts if count > 3000]
+    assert len(large) > 5
+    for name, count, found in large:
+        assert found == pytest.approx(count, rel=0.1), name
