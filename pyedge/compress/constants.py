@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from ..model import reference
-from ..model.graph import Graph, Op, Tensor
+from ..model.graph import Graph, Op
 from ..model.limits import Budget
 from .rewrite import Tensors, branches, everywhere
 
@@ -43,20 +41,10 @@ def _fold(graph: Graph, outer: Tensors, budget: Budget) -> None:
                 link = Op("reshape", name, [source], [name], {"shape": graph.tensors[name].shape})
                 ops.insert(0, link)
             ops[:0] = taken.ops
-        elif budget.allows(op, operands, [tensors[n] for n in op.outputs]):
-            for name, value in evaluate(op, tensors).items():
+        elif budget.allows(op, operands, results := [tensors[n] for n in op.outputs]):
+            found = reference.run_op(op, operands, [None if t is None else t.data for t in operands], results)
+            for name, value in found.items():
                 tensors[name].data = value
         else:
             kept.append(op)
     graph.ops = kept
-
-
-def evaluate(op: Op, tensors: Tensors) -> dict[str, np.ndarray]:
-    """The results of an op whose operands are constants."""
-    graph = Graph("constants")
-    for name in dict.fromkeys(n for n in (*op.inputs, *op.outputs) if n is not None):
-        t = tensors[name]
-        graph.add_tensor(Tensor(t.name, t.shape, t.dtype, t.data, t.quant))
-    graph.ops = [op]
-    graph.output_names = list(op.outputs)
-    return reference.run(graph, {})

@@ -77,6 +77,20 @@ def run(
     return {n: values[n] for n in graph.output_names}
 
 
+def run_op(
+    op: Op, operands: Sequence[Tensor | None], values: Sequence[np.ndarray | None], results: Sequence[Tensor]
+) -> dict[str, np.ndarray]:
+    """The results of one op by name, their shapes inferred; values are those of its operands."""
+    graph = Graph(op.name)
+    for t, v in zip(operands, values, strict=True):
+        if t is not None and t.name not in graph.tensors:
+            graph.add_tensor(Tensor(t.name, t.shape, t.dtype, v, t.quant))
+    for t in results:
+        graph.add_tensor(Tensor(t.name, t.shape, t.dtype, quant=t.quant))
+    graph.ops, graph.output_names = [op], list(op.outputs)
+    return run(graph, {})
+
+
 def _run(graph: Graph, outer: Mapping[str, Tensor], values: dict[str, np.ndarray], rounding: str, mode: str) -> None:
     tensors = {**outer, **graph.tensors}
     values.update((n, t.data) for n, t in graph.tensors.items() if t.data is not None)

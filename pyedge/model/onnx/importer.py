@@ -148,7 +148,7 @@ class Importer:
         if any(t is not None and v is None for t, v in zip(operands, values, strict=True)):
             return None
         outputs = [self.tensor(n) for n in op.outputs]
-        return _evaluate(op, operands, values, outputs)[tensor.name]
+        return reference.run_op(op, operands, values, outputs)[tensor.name]
 
     def is_constant(self, tensor: Tensor) -> bool:
         """Whether a tensor is a constant, or made of constants by ops that a later pass folds."""
@@ -202,7 +202,7 @@ class Importer:
         given = quants or [None] * outputs
         made = [Tensor(n, shape, dtype, quant=q) for n, (shape, dtype), q in zip(names, results, given, strict=True)]
         if self.folds(kind, inputs) and self.budget.allows(op, inputs, made):
-            values = _evaluate(op, inputs, [None if t is None else t.data for t in inputs], made)
+            values = reference.run_op(op, inputs, [None if t is None else t.data for t in inputs], made)
             for t in made:
                 t.data = values[t.name]
         if all(t is None or self.is_constant(t) for t in inputs):
@@ -260,7 +260,7 @@ class Importer:
         op.attrs.update(attrs)
         results = [Tensor(n, (), "float32") for n in op.outputs]
         try:
-            found = _evaluate(op, inputs, values, results)
+            found = reference.run_op(op, inputs, values, results)
         except (ArithmeticError, LookupError, TypeError, ValueError):
             raise Unsupported("an empty operand") from None
         return [self.const(found[n], n) for n in op.outputs]
@@ -492,18 +492,3 @@ def _moved(quant: Quantization | None, perm: Sequence[int]) -> Quantization | No
     if quant is None or quant.scale.size == 1:
         return quant
     return Quantization(quant.scale, quant.zero_point, list(perm).index(quant.axis))
-
-
-def _evaluate(
-    op: Op, operands: Sequence[Tensor | None], values: Sequence[np.ndarray | None], outputs: Sequence[Tensor]
-) -> dict[str, np.ndarray]:
-    """The results of one op by the NumPy reference."""
-    graph = Graph("constants")
-    for t, v in zip(operands, values, strict=True):
-        if t is not None and t.name not in graph.tensors:
-            graph.add_tensor(Tensor(t.name, t.shape, t.dtype, v, t.quant))
-    for t in outputs:
-        graph.add_tensor(Tensor(t.name, t.shape, t.dtype, quant=t.quant))
-    graph.ops = [Op(op.kind, op.name, list(op.inputs), list(op.outputs), dict(op.attrs))]
-    graph.output_names = list(op.outputs)
-    return reference.run(graph, {})
