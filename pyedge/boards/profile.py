@@ -32,7 +32,8 @@ Flasher = Literal["emulator", "esptool", "openocd", "pyocd", "dfu-util", "wlink"
 _NEED_CHIP = ("esptool", "openocd", "pyocd", "bflb-mcu-tool", "picotool")  # flashers that must be told
 
 # Facts that need no source: what pyedge itself decides, and free text.
-_OWN = {"name", "description", "status", "cores", "sources", "layout", "port", "images", "link", "store", "emulator"}
+_OWN = {"name", "description", "status", "cores", "sources", "layout", "port"}
+_OWN |= {"images", "link", "store", "slots", "emulator"}
 _TYPES = ("int8", "fp16", "fp32")
 _NOT_ZERO = {"cores", "clock_hz", "size_bytes", "baud", "buf_bytes", "sector_bytes", "slot_bytes"}
 
@@ -75,6 +76,16 @@ class Store:
     def size_bytes(self) -> int:
         """Bytes of the whole store."""
         return 2 * self.sector_bytes + 2 * self.slot_bytes
+
+
+@dataclass(frozen=True)
+class Slots:
+    """Two places for firmware that updates itself (docs/updating.md)."""
+
+    slot_bytes: int
+    address: int | None = None  # of slot 0, slot 1 is behind it; None: one image is for both, started as a program
+    boot_address: int = 0  # of the boot loader
+    boot_bytes: int = 0  # the most that it may have
 
 
 @dataclass(frozen=True)
@@ -162,6 +173,7 @@ class Profile:
     mark: int | None = None  # pin that the firmware holds high while runs are measured, as its port counts pins
     energy: EnergyModel | None = None
     store: Store | None = None
+    slots: Slots | None = None
     emulator: Emulator | None = None
     linux: Linux | None = None
     path: Path = field(default=Path(), metadata={"toml": False})
@@ -302,6 +314,8 @@ def _check(p: Profile, where: str) -> None:
             raise ProfileError(f"{where}: store: {s.size_bytes} bytes at {s.address:#x} lie outside {m.name!r}")
         if s.sector_bytes == 0 or s.sector_bytes % 64 or s.slot_bytes % s.sector_bytes or s.address % 64:
             raise ProfileError(f"{where}: store: slots must be whole sectors, and all of it 64-byte aligned")
+    if p.slots and not p.images:
+        raise ProfileError(f"{where}: slots: there are no images that could lie in them")
     if p.emulator and p.emulator.flash == "raw" and p.store and p.emulator.flash_bytes < p.store.size_bytes:
         raise ProfileError(f"{where}: emulator.flash_bytes: {p.emulator.flash_bytes} is smaller than the store")
 

@@ -80,7 +80,7 @@ def flash(
     options = {"PYEDGE_RELEASE": "ON"} if release else {}
     linked = wanted is not None and profile.store is None and not profile.emulator
     if wanted is not None and linked:
-        options["PYEDGE_PLAN"] = str(_kept(wanted))
+        options["PYEDGE_PLAN"] = str(plan_file(wanted))
     file = build.firmware(profile, image, ops, toolchain, [Path(kernel) for kernel in kernels], options)
     digest = None if wanted is None else hashlib.sha256(wanted.data).hexdigest()
     commands = [] if profile.emulator else write_firmware(profile, file, port, dry_run, progress)
@@ -103,7 +103,7 @@ def _plan(plan: Plan | str | Path) -> Plan:
     return plan if isinstance(plan, Plan) else Plan.load(plan)
 
 
-def _kept(plan: Plan) -> Path:
+def plan_file(plan: Plan) -> Path:
     """A file of the plan whose name is its content's: what is built with it is kept under that name."""
     file = folders.cache_folder() / "flash" / f"{hashlib.sha256(plan.data).hexdigest()[:24]}.pedge"
     file.parent.mkdir(parents=True, exist_ok=True)

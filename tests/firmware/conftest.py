@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -10,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from pyedge.host import image_files
+from pyedge.host import monocypher
 
-from .slots import BOOT_LIMIT, TRIM, VIRT_AT, VIRT_SLOT, Images, keys
+from .slots import Images, imgtool
 
 ROOT = Path(__file__).resolve().parents[2]
 FIRMWARE = ROOT / "firmware"
@@ -82,28 +83,29 @@ def host_firmware(build: Build) -> Path:
     return build("host", PYEDGE_SANITIZE="address,undefined")
 
 
+def sign_board(name: str, folder: Path) -> Images:
+    """As users do: a key, `pyedge sign --board`, with a plan linked. Nothing is kept but in the folder."""
+    from .test_server import small_plan
+
+    key, plan, curve = folder / "key.pem", folder / "plan.pedge", monocypher.sources()
+    imgtool("keygen", "-k", key, "-t", "ed25519")
+    plan.write_bytes(small_plan(0.5))
+    shutil.copytree(curve, folder / "cache" / "pyedge" / curve.name)
+    options = ["-k", key, "-v", "1.0.0", "--counter", "1", "--trim-to", plan, "--embed", plan, "--boot"]
+    command = [sys.executable, "-m", "pyedge.cli", "sign", "-b", name, *map(str, options), "-o", str(folder / "out")]
+    subprocess.run(command, check=True, env={**os.environ, "XDG_CACHE_HOME": str(folder / "cache")})
+    (boot,) = (folder / "out").glob(f"{name}-boot*")
+    return Images(folder, boot, sorted((folder / "out").glob("*.bin")), key)
+
+
 @pytest.fixture(scope="session")
-def host_images(build: Build, tmp_path_factory: pytest.TempPathFactory) -> Images:
+def host_images(tmp_path_factory: pytest.TempPathFactory) -> Images:
     """The host port. One image is for both slots."""
-    folder = tmp_path_factory.mktemp("slots")
-    key, options = keys(folder)
-    firmware = build("host", PYEDGE_TRIM=TRIM, **options).read_bytes()
-    return Images(folder, build("host", PYEDGE_BOOT="ON", **options), [firmware, firmware], key)
+    return sign_board("host", tmp_path_factory.mktemp("host-slots"))
 
 
 @pytest.fixture(scope="session")
-def virt_images(build: Build, tmp_path_factory: pytest.TempPathFactory) -> Images:
+def virt_images(tmp_path_factory: pytest.TempPathFactory) -> Images:
     """A boot loader of at most 16 KiB, its linker script says so, and firmware linked for each slot."""
-    need("qemu-system-riscv32")
-    folder = tmp_path_factory.mktemp("virt")
-    key, options = keys(folder)
-    boot = build("virt-rv32", "gcc", PYEDGE_BOOT="ON", PYEDGE_CODE=f"0x80000000,{BOOT_LIMIT}", **options)
-    options |= {"PYEDGE_TRIM": TRIM}
-    payloads = []
-    for at in VIRT_AT:
-        code = f"{at + 512:#x},{VIRT_SLOT - 512}"
-        payloads.append(
-            image_files.flat(image_files.elf_segments(build("virt-rv32", "gcc", PYEDGE_CODE=code, **options)))
-        )
-    assert [p.address for p in payloads] == [at + 512 for at in VIRT_AT]
-    return Images(folder, boot, [p.data for p in payloads], key, *VIRT_AT)
+    need("qemu-system-riscv32", "riscv64-unknown-elf-gcc")
+    return sign_board("virt-rv32", tmp_path_factory.mktemp("virt-slots"))

@@ -7,43 +7,32 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from pyedge.host import monocypher
-
 from .wire import IMAGE, OS, READ, WRITE, Board, erased_flash
 
 CUT_EXIT = 9
 HOST_SLOTS = 2 * 65536 + 2 * (4 << 20)  # where they begin; as large as the store before them
-TRIM = "linear_f32;softmax_f32"
+VIRT_SLOTS = 0x900000  # the same in the NOR flash; sectors of 256 KiB, slots of 1 MiB
+VIRT_SECTOR, VIRT_SLOT = 256 << 10, 1 << 20
+VIRT_AT = [0x22000000 + VIRT_SLOTS + 2 * VIRT_SECTOR + slot * VIRT_SLOT for slot in range(2)]
+HEADER = 512
 
 
 class Images:
     """The key, the boot loader, and images of one firmware under many versions."""
 
-    def __init__(self, folder: Path, boot: Path, payloads: list[bytes], key: Path, *fixed: int) -> None:
-        self.folder, self.boot, self.payloads, self.key, self.fixed = folder, boot, payloads, key, fixed
+    def __init__(self, folder: Path, boot: Path, signed: list[Path], key: Path) -> None:
+        """signed: files of imgtool, one for each slot or one for both."""
+        self.folder, self.boot, self.signed, self.key = folder, boot, signed, key
+        data = [file.read_bytes() for file in signed]
+        payloads = [d[HEADER : HEADER + int.from_bytes(d[12:16], "little")] for d in data]
+        self.fixed = VIRT_AT if len(signed) == 2 else []
+        self.payloads = payloads if self.fixed else 2 * payloads
 
     def image(self, version: str, counter: int = 1, slot: int = 0, key: Path | None = None) -> bytes:
         """Signed by our key, or another."""
         at = ["-F", self.fixed[slot]] if self.fixed else []
         options = ["-v", version, "-s", counter, "-k", key or self.key, *at]
-        return sign(self.folder / "image", self.payloads[slot], *options, header=512).read_bytes()
-
-
-def keys(folder: Path) -> tuple[Path, dict[str, str]]:
-    """A new key, and the options to build with it."""
-    imgtool("keygen", "-k", folder / "key.pem", "-t", "ed25519")
-    public = public_key(folder / "key.pem").hex()
-    return folder / "key.pem", {
-        "PYEDGE_SLOTS": "ON",
-        "PYEDGE_MONOCYPHER": str(monocypher.sources()),
-        "PYEDGE_KEY": public,
-    }
-
-
-VIRT_SLOTS = 0x900000  # where they begin in the NOR flash; sectors of 256 KiB, slots of 1 MiB
-VIRT_SECTOR, VIRT_SLOT = 256 << 10, 1 << 20
-VIRT_AT = [0x22000000 + VIRT_SLOTS + 2 * VIRT_SECTOR + slot * VIRT_SLOT for slot in range(2)]
-BOOT_LIMIT = 16 << 10
+        return sign(self.folder / "image", self.payloads[slot], *options, header=HEADER).read_bytes()
 
 
 def imgtool(*args: object) -> None:

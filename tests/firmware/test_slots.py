@@ -9,6 +9,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from pyedge.host.updating import SignedImage
+
 from .slots import (
     HOST_SLOTS,
     VIRT_SECTOR,
@@ -25,7 +29,7 @@ from .slots import (
     version,
 )
 from .test_server import small_plan
-from .wire import IMAGE, READ, WRITE, Board, erased_flash, virt
+from .wire import IMAGE, PYEDGE, READ, WRITE, Board, erased_flash, virt
 
 
 def test_an_update_is_tested_confirmed_or_reverted(host_images: Images, tmp_path: Path) -> None:
@@ -159,7 +163,7 @@ def test_pyedge_makes_keys_signs_and_updates(host_images: Images, tmp_path: Path
     made = pyedge("keygen", tmp_path / "key.pem", "--json")
     assert json.loads(made.stdout)["public"] == public_key(tmp_path / "key.pem").hex()
     assert (tmp_path / "key.pem").stat().st_mode & 0o077 == 0
-    assert pyedge("keygen", tmp_path / "key.pem").returncode == 3
+    assert pyedge("keygen", tmp_path / "key.pem").returncode == 2
     (tmp_path / "firmware").write_bytes(host_images.payloads[0])
     for key, name in ((host_images.key, "good"), (tmp_path / "key.pem", "foreign")):
         signed = pyedge(
@@ -185,6 +189,43 @@ def test_pyedge_makes_keys_signs_and_updates(host_images: Images, tmp_path: Path
         process.stdout.close()
     with start(host_images, flash) as board:
         assert version(board) == "2.0.0"
+
+
+@pytest.mark.parametrize("name", ["host", "virt-rv32"])
+def test_pyedge_builds_and_signs_the_firmware_of_each_slot(request: pytest.FixtureRequest, name: str) -> None:
+    """imgtool verifies the images and reads version, counter and signature; their names say what they are."""
+    images: Images = request.getfixturevalue("host_images" if name == "host" else "virt_images")
+    names = [""] if name == "host" else ["-slot0", "-slot1"]
+    assert [file.name for file in images.signed] == [f"{name}-1.0.0{slot}.bin" for slot in names]
+    for slot, file in enumerate(images.signed):
+        imgtool("verify", "-k", images.key, file)
+        imgtool("dumpinfo", "-o", images.folder / "info.yaml", file)
+        info = (images.folder / "info.yaml").read_text()
+        assert "version: 1.0.0+0" in info and "SEC_CNT" in info and "ED25519" in info
+        image = SignedImage.load(file)
+        assert image.address == (images.fixed[slot] if images.fixed else None) and image.version == "1.0.0"
+
+
+def test_a_plan_that_was_signed_with_the_firmware_runs_until_there_is_another(
+    host_images: Images, tmp_path: Path
+) -> None:
+    """And goes with the firmware."""
+    with start(host_images, slots_with(tmp_path / "flash", host_images.image("1.0.0"))) as board:
+        for plan, upload in ((small_plan(0.5), False), (small_plan(0.25), True)):
+            if upload:
+                assert board.upload(IMAGE, plan) == {"off": len(plan), "match": True}
+            used = board.ask(WRITE, PYEDGE, 8)
+            assert used is not None and used["sha"] == hashlib.sha256(plan).digest()
+
+
+def test_sign_says_what_it_cannot_build(host_images: Images, tmp_path: Path) -> None:
+    """A board without slots; nothing, or two things, to sign."""
+    rest = ["-k", host_images.key, "-v", "1.0.0", "-o", tmp_path / "out"]
+    refused = pyedge("sign", "-b", "sifive-e", *rest)
+    assert refused.returncode == 9 and "has no slots" in refused.stderr and "pyedge flash -b sifive-e" in refused.stderr
+    assert pyedge("sign", *rest).returncode == 2
+    assert pyedge("sign", host_images.signed[0], "-b", "host", *rest).returncode == 2
+    assert not (tmp_path / "out").exists()
 
 
 def test_firmware_without_slots_takes_no_update(host_images: Images, tmp_path: Path) -> None:
