@@ -100,6 +100,47 @@ def test_what_must_not_run_is_refused_by_the_board(host_images: Images, tmp_path
             assert version(board) == "1.0.0"
 
 
+def test_lengths_that_lie_are_refused(host_images: Images, tmp_path: Path) -> None:
+    """In the header and in the TLVs, and an image that ends early: by the board, which goes on and takes a good one."""
+    good = host_images.image("2.0.0")
+    size = int.from_bytes(good[12:16], "little")
+    lies = [good[:-100], good[:500], good[:32], good[:5]]
+    for at, value in ((8, b"\xff\xff"), (8, b"\0\0"), (10, b"\xff\xff"), (12, b"\xff" * 4), (12, bytes(4))):
+        lies.append(good[:at] + value + good[at + len(value) :])
+    for tlv in (512 + size + 2, 512 + size + 6, 512 + size + 14, 512 + size + 18):  # lengths of areas and of TLVs
+        lies.append(good[:tlv] + b"\xff\xff" + good[tlv + 2 :])
+    with start(host_images, slots_with(tmp_path / "flash", host_images.image("1.0.0"))) as board:
+        for lie in lies:
+            answer = board.upload(IMAGE, lie, chunk=32000)
+            assert answer is not None and answer["rc"] == 9, answer
+        too_long = board.ask(WRITE, IMAGE, 1, {"off": 0, "data": good[:64], "len": 0xFFFFFFFF, "sha": bytes(32)})
+        assert too_long is not None and too_long["rc"] == 2
+        assert len(firmware_of(board)) == 1
+        ask_for(board, good, confirm=True)
+        reset(board)
+        assert version(board) == "2.0.0"
+
+
+def test_the_network_runs_while_an_update_comes(host_images: Images, tmp_path: Path) -> None:
+    """Between its chunks; a plan that comes meanwhile breaks it off, and it goes on from its last whole sector."""
+    image, plan = host_images.image("2.0.0"), small_plan(0.25)
+    sha = {"len": len(image), "sha": hashlib.sha256(image).digest()}
+    with start(host_images, slots_with(tmp_path / "flash", host_images.image("1.0.0"))) as board:
+        board.ask(WRITE, PYEDGE, 8)
+        off = 0
+        while off < 70000:
+            body = {"off": off, "data": image[off : off + 10000], **({} if off else sha)}
+            (off,) = board.ask(WRITE, IMAGE, 1, body).values()
+            assert "rc" not in board.ask(WRITE, PYEDGE, 4, {"e": 0, "id": off})
+        assert board.upload(IMAGE, plan) == {"off": len(plan), "match": True}
+        assert board.ask(WRITE, IMAGE, 1, {"off": off, "data": image[off : off + 100]})["off"] == len(plan)
+        assert board.ask(WRITE, IMAGE, 1, {"off": 0, "data": image[:100], **sha}) == {"off": 65536}
+        ask_for(board, image, confirm=True)
+        reset(board)
+        assert version(board) == "2.0.0"
+        assert board.ask(WRITE, PYEDGE, 8)["sha"] == hashlib.sha256(plan).digest()
+
+
 def test_a_board_without_firmware_says_so(host_images: Images, tmp_path: Path) -> None:
     """As text, so that a terminal shows it."""
     with Board(
