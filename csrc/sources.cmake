@@ -108,6 +108,7 @@ set(PYEDGE_RVV_SOURCES
   kernels/rvv/depthwise_s8.c
   kernels/rvv/dwacc_f32.c
   kernels/rvv/dwconv_f32.c
+  kernels/rvv/elementwise.c
   kernels/rvv/gemm_acc_f32.c
   kernels/rvv/gemm_f32.c
   kernels/rvv/gemm_s8.c
@@ -115,8 +116,10 @@ set(PYEDGE_RVV_SOURCES
 )
 # Of those with float16 too (Zvfh): PYEDGE_ZVFH, PE_WITH_ZVFH.
 set(PYEDGE_ZVFH_SOURCES
+  kernels/zvfh/conv2d_dgrad_f16.c
   kernels/zvfh/depthwise_f16.c
   kernels/zvfh/dwacc_f16.c
+  kernels/zvfh/elementwise.c
   kernels/zvfh/gemm_acc_f16.c
   kernels/zvfh/gemm_acc_fast16.c
   kernels/zvfh/gemm_f16.c

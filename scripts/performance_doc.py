@@ -135,7 +135,8 @@ def training(steps: dict[str, Any]) -> str:
         whole, half = (convolutions(runs[f"vectors {precision}"]) for precision in ("fp32", "fast16"))
         lines.append(
             f"Convolutions of {network} forward and backward, with the update, by vectors: {whole / 1e6:.2f} M "
-            f"instructions in float32, {half / 1e6:.2f} M in `fast16`, {whole / half:.2f} times fewer."
+            f"instructions in float32, {half / 1e6:.2f} M in `fast16`, {whole / half:.2f} times fewer; whole steps "
+            f"{runs['vectors fp32']['step'] / runs['vectors fast16']['step']:.2f} times."
         )
     lines += [
         "",

@@ -138,6 +138,14 @@ PE_OPS_RVV(PE_OP_PROTOTYPE)
 PE_OPS_ZVFH(PE_OP_PROTOTYPE)
 #undef PE_OP_PROTOTYPE
 
+/* Ops that are no sums of products, of float32 and float16, by a set that has vectors of both or of floats alone. NULL where
+ * no kept op needs it. */
+typedef struct pe_elementwise {
+    pe_op_fn *add_float, *mean_float, *cast_float;
+    pe_op_fn *bias_grad, *clip_grad, *clip_mask, *mask_grad, *sum_squares;
+    pe_op_fn *sgd_update, *momentum_update, *adam_update;
+} pe_elementwise;
+
 /* One kernel a role. A role that no kept op needs is 0 (ops/trim.h). */
 typedef struct pe_kernels {
     pe_gemm_s8_fn *gemm_s8;
@@ -150,7 +158,7 @@ typedef struct pe_kernels {
     pe_op_fn *add_s8, *avg_pool2d_s8, *max_pool2d_s8;
     pe_gemm_f16_fn *gemm_f16;
     pe_gemm_fast16_fn *gemm_fast16;
-    pe_op_fn *depthwise_f16; /* NULL: this set has none */
+    pe_op_fn *depthwise_f16, *conv2d_dgrad_f16; /* NULL: this set has none */
     pe_gemm_acc_f32_fn *gemm_acc_f32;
     pe_gemm_acc_f16_fn *gemm_acc_f16;
     pe_gemm_acc_fast16_fn *gemm_acc_fast16;
@@ -158,8 +166,10 @@ typedef struct pe_kernels {
     pe_dwacc_f32_fn *dwacc_f32;
     pe_dwacc_f16_fn *dwacc_f16;
     pe_dwacc_fast16_fn *dwacc_fast16;
+    const pe_elementwise *elementwise; /* NULL: this set has none */
 } pe_kernels;
 
+extern const pe_elementwise pe_elementwise__rvv, pe_elementwise__zvfh;
 extern const pe_kernels pe_kernels_rvv;  /* in builds with PE_WITH_RVV */
 extern const pe_kernels pe_kernels_zvfh; /* with PE_WITH_ZVFH as well */
 

@@ -94,11 +94,34 @@
     X(avg_pool2d_s8, mve, avg_pool2d_s8) \
     X(max_pool2d_s8, mve, max_pool2d_s8)
 
-#define PE_OPS_RVV(X)            \
-    X(conv2d_s8, rvv, conv2d_s8) \
-    X(depthwise_s8, rvv, depthwise_s8)
+#define PE_OPS_RVV(X)                        \
+    X(conv2d_s8, rvv, conv2d_s8)             \
+    X(depthwise_s8, rvv, depthwise_s8)       \
+    X(add_float, rvv, add_f32)               \
+    X(mean_float, rvv, mean_f32)             \
+    X(bias_grad, rvv, bias_grad)             \
+    X(clip_grad, rvv, clip_grad)             \
+    X(clip_mask, rvv, clip_mask)             \
+    X(mask_grad, rvv, mask_grad)             \
+    X(sum_squares, rvv, sum_squares)         \
+    X(sgd_update, rvv, sgd_update)           \
+    X(momentum_update, rvv, momentum_update) \
+    X(adam_update, rvv, adam_update)
 
-#define PE_OPS_ZVFH(X) X(depthwise_f16, zvfh, depthwise_f16)
+#define PE_OPS_ZVFH(X)                          \
+    X(depthwise_f16, zvfh, depthwise_f16)       \
+    X(conv2d_dgrad_f16, zvfh, conv2d_dgrad_f16) \
+    X(add_float, zvfh, add_f16)                 \
+    X(mean_float, zvfh, mean_f16)               \
+    X(cast_float, zvfh, cast)                   \
+    X(bias_grad, zvfh, bias_grad)               \
+    X(clip_grad, zvfh, clip_grad)               \
+    X(clip_mask, zvfh, clip_mask)               \
+    X(mask_grad, zvfh, mask_grad)               \
+    X(sum_squares, zvfh, sum_squares)           \
+    X(sgd_update, zvfh, sgd_update)             \
+    X(momentum_update, zvfh, momentum_update)   \
+    X(adam_update, zvfh, adam_update)
 
 /* One line a layer kernel (layers.h): X(name, arch, op kind), for pe_layer_<name>__<arch>; PE_NEEDS_<arch> of cpu.h is what
  * the CPU must have. PE_LAYERS joins the lists of a build: of two that take a case the first does. */

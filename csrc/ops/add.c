@@ -163,6 +163,9 @@ static pe_status check_f16(const pe_call *c, uint32_t *scratch_bytes, const char
 
 static void run_f32(const pe_call *c)
 {
+    const pe_elementwise *by_vectors = c->kernels->elementwise;
+    if (by_vectors && by_vectors->add_float(c))
+        return;
     const pe_add_params *p = c->params;
     const float *a = c->data[0], *b = c->data[1];
     float *y = c->data[2];
@@ -177,6 +180,9 @@ static void run_f32(const pe_call *c)
 /* A float has 24 >= 2 * 11 + 2 bits, so its rounding before that to float16 changes nothing. */
 static void run_f16(const pe_call *c)
 {
+    const pe_elementwise *by_vectors = c->kernels->elementwise;
+    if (by_vectors && by_vectors->add_float(c))
+        return;
     const pe_add_params *p = c->params;
     const uint16_t *a = c->data[0], *b = c->data[1];
     uint16_t *y = c->data[2];

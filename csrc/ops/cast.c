@@ -1,4 +1,5 @@
 #include "kernels/f16.h"
+#include "kernels/kernels.h"
 #include "typed.h"
 
 /* cast: y = x as another dtype or number format (docs/arithmetic.md, "Cast"). Formats have one code in a byte. */
@@ -61,10 +62,14 @@ static bool run_f16(const pe_call *c)
     const uint32_t n = pe_tensor_elements(c->tensor[0]);
     if (p->x_format || p->y_format)
         return false;
-    if (from == PE_F32 && to == PE_F16)
+    const bool narrows = from == PE_F32 && to == PE_F16, widens = from == PE_F16 && to == PE_F32;
+    const pe_elementwise *by_vectors = c->kernels->elementwise;
+    if ((narrows || widens) && by_vectors && by_vectors->cast_float(c))
+        return true;
+    if (narrows)
         for (uint32_t i = 0; i < n; i++)
             ((uint16_t *)c->data[1])[i] = pe_f16_round(((const float *)c->data[0])[i]);
-    else if (from == PE_F16 && to == PE_F32)
+    else if (widens)
         for (uint32_t i = 0; i < n; i++)
             ((float *)c->data[1])[i] = pe_f16_widen(((const uint16_t *)c->data[0])[i]);
     else

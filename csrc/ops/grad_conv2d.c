@@ -124,36 +124,6 @@ static const uint8_t *row_at(const rows *r, size_t image, int32_t y, size_t grou
     return row;
 }
 
-/* Whether tap i of some window reads `position`; that window, which may lie outside dy, in *window. */
-static bool lines_up(const pe_axis *a, int32_t position, int32_t tap, int32_t *window)
-{
-    const int32_t from = position + a->pad - tap * a->dilation;
-    *window = from / a->stride;
-    return *window * a->stride == from;
-}
-
-/* Of a position: how many taps line up, the last one and its window, and the steps to those before it. */
-typedef struct lined {
-    int32_t count, tap, window, tap_step, window_step;
-} lined;
-
-static lined lined_up(const pe_axis *a, int32_t position)
-{
-    lined l = {0};
-    for (int32_t i = a->taps, window; i-- > 0;)
-        if (lines_up(a, position, i, &window)) {
-            if (l.count == 0) {
-                l.tap = i;
-                l.window = window;
-            } else if (l.count == 1) {
-                l.tap_step = i - l.tap;
-                l.window_step = window - l.window;
-            }
-            l.count++;
-        }
-    return l;
-}
-
 /* Elements of w from output to output, and from tap to tap. */
 typedef struct weights {
     size_t output, tap;
@@ -164,7 +134,7 @@ static void conv2d_pixels(const pe_gradient *t, const conv *g, const rows *r, co
                           int32_t x, uint32_t before, pe_sums s, size_t at)
 {
     const size_t step = rows_step(r, pe_a_bytes(t)), channels = g->inputs * g->groups;
-    const lined l = lined_up(&g->w, x);
+    const pe_lined l = pe_lined_up(&g->w, x);
     pe_acc_geometry k = {
         .m = (size_t)((g->w.in - x - 1) / g->w.stride) + 1,
         .n = g->inputs,
@@ -186,7 +156,7 @@ static void conv2d_pixels(const pe_gradient *t, const conv *g, const rows *r, co
 static void depthwise_pixels(const pe_gradient *t, const conv *g, const rows *r, const uint8_t *row, const uint8_t *w,
                              int32_t x, uint32_t before, pe_sums s, size_t at)
 {
-    const lined l = lined_up(&g->w, x);
+    const pe_lined l = pe_lined_up(&g->w, x);
     const size_t multiplier = g->multiplier;
     /* All taps in one go, or those of a channel of dx tap by tap. */
     const int32_t calls = multiplier == 1 ? l.count > 0 : l.count;
@@ -215,6 +185,8 @@ static void run_dgrad(const pe_call *c, bool half)
     const pe_conv2d_params *p = c->params;
     const pe_gradient t = pe_gradient_of(c, half, p->rounding);
     const conv g = resolve(c, false);
+    if (half && !g.multiplier && c->kernels->conv2d_dgrad_f16 && c->kernels->conv2d_dgrad_f16(c))
+        return;
     const size_t channels = g.inputs * g.groups, row_elements = (size_t)g.w.in * channels;
     if (is_linear(&g)) {
         pe_gradient_gemm(&t, g.images * (size_t)g.h.in * (size_t)g.w.in, g.inputs, g.outputs, g.outputs, 1, c->data[0],
@@ -231,7 +203,7 @@ static void run_dgrad(const pe_call *c, bool half)
     const size_t w_row = (size_t)g.w.taps * (g.multiplier ? g.outputs : g.inputs) * pe_b_bytes(&t);
     for (size_t line = 0, to = 0; line < g.images * (size_t)g.h.in; line++, to += row_elements) {
         const int32_t y = (int32_t)(line % (size_t)g.h.in);
-        const lined l = lined_up(&g.h, y);
+        const pe_lined l = pe_lined_up(&g.h, y);
         pe_sums_clear(s, row_elements);
         for (size_t group = 0; group < g.groups; group++)
             for (int32_t i = 0; i < l.count; i++) {

@@ -1,5 +1,6 @@
 #include "check.h"
 #include "kernels/f16.h"
+#include "kernels/kernels.h"
 #include "ops.h"
 
 /* bias_grad: db[c] = sum over rows of dy[.., c], ascending, from before[c] or +0 on. clip_grad: dx = dy where min < y < max,
@@ -12,6 +13,9 @@ static bool is_float(const pe_tensor *t)
 
 static void run_bias(const pe_call *c)
 {
+    const pe_elementwise *by_vectors = c->kernels->elementwise;
+    if (by_vectors && by_vectors->bias_grad(c))
+        return;
     const pe_tensor *dy = c->tensor[0], *db = c->tensor[c->inputs];
     const float *before = c->inputs > 1 && c->tensor[1] ? c->data[1] : NULL;
     const size_t channels = pe_tensor_elements(db), elements = pe_tensor_elements(dy);
@@ -54,6 +58,9 @@ static void pass(void *dx, const void *dy, size_t i, bool is_f16, bool passes)
 
 static void run_clip(const pe_call *c)
 {
+    const pe_elementwise *by_vectors = c->kernels->elementwise;
+    if (by_vectors && by_vectors->clip_grad(c))
+        return;
     const size_t elements = pe_tensor_elements(c->tensor[0]);
     const bool is_f16 = c->tensor[0]->dtype == PE_F16, y_is_f16 = c->tensor[1]->dtype == PE_F16;
     for (size_t i = 0; i < elements; i++)
@@ -62,6 +69,9 @@ static void run_clip(const pe_call *c)
 
 static void run_mask(const pe_call *c)
 {
+    const pe_elementwise *by_vectors = c->kernels->elementwise;
+    if (by_vectors && by_vectors->clip_mask(c))
+        return;
     const size_t elements = pe_tensor_elements(c->tensor[0]);
     const bool is_f16 = c->tensor[0]->dtype == PE_F16;
     unsigned bits = 0;
@@ -76,6 +86,9 @@ static void run_mask(const pe_call *c)
 
 static void run_masked(const pe_call *c)
 {
+    const pe_elementwise *by_vectors = c->kernels->elementwise;
+    if (by_vectors && by_vectors->mask_grad(c))
+        return;
     const size_t elements = pe_tensor_elements(c->tensor[0]);
     const bool is_f16 = c->tensor[0]->dtype == PE_F16;
     for (size_t i = 0; i < elements; i++)

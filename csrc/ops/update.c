@@ -1,6 +1,5 @@
-#include "f16.h"
+#include "update.h"
 #include "kernels/bytes.h"
-#include "math_f32.h"
 #include "philox.h"
 
 /* sgd_update, momentum_update, adam_update: the next weights and moments of an optimizer (docs/arithmetic.md, "Optimizers").
@@ -8,7 +7,6 @@
  * be the memory of what they follow. Nothing changes if factor is not finite: the step is left out. g may be shorter than w:
  * elements start, start + 1 .. of w. */
 
-enum { W, G, LR, FACTOR, STEP, M, V };
 /* Elements at a time, so that compilers use vectors whatever shares memory. */
 #ifdef __riscv_vector
 #define PE_BLOCK 128 /* of which few instructions take many */
@@ -113,111 +111,90 @@ static void store(const pe_update_params *p, void *to, bool half, uint32_t at, u
     }
 }
 
-/* Where a result does not lie on what it follows, it starts as a copy of it. */
-static void *follow(const pe_call *c, uint32_t from, uint32_t to)
-{
-    if (c->data[from] != c->data[to])
-        __builtin_memmove(c->data[to], c->data[from], c->tensor[to]->bytes);
-    return c->data[to];
-}
+typedef void pe_rule(const pe_update_params *p, const pe_update *u, const float *d, float *w, float *m, float *v);
 
-typedef struct pe_rates {
-    float lr, factor;
-    float step_size, root; /* adam: lr and the root of v with their bias corrected */
-} pe_rates;
-
-typedef void pe_rule(const pe_update_params *p, const pe_rates *r, const float *d, float *w, float *m, float *v);
-
-static void update(const pe_call *c, pe_rates r, pe_rule *rule)
+static void update(const pe_call *c, pe_rule *rule)
 {
     const pe_update_params *p = c->params;
-    bool half_w = c->tensor[W]->dtype == PE_F16, half_g = c->tensor[G]->dtype == PE_F16;
-    uint32_t step = pe_step_number(*(const float *)c->data[STEP]), n = pe_tensor_elements(c->tensor[G]);
-    void *w = follow(c, W, c->inputs);
-    float *m = c->inputs > M ? follow(c, M, c->inputs + 1u) : NULL,
-          *v = c->inputs > V ? follow(c, V, c->inputs + 2u) : NULL;
-    if (!pe_is_finite(r.factor))
+    const pe_update u = pe_update_of(c);
+    const uint32_t step = pe_step_number(*(const float *)c->data[STEP]);
+    if (!pe_is_finite(u.factor))
         return;
-    for (uint32_t i = 0; i < n; i += PE_BLOCK) {
-        uint32_t count = n - i < PE_BLOCK ? n - i : PE_BLOCK;
+    for (uint32_t i = 0; i < u.n; i += PE_BLOCK) {
+        uint32_t count = u.n - i < PE_BLOCK ? u.n - i : PE_BLOCK;
         float bw[PE_BLOCK], d[PE_BLOCK], bm[PE_BLOCK], bv[PE_BLOCK];
-        load(bw, w, half_w, p->start + i, count);
-        load(d, c->data[G], half_g, i, count);
+        load(bw, u.w, u.w_is_f16, p->start + i, count);
+        load(d, u.g, u.g_is_f16, i, count);
         for (uint32_t k = 0; k < PE_BLOCK; k++)
-            d[k] = d[k] * r.factor;
+            d[k] = d[k] * u.factor;
         if (pe_is_finite(p->clip))
             for (uint32_t k = 0; k < PE_BLOCK; k++)
                 d[k] = pe_clip_f32(d[k], -p->clip, p->clip);
         if (!p->decoupled && p->decay != 0.0f)
             for (uint32_t k = 0; k < PE_BLOCK; k++)
                 d[k] = d[k] + p->decay * bw[k];
-        if (m)
-            load(bm, m, false, i, count);
-        if (v)
-            load(bv, v, false, i, count);
-        rule(p, &r, d, bw, bm, bv);
-        store(p, w, half_w, p->start + i, count, bw, step);
-        if (m)
-            store(p, m, false, i, count, bm, step);
-        if (v)
-            store(p, v, false, i, count, bv, step);
+        if (u.m)
+            load(bm, u.m, false, i, count);
+        if (u.v)
+            load(bv, u.v, false, i, count);
+        rule(p, &u, d, bw, bm, bv);
+        store(p, u.w, u.w_is_f16, p->start + i, count, bw, step);
+        if (u.m)
+            store(p, u.m, false, i, count, bm, step);
+        if (u.v)
+            store(p, u.v, false, i, count, bv, step);
     }
 }
 
-static void sgd(const pe_update_params *p, const pe_rates *r, const float *d, float *w, float *m, float *v)
+static void sgd(const pe_update_params *p, const pe_update *u, const float *d, float *w, float *m, float *v)
 {
     (void)p, (void)m, (void)v;
     for (uint32_t k = 0; k < PE_BLOCK; k++)
-        w[k] = w[k] - r->lr * d[k];
+        w[k] = w[k] - u->lr * d[k];
 }
 
-static void momentum(const pe_update_params *p, const pe_rates *r, const float *d, float *w, float *m, float *v)
+static void momentum(const pe_update_params *p, const pe_update *u, const float *d, float *w, float *m, float *v)
 {
     (void)v;
     for (uint32_t k = 0; k < PE_BLOCK; k++)
         m[k] = p->momentum * m[k] + d[k];
     if (p->nesterov)
         for (uint32_t k = 0; k < PE_BLOCK; k++)
-            w[k] = w[k] - r->lr * (d[k] + p->momentum * m[k]);
+            w[k] = w[k] - u->lr * (d[k] + p->momentum * m[k]);
     else
         for (uint32_t k = 0; k < PE_BLOCK; k++)
-            w[k] = w[k] - r->lr * m[k];
+            w[k] = w[k] - u->lr * m[k];
 }
 
-static void adam(const pe_update_params *p, const pe_rates *r, const float *d, float *w, float *m, float *v)
+static void adam(const pe_update_params *p, const pe_update *u, const float *d, float *w, float *m, float *v)
 {
-    float kept = p->decoupled ? 1.0f - r->lr * p->decay : 1.0f;
+    float kept = p->decoupled ? 1.0f - u->lr * p->decay : 1.0f;
     for (uint32_t k = 0; k < PE_BLOCK; k++) {
         m[k] = m[k] + p->rest_m * (d[k] - m[k]);
         v[k] = p->keep_v * v[k] + p->rest_v * d[k] * d[k];
-        w[k] = kept * w[k] - r->step_size * (m[k] / (pe_sqrt_f32(v[k]) / r->root + p->epsilon));
+        w[k] = kept * w[k] - u->step_size * (m[k] / (pe_sqrt_f32(v[k]) / u->root + p->epsilon));
     }
-}
-
-static pe_rates rates_of(const pe_call *c)
-{
-    return (pe_rates){.lr = *(const float *)c->data[LR], .factor = *(const float *)c->data[FACTOR]};
 }
 
 static void run_sgd(const pe_call *c)
 {
-    update(c, rates_of(c), sgd);
+    const pe_elementwise *by_vectors = c->kernels->elementwise;
+    if (!by_vectors || !by_vectors->sgd_update(c))
+        update(c, sgd);
 }
 
 static void run_momentum(const pe_call *c)
 {
-    update(c, rates_of(c), momentum);
+    const pe_elementwise *by_vectors = c->kernels->elementwise;
+    if (!by_vectors || !by_vectors->momentum_update(c))
+        update(c, momentum);
 }
 
-/* Kingma and Ba 2015; 1 - beta^t as -expm1(t log beta), which loses no digits. */
 static void run_adam(const pe_call *c)
 {
-    const pe_update_params *p = c->params;
-    pe_rates r = rates_of(c);
-    float t = *(const float *)c->data[STEP];
-    r.step_size = r.lr / -pe_expm1_f32(t * p->log_m);
-    r.root = pe_sqrt_f32(-pe_expm1_f32(t * p->log_v));
-    update(c, r, adam);
+    const pe_elementwise *by_vectors = c->kernels->elementwise;
+    if (!by_vectors || !by_vectors->adam_update(c))
+        update(c, adam);
 }
 
 #define PE_UPDATE_DEF(op, KIND, moments, function) \

@@ -38,4 +38,34 @@ static inline pe_axis pe_axis_w(const pe_conv2d_params *p, const pe_tensor *x, c
 {
     return (pe_axis){x->dims[2], y->dims[2], taps, p->stride_w, p->dilation_w, p->pad_left};
 }
+
+/* Whether tap i of some window reads `position`; that window, which may lie outside dy, in *window. */
+static inline bool pe_lines_up(const pe_axis *a, int32_t position, int32_t tap, int32_t *window)
+{
+    const int32_t from = position + a->pad - tap * a->dilation;
+    *window = from / a->stride;
+    return *window * a->stride == from;
+}
+
+/* Of a position: how many taps line up, the last one and its window, and the steps to those before it. */
+typedef struct pe_lined {
+    int32_t count, tap, window, tap_step, window_step;
+} pe_lined;
+
+static inline pe_lined pe_lined_up(const pe_axis *a, int32_t position)
+{
+    pe_lined l = {0};
+    for (int32_t i = a->taps, window; i-- > 0;)
+        if (pe_lines_up(a, position, i, &window)) {
+            if (l.count == 0) {
+                l.tap = i;
+                l.window = window;
+            } else if (l.count == 1) {
+                l.tap_step = i - l.tap;
+                l.window_step = window - l.window;
+            }
+            l.count++;
+        }
+    return l;
+}
 #endif

@@ -35,12 +35,16 @@ def layers() -> dict[str, tuple[str, list[tuple[int, ...]], dict[str, Any]]]:
         (1, 6, 6, 8, (3, 3), 1, 1, 20),
         (1, 5, 70, 6, (3, 3), 1, 1, 7),  # rows that are longer than channels are many
         (2, 6, 140, 3, (3, 2), 2, 1, 5),
+        (1, 11, 12, 6, (3, 2), 3, 2, 9),  # valid: more pixels than windows
     ]
     for number, (images, h, w, c, kernel, stride, dilation, c_out) in enumerate(convolutions):
         groups = 2 if number == 4 else 1
+        padding = "valid" if number == 7 else "same"
         out = tuple(-(-side // stride) for side in (h, w))
+        if padding == "valid":
+            out = tuple((s - (k - 1) * dilation - 1) // stride + 1 for s, k in zip((h, w), kernel, strict=True))
         dy, x, size = (images, *out, c_out), (images, h, w, c), {"size": (h, w)}
-        window: dict[str, Any] = {"stride": (stride, stride), "dilation": (dilation, dilation), "padding": "same"}
+        window: dict[str, Any] = {"stride": (stride, stride), "dilation": (dilation, dilation), "padding": padding}
         attrs = window | {"groups": groups}
         weights = (c_out, *kernel, c // groups)
         made[f"conv2d_dgrad {weights} {h}x{w}"] = ("conv2d_dgrad", [dy, weights], attrs | size)
@@ -98,6 +102,7 @@ def test_float32(build: Build, vlen: int) -> None:
     "dtypes, vlen",
     [
         (("float16", "float16", "float16"), 128),
+        (("float16", "float16", "float16"), 512),
         (("float16", "float16", "float32"), 512),
         (("float32", "float16", "float32"), 128),
         (("float16", "float32", "float16"), 256),

@@ -62,4 +62,10 @@ static inline vfloat32m4_t pe_rvv_clip_f32(vfloat32m4_t x, float min, float max,
     const vbool8_t low = __riscv_vmfle_vf_f32m4_b8(x, min, vl), high = __riscv_vmfge_vf_f32m4_b8(x, max, vl);
     return __riscv_vfmerge_vfm_f32m4(__riscv_vfmerge_vfm_f32m4(x, max, high, vl), min, low, vl);
 }
+
+static inline vfloat32m8_t pe_rvv_clip_f32m8(vfloat32m8_t x, float min, float max, size_t vl)
+{
+    const vbool4_t low = __riscv_vmfle_vf_f32m8_b4(x, min, vl), high = __riscv_vmfge_vf_f32m8_b4(x, max, vl);
+    return __riscv_vfmerge_vfm_f32m8(__riscv_vfmerge_vfm_f32m8(x, max, high, vl), min, low, vl);
+}
 #endif

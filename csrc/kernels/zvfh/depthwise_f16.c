@@ -14,47 +14,47 @@ typedef struct image {
 } image;
 
 /* `vl` elements of x from `at` on; inside: else +0. */
-static inline vfloat16m2_t load_f16(const image *g, bool inside, size_t at, size_t vl)
+static inline vfloat16m4_t load_f16(const image *g, bool inside, size_t at, size_t vl)
 {
     if (!inside)
-        return __riscv_vfmv_v_f_f16m2(0, vl);
+        return __riscv_vfmv_v_f_f16m4(0, vl);
     if (g->form.a_is_f16)
-        return __riscv_vle16_v_f16m2((const _Float16 *)(const void *)g->x + at, vl);
-    return __riscv_vfncvt_f_f_w_f16m2(__riscv_vle32_v_f32m4((const float *)(const void *)g->x + at, vl), vl);
+        return __riscv_vle16_v_f16m4((const _Float16 *)(const void *)g->x + at, vl);
+    return __riscv_vfncvt_f_f_w_f16m4(__riscv_vle32_v_f32m8((const float *)(const void *)g->x + at, vl), vl);
 }
 
-static inline vfloat32m4_t load_f32(const image *g, bool inside, size_t at, size_t vl)
+static inline vfloat32m8_t load_f32(const image *g, bool inside, size_t at, size_t vl)
 {
     if (inside && !g->form.a_is_f16)
-        return __riscv_vle32_v_f32m4((const float *)(const void *)g->x + at, vl);
-    return __riscv_vfwcvt_f_f_v_f32m4(load_f16(g, inside, at, vl), vl);
+        return __riscv_vle32_v_f32m8((const float *)(const void *)g->x + at, vl);
+    return __riscv_vfwcvt_f_f_v_f32m8(load_f16(g, inside, at, vl), vl);
 }
 
 /* vl channels of one pixel of y. */
-static inline vfloat32m4_t window(const image *g, bool fast, int32_t oy, int32_t ox, size_t channel, size_t vl)
+static inline vfloat32m8_t window(const image *g, bool fast, int32_t oy, int32_t ox, size_t channel, size_t vl)
 {
     const _Float16 *taps = g->taps + channel;
     const int32_t y0 = oy * g->h.stride - g->h.pad, x0 = ox * g->w.stride - g->w.pad;
-    vfloat32m4_t sum = pe_zvfh_bias(g->bias ? g->bias + channel : NULL, vl);
-    vfloat16m2_t run = __riscv_vfmv_v_f_f16m2(0, vl);
+    vfloat32m8_t sum = pe_zvfh_bias_m8(g->bias ? g->bias + channel : NULL, vl);
+    vfloat16m4_t run = __riscv_vfmv_v_f_f16m4(0, vl);
     uint32_t tap = 0;
     for (int32_t i = 0; i < g->h.taps; i++)
         for (int32_t j = 0; j < g->w.taps; j++, taps += g->channels) {
             const int32_t iy = y0 + i * g->h.dilation, ix = x0 + j * g->w.dilation;
             const bool inside = iy >= 0 && iy < g->h.in && ix >= 0 && ix < g->w.in;
             const size_t at = inside ? ((size_t)iy * (size_t)g->w.in + (size_t)ix) * g->channels + channel : 0;
-            const vfloat16m2_t w = __riscv_vle16_v_f16m2(taps, vl);
+            const vfloat16m4_t w = __riscv_vle16_v_f16m4(taps, vl);
             if (!fast) {
-                sum = __riscv_vfmacc_vv_f32m4(sum, load_f32(g, inside, at, vl), __riscv_vfwcvt_f_f_v_f32m4(w, vl), vl);
+                sum = __riscv_vfmacc_vv_f32m8(sum, load_f32(g, inside, at, vl), __riscv_vfwcvt_f_f_v_f32m8(w, vl), vl);
                 continue;
             }
-            run = __riscv_vfmacc_vv_f16m2(run, load_f16(g, inside, at, vl), w, vl);
+            run = __riscv_vfmacc_vv_f16m4(run, load_f16(g, inside, at, vl), w, vl);
             if (++tap % PE_FAST16_RUN == 0) {
-                sum = __riscv_vfwadd_wv_f32m4(sum, run, vl);
-                run = __riscv_vfmv_v_f_f16m2(0, vl);
+                sum = __riscv_vfwadd_wv_f32m8(sum, run, vl);
+                run = __riscv_vfmv_v_f_f16m4(0, vl);
             }
         }
-    return tap % PE_FAST16_RUN ? __riscv_vfwadd_wv_f32m4(sum, run, vl) : sum;
+    return tap % PE_FAST16_RUN ? __riscv_vfwadd_wv_f32m8(sum, run, vl) : sum;
 }
 
 bool pe_depthwise_f16__zvfh(const pe_call *c)
@@ -79,8 +79,9 @@ bool pe_depthwise_f16__zvfh(const pe_call *c)
         for (int32_t oy = 0; oy < g.h.out; oy++)
             for (int32_t ox = 0; ox < g.w.out; ox++, to += g.channels)
                 for (size_t vl, channel = 0; channel < g.channels; channel += vl) {
-                    vl = __riscv_vsetvl_e16m2(g.channels - channel);
-                    pe_zvfh_store(window(&g, fast, oy, ox, channel, vl), &g.form, c->data[c->inputs], to + channel, vl);
+                    vl = __riscv_vsetvl_e16m4(g.channels - channel);
+                    pe_zvfh_store_m8(window(&g, fast, oy, ox, channel, vl), &g.form, c->data[c->inputs], to + channel,
+                                     vl);
                 }
     return true;
 }

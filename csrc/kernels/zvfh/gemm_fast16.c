@@ -18,10 +18,30 @@ static void flush(float *sums, vfloat16m4_t run, size_t vl)
     __riscv_vse32_v_f32m8(sums, __riscv_vfwadd_wv_f32m8(__riscv_vle32_v_f32m8(sums, vl), run, vl), vl);
 }
 
-/* k products of ROWS rows into sums; a_row: bytes from row to row of a. */
+/* A tile whose sums have one run. */
+typedef struct tile_of {
+    const float *bias; /* of its first column, or NULL */
+    const pe_form_f16 *form;
+    void *c;
+    size_t at, c_stride; /* its first element, and from row to row */
+} tile_of;
+
+/* A run goes into the sums; or, if it is the only one, with the bias into c. */
+static inline __attribute__((always_inline)) void end_run(float (*sums)[COLUMNS], const tile_of *only, size_t row,
+                                                          vfloat16m4_t run, size_t vl)
+{
+    if (!only) {
+        flush(sums[row], run, vl);
+        return;
+    }
+    const vfloat32m8_t sum = __riscv_vfwadd_wv_f32m8(pe_zvfh_bias_m8(only->bias, vl), run, vl);
+    pe_zvfh_store_m8(sum, only->form, only->c, only->at + row * only->c_stride, vl);
+}
+
+/* k products of ROWS rows; a_row: bytes from row to row of a. */
 static inline __attribute__((always_inline)) void run_4(size_t vl, size_t k, const uint8_t *a, size_t a_row,
                                                         bool a_is_f16, const _Float16 *b, ptrdiff_t b_step,
-                                                        float (*sums)[COLUMNS])
+                                                        float (*sums)[COLUMNS], const tile_of *only)
 {
     const uint8_t *a0 = a, *a1 = a0 + a_row, *a2 = a1 + a_row, *a3 = a2 + a_row;
     vfloat16m4_t s0 = __riscv_vfmv_v_f_f16m4(0, vl), s1 = s0, s2 = s0, s3 = s0;
@@ -33,19 +53,20 @@ static inline __attribute__((always_inline)) void run_4(size_t vl, size_t k, con
         s2 = __riscv_vfmacc_vf_f16m4(s2, element(a2, i, a_is_f16), w, vl);
         s3 = __riscv_vfmacc_vf_f16m4(s3, element(a3, i, a_is_f16), w, vl);
     }
-    flush(sums[0], s0, vl);
-    flush(sums[1], s1, vl);
-    flush(sums[2], s2, vl);
-    flush(sums[3], s3, vl);
+    end_run(sums, only, 0, s0, vl);
+    end_run(sums, only, 1, s1, vl);
+    end_run(sums, only, 2, s2, vl);
+    end_run(sums, only, 3, s3, vl);
 }
 
 static inline __attribute__((always_inline)) void run_1(size_t vl, size_t k, const uint8_t *a, bool a_is_f16,
-                                                        const _Float16 *b, ptrdiff_t b_step, float *sums)
+                                                        const _Float16 *b, ptrdiff_t b_step, float (*sums)[COLUMNS],
+                                                        const tile_of *only)
 {
     vfloat16m4_t sum = __riscv_vfmv_v_f_f16m4(0, vl);
     for (size_t i = 0; i < k; i++)
         sum = __riscv_vfmacc_vf_f16m4(sum, element(a, i, a_is_f16), __riscv_vlse16_v_f16m4(b + i, b_step, vl), vl);
-    flush(sums, sum, vl);
+    end_run(sums, only, 0, sum, vl);
 }
 
 /* rows: ROWS or 1. */
@@ -55,6 +76,14 @@ static inline __attribute__((always_inline)) void tile(size_t rows, size_t width
                                                        size_t c_stride)
 {
     float sums[ROWS][COLUMNS];
+    if (k <= PE_FAST16_RUN) {
+        const tile_of only = {bias, form, c, at, c_stride};
+        if (rows == ROWS)
+            run_4(width, k, a, a_row, a_is_f16, b, (ptrdiff_t)(k * sizeof *b), sums, &only);
+        else
+            run_1(width, k, a, a_is_f16, b, (ptrdiff_t)(k * sizeof *b), sums, &only);
+        return;
+    }
     for (size_t row = 0; row < rows; row++)
         for (size_t vl, j = 0; j < width; j += vl) {
             vl = __riscv_vsetvl_e32m4(width - j);
@@ -65,9 +94,9 @@ static inline __attribute__((always_inline)) void tile(size_t rows, size_t width
     for (size_t n, i = 0; i < k; i += n) {
         n = k - i < PE_FAST16_RUN ? k - i : PE_FAST16_RUN;
         if (rows == ROWS)
-            run_4(width, n, a + i * a_element, a_row, a_is_f16, b + i, b_step, sums);
+            run_4(width, n, a + i * a_element, a_row, a_is_f16, b + i, b_step, sums, NULL);
         else
-            run_1(width, n, a + i * a_element, a_is_f16, b + i, b_step, sums[0]);
+            run_1(width, n, a + i * a_element, a_is_f16, b + i, b_step, sums, NULL);
     }
     for (size_t row = 0; row < rows; row++, at += c_stride)
         for (size_t vl, j = 0; j < width; j += vl) {

@@ -13,6 +13,21 @@ static inline void pe_zvfh_store(vfloat32m4_t sum, const pe_form_f16 *form, void
         __riscv_vse32_v_f32m4((float *)c + at, sum, vl);
 }
 
+/* Twice as many. */
+static inline void pe_zvfh_store_m8(vfloat32m8_t sum, const pe_form_f16 *form, void *c, size_t at, size_t vl)
+{
+    sum = pe_rvv_clip_f32m8(sum, form->min, form->max, vl);
+    if (form->c_is_f16)
+        __riscv_vse16_v_f16m4((_Float16 *)c + at, __riscv_vfncvt_f_f_w_f16m4(sum, vl), vl);
+    else
+        __riscv_vse32_v_f32m8((float *)c + at, sum, vl);
+}
+
+static inline vfloat32m8_t pe_zvfh_bias_m8(const float *bias, size_t vl)
+{
+    return bias ? __riscv_vle32_v_f32m8(bias, vl) : __riscv_vfmv_v_f_f32m8(0, vl);
+}
+
 static inline vfloat32m4_t pe_zvfh_bias(const float *bias, size_t vl)
 {
     return bias ? __riscv_vle32_v_f32m4(bias, vl) : __riscv_vfmv_v_f_f32m4(0, vl);

@@ -1,0 +1,2 @@
+#define PE_ARCH(name) name##__rvv
+#include "kernels/rvv/elementwise.h"

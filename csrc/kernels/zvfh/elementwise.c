@@ -1,0 +1,2 @@
+#define PE_ARCH(name) name##__zvfh
+#include "kernels/rvv/elementwise.h"
