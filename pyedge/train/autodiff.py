@@ -13,7 +13,7 @@ from ..model.ops_elementwise import FLOATS
 from . import batch_norm, vjp_elementwise, vjp_move, vjp_nn, vjp_reduce  # noqa: F401  they fill RULES
 from .branches import differentiate_if
 from .recompute import mask_clips, recompute_cheap
-from .tape import CONSTANT, RULES, Tape, reads
+from .tape import CONSTANT, RULES, Tape, needed, reads
 from .unroll import unroll
 
 _BEHIND = "; try: trainable= of layers behind it"  # advice
@@ -52,7 +52,7 @@ def gradients(
             raise ModelError(f"graph {graph.name!r} has no tensor {name!r}")
         if graph.tensors[name].dtype not in FLOATS:
             raise ModelError(f"tensor {name!r} is {graph.tensors[name].dtype}; only floats have gradients")
-    graph = unroll(graph, _dependent(graph, wrt) & _needed(graph, loss))
+    graph = unroll(graph, _dependent(graph, wrt) & needed(graph, loss))
     tape, forward = Tape(graph), len(graph.ops)
     found = _backward(tape, loss, _dependent(graph, wrt), seed)
     for name in wrt:
@@ -77,20 +77,11 @@ def _dependent(graph: Graph, wrt: Collection[str]) -> set[str]:
     return found
 
 
-def _needed(graph: Graph, loss: str) -> set[str]:
-    """The tensors from which the loss is computed."""
-    found = {loss}
-    for op in reversed(graph.ops):
-        if not found.isdisjoint(op.outputs):
-            found.update(reads(op))
-    return found
-
-
 def _end(graph: Graph, loss: str, name: str) -> str:
     """Where the gradients of a tensor on the way to the loss would have to pass and can't, for a message."""
-    flow, needed = _dependent(graph, [name]), _needed(graph, loss)
+    flow, behind = _dependent(graph, [name]), needed(graph, loss)
     for op in graph.ops:
-        if not flow.isdisjoint(reads(op)) and flow.isdisjoint(op.outputs) and not needed.isdisjoint(op.outputs):
+        if not flow.isdisjoint(reads(op)) and flow.isdisjoint(op.outputs) and not behind.isdisjoint(op.outputs):
             return f": they end at {op.kind} {op.name!r}{_BEHIND}"
     return ""
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ..errors import ModelError
 from ..model.graph import Graph
+from .tape import needed
 
 Range = tuple[int, int]
 Trainable = str | Sequence[str] | Mapping[str, Range]
@@ -37,12 +38,15 @@ class Parameter:
     bias: bool
 
 
-def parameters(graph: Graph, int8: bool = False) -> list[Parameter]:
-    """The weights of a graph, layer by layer; with int8 those of layers of codes as well."""
+def parameters(graph: Graph, output: str, int8: bool = False) -> list[Parameter]:
+    """The weights on which an output depends, layer by layer; with int8 those of layers of codes as well."""
+    read = needed(graph, output)
     dtypes = ("float32", "float16", "int8", "int32") if int8 else ("float32", "float16")
     found, behind = [], set[str]()  # behind: what depends on a layer
     for number, op in enumerate(graph.ops):
         operands, bias = _LAYERS.get(op.kind, ((), None))
+        if read.isdisjoint(op.outputs):
+            operands = ()
         if op.kind in ("mul", "add") and not behind.intersection(n for n in op.inputs if n is not None):
             operands = ()  # of the input's normalization
         for i in operands:
@@ -58,18 +62,19 @@ def parameters(graph: Graph, int8: bool = False) -> list[Parameter]:
     return found
 
 
-def select(graph: Graph, trainable: Trainable, int8: bool = False) -> dict[str, Range | None]:
+def select(graph: Graph, output: str, trainable: Trainable, int8: bool = False) -> dict[str, Range | None]:
     """The constants that learn, by name, and the range of output channels that does, of which `split_channels` makes
     weights of their own; None: all.
 
     Args:
+        output: The output that is learned: weights on which it does not depend are none.
         trainable: "all"; "last:2", the last two layers; "bias"; the name of a layer or weight; a list of these; or
             {layer or weight: (first channel, end)}.
 
     Raises:
         ModelError: A graph without weights, or a name that it doesn't have.
     """
-    known = parameters(graph, int8)
+    known = parameters(graph, output, int8)
     if not known:
         what = "floats or int8 in layers that can learn" if int8 else "floats; of int8 try: precision='mixed:int8'"
         raise ModelError(f"graph {graph.name!r} has no weights of {what}")

@@ -55,6 +55,15 @@ def reads(op: Op) -> list[str]:
     return names
 
 
+def needed(graph: Graph, result: str) -> set[str]:
+    """The tensors from which one is computed, and itself."""
+    found = {result}
+    for op in reversed(graph.ops):
+        if not found.isdisjoint(op.outputs):
+            found.update(reads(op))
+    return found
+
+
 class Tape:
     """Adds ops behind those of a graph, in place. Tensors go by name, all shapes are fixed."""
 

@@ -112,10 +112,10 @@ class Trainer:
         self._threads = threads
         self._kept = Reservoir(replay, seed)
         self._epoch = 0  # epochs of `fit` so far: shuffling goes on where it was
-        self._graph, masters, learning = _in_precision(_closed(self._given), precision, trainable)
-        name = self._graph.output_names[0] if output is None else output
-        if name not in self._graph.output_names:
+        name = graph.output_names[0] if output is None else output
+        if name not in graph.output_names:
             raise ModelError(f"graph {graph.name!r} has no output {name!r}; try: {', '.join(graph.output_names)}")
+        self._graph, masters, learning = _in_precision(_closed(self._given), name, precision, trainable)
         half = precision.endswith(("fp16", "fast16"))
         self._settings = Settings(
             loss=find_loss(loss),
@@ -362,10 +362,10 @@ def _closed(graph: Graph) -> Graph:
 
 
 def _in_precision(
-    graph: Graph, precision: str, trainable: Trainable
+    graph: Graph, output: str, precision: str, trainable: Trainable
 ) -> tuple[Graph, dict[str, np.ndarray], tuple[str, ...]]:
     """The graph as it runs, the float32 values of its float16 weights, and the names of the weights that learn."""
-    chosen = select(graph, trainable, int8=precision.startswith("mixed"))
+    chosen = select(graph, output, trainable, int8=precision.startswith("mixed"))
     if precision.startswith("mixed"):
         learning = set(chosen)
         layers = {i for i, op in enumerate(graph.ops) if learning.intersection(n for n in op.inputs if n is not None)}

@@ -42,7 +42,13 @@ def trained(optimizer: Optimizer, accumulate: int = 1) -> dict[str, np.ndarray]:
     """The states after STEPS steps (of `accumulate` parts each)."""
     graph = network()
     settings = Settings(
-        CrossEntropy(), optimizer, list(select(graph, "all")), "y", {}, batch=8 // accumulate, accumulate=accumulate
+        CrossEntropy(),
+        optimizer,
+        list(select(graph, "y", "all")),
+        "y",
+        {},
+        batch=8 // accumulate,
+        accumulate=accumulate,
     )
     session = pe.Session(pe.compile(prepare(graph, settings)))
     for x, y in zip(X, Y, strict=True):
@@ -172,7 +178,7 @@ def test_noise_shrinks_as_in_its_paper() -> None:
     w = b.constant(np.zeros((1000, 2)), "w")
     b.output("y", b.linear(b.input("x", (1, 2)), w, name="fc"))
     graph = b.build()
-    settings = Settings(CrossEntropy(), SGD(1.0, noise=0.3), list(select(graph, "all")), "y", {})
+    settings = Settings(CrossEntropy(), SGD(1.0, noise=0.3), list(select(graph, "y", "all")), "y", {})
     session = pe.Session(pe.compile(prepare(graph, settings)))
     before = np.zeros((1000, 2))
     for step in range(1, 4):

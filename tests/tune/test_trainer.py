@@ -337,27 +337,6 @@ def test_what_is_not_known_is_named(options: dict[str, Any], text: str) -> None:
         pe.Trainer(network(), **options)
 
 
-def test_values_of_any_numbers_are_learned() -> None:
-    """Targets that are 0 and 1 as integers or bools, and a learning rate that is a number of NumPy's."""
-    b = pe.GraphBuilder()
-    b.output("y", b.linear(b.input("x", (1, 2)), np.ones((3, 2)), np.zeros(3)))
-    graph, x, y = b.build(), np.ones((4, 2)), np.eye(4, 3) > 0
-    found = []
-    for values, lr in ((y, 0.5), (y.astype(np.uint8), np.float32(0.5)), (y.astype(np.float64), np.float16(0.5))):
-        trainer = pe.Trainer(graph, loss="bce", optimizer=pe.SGD(lr), batch_size=2)  # type: ignore[arg-type]
-        trainer.fit(x, values)
-        found.append(states(trainer))
-    assert found[0] == found[1] == found[2]
-
-
-def test_targets_of_bce_are_shares() -> None:
-    b = pe.GraphBuilder()
-    b.output("y", b.linear(b.input("x", (1, 2)), np.ones((3, 2)), np.zeros(3)))
-    trainer = pe.Trainer(b.build(), loss="bce")
-    with pytest.raises(pe.ShapeError, match=r"target 2\.0 of sample 1 is not in 0 \.\. 1"):
-        trainer.fit(np.ones((4, 2)), np.arange(4 * 3).reshape(4, 3) // 3 * 2)
-
-
 def test_an_op_without_gradient_in_the_trained_part_is_named() -> None:
     """Nothing is said of it where it lies before all that learns."""
     rng = np.random.default_rng(0)
