@@ -291,7 +291,9 @@ def _strided_copy(s: Sizes, element_bytes: int) -> list[float]:
 def _mean(s: Sizes, element_bytes: int) -> list[float]:
     window = s["inputs"] // math.gcd(s["inputs"], s["elements"])
     dense = s["inputs"] * s.get("dense", 100) / 100
-    return [s["inputs"], dense, *(s["elements"] * v for v in (1, window // 4, window % 4))]
+    found = [s["inputs"], dense, *(s["elements"] * v for v in (1, window // 4, window % 4))]
+    channels = s["elements"] // s["rows"]  # of vectors
+    return found + _products([s["rows"]], [1, window], [1, _up(channels, 4), _up(channels, 16), _up(channels, 32)])
 
 
 def _elementwise(s: Sizes, element_bytes: int) -> list[float]:
