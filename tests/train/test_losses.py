@@ -129,7 +129,7 @@ def test_large_logits_stay_finite() -> None:
 def test_losses_have_names() -> None:
     """And an unknown one is told what there is."""
     assert {name: find_loss(name) for name in LOSSES} == LOSSES
-    with pytest.raises(pe.ModelError, match="loss 'mean' is not known; one of cross_entropy, bce"):
+    with pytest.raises(pe.ModelError, match="loss 'mean' is not known; try: cross_entropy, bce"):
         find_loss("mean")
     for wrong in (lambda: CrossEntropy(1.0), lambda: Huber(0.0), lambda: Distillation(-1.0)):
         with pytest.raises(ValueError):

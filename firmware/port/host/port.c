@@ -19,7 +19,7 @@
 
 #include "boot/host.h"
 #include "firmware.h"
-#include "host/instruments.h"
+#include "instruments/instruments.h"
 
 enum {
     SECTOR = 64 * 1024,

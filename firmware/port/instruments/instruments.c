@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "host/instruments.h"
+#include "instruments/instruments.h"
 
 #include <fcntl.h>
 #include <stdio.h>
