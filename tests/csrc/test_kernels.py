@@ -365,7 +365,7 @@ def test_conv2d_refuses_params_out_of_range(change: dict[str, Any]) -> None:
     """Each refusal says what was wrong; the same params without the change are taken."""
     tensors = [(S8, (1, 9, 9, 2)), (S8, (4, 3, 3, 2)), (S32, (4, 3)), (S8, (1, 7, 7, 4))]
     assert _core.op_check(KINDS["conv2d_s8"], pack("pe_conv2d_params", **GOOD), tensors, 3) > 0
-    with pytest.raises(_core.PlanRefused, match="conv2d|weights"):
+    with pytest.raises(_core.PlanRefused, match=r"conv2d|weights"):
         _core.op_check(KINDS["conv2d_s8"], pack("pe_conv2d_params", **{**GOOD, **change}), tensors, 3)
 
 
@@ -373,7 +373,7 @@ def test_conv2d_refuses_params_out_of_range(change: dict[str, Any]) -> None:
 def test_conv2d_refuses_shapes_that_do_not_fit(which: int, shape: tuple[int, ...]) -> None:
     tensors = [(S8, (1, 9, 9, 2)), (S8, (4, 3, 3, 2)), (S32, (4, 3)), (S8, (1, 7, 7, 4))]
     tensors[which] = (tensors[which][0], shape)
-    with pytest.raises(_core.PlanRefused, match="conv2d|weights"):
+    with pytest.raises(_core.PlanRefused, match=r"conv2d|weights"):
         _core.op_check(KINDS["conv2d_s8"], pack("pe_conv2d_params", **GOOD), tensors, 3)
 
 
