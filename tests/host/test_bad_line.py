@@ -24,7 +24,7 @@ from .virtual_line import VirtualLine
 UPLOADS = 1000 if os.environ.get("PYEDGE_TEST_ALL_ROWS") else 50
 RATES = {"flip": 1e-4, "lose": 0.02, "dup": 0.02, "cut": 0.02, "stall": 0.02}
 RESETS = 3  # of each upload
-RUN_S = 2.0
+RUN_S = 10.0  # of a run: in 2 s all five of its repeats may be lost
 
 
 class TimedLink(Link):
